@@ -1,0 +1,62 @@
+# Two commands are enough on a bare machine: `make serve` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+
+ifdef UV
+MAKE_VENV = uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+INSTALL = VIRTUAL_ENV=$(VENV) uv pip install --quiet --require-hashes -r
+else
+MAKE_VENV = $(PYTHON) -m venv $(VENV)
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
+endif
+
+.PHONY: help serve test check fuzz bench format snapshots lock clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
+
+$(VENV)/.runtime: requirements.lock
+	@$(MAKE_VENV)
+	@$(INSTALL) requirements.lock
+	@touch $@
+
+$(VENV)/.development: requirements-dev.lock
+	@$(MAKE_VENV)
+	@$(INSTALL) requirements-dev.lock
+	@touch $@ $(VENV)/.runtime
+
+serve: $(VENV)/.runtime ## install what is needed and serve on 127.0.0.1:4000
+	@$(BIN)/python server.py serve
+
+test: $(VENV)/.development ## the whole suite, on SQLite and on PostgreSQL
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: $(VENV)/.development ## format, lint, types, import directions, snapshots, migrations
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy .
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/snapshots tests/db/test_migrations.py
+
+fuzz: $(VENV)/.development ## generated queries against the reference executor, for longer
+	@$(BIN)/python -m pytest -q tests/schema/test_against_reference.py --hypothesis-profile=fuzz $(ARGS)
+
+bench: $(VENV)/.development ## measure the dashboard query against ordinary resolvers
+	@$(BIN)/python -m bench.dashboard $(ARGS)
+
+format: $(VENV)/.development ## format and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+snapshots: $(VENV)/.development ## write schema/schema.graphql and rest/openapi.json anew
+	@$(BIN)/python server.py schema > schema/schema.graphql
+	@$(BIN)/python server.py openapi > rest/openapi.json
+
+lock: ## compile both lock files (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove the virtual environment
+	rm -rf $(VENV)

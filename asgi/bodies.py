@@ -1,0 +1,54 @@
+"""Request bodies, read no further than they may be long, and JSON as it comes in."""
+
+import json
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+
+
+class PayloadTooLarge(Exception):
+    """The body is longer than `MAX_BODY_BYTES`."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"The body may hold at most {max_bytes} bytes.")
+
+
+class MalformedJson(ValueError):
+    """The text is not JSON."""
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The whole body. Raises PayloadTooLarge as soon as it is known to be; `max_bytes` 0 sets no limit."""
+    declared = request.headers.get("content-length", "0")
+    if max_bytes and declared.isdigit() and int(declared) > max_bytes:
+        raise PayloadTooLarge(max_bytes)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if max_bytes and size > max_bytes:
+            raise PayloadTooLarge(max_bytes)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def parse_json(text: bytes | str) -> Any:
+    """Parse JSON. Raises MalformedJson.
+
+    orjson is fast, and refuses three things that RFC 8259 allows: integers beyond 64 bits, lone
+    surrogates and deep nesting. They are the caller's data, and to be judged field by field where they
+    are used, so what orjson refuses the standard library has a second look at.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise MalformedJson("The body is not JSON.") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

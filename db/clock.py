@@ -1,0 +1,21 @@
+"""The one clock. Nothing else in the project asks the time of day."""
+
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """The present moment, UTC, in whole seconds, as every stored and answered time is."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def as_text(moment: datetime) -> str:
+    """The one written form of a moment: ``2026-01-23T10:00:00Z`` (RFC 3339, UTC, whole seconds).
+
+    Being of fixed width, it sorts as text exactly as the moments sort in time.
+    """
+    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+
+
+def from_text(text: str) -> datetime:
+    """The moment that `as_text` wrote."""
+    return datetime.fromisoformat(text)

@@ -1,0 +1,151 @@
+"""Licenses: a customer's right to run an app on one installation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Boolean, Column, ColumnElement, ForeignKey, Index, Table, case, func, select
+
+from db import apps, ids
+from db.engine import WriteSession
+from db.metadata import metadata
+from db.shaping.nouns import NOW, Attribute, Condition, Kind, Noun, Ordering, Row, ToOne, Unique, column
+from db.types import JsonObject, PlainText, UtcDateTime
+
+
+class LicenseStatus(StrEnum):
+    """Whether a license may be used. EXPIRED is worked out from `expires_at` when it is read."""
+
+    ACTIVE = "ACTIVE"
+    EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
+
+
+# "At most one active license per app and installation" depends on the clock, which no index can see.
+# So what is stored is a fact the index can hold: whether a license is the current one of its installation.
+# Issuing first retires a current license that is revoked or expired, then asks for the place.
+licenses = Table(
+    "licenses",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("app_id", PlainText, ForeignKey("apps.id", ondelete="CASCADE"), nullable=False),
+    Column("customer_id", PlainText, ForeignKey("customers.id", ondelete="CASCADE"), nullable=False),
+    Column("installation_id", PlainText, nullable=False),
+    Column("is_current", Boolean, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Column("revoked_reason", PlainText),
+    Column("metadata", JsonObject, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index(None, "app_id", "id"),
+    Index(None, "customer_id", "id"),
+)
+Index(
+    "uq_licenses_current_installation",
+    licenses.c.app_id,
+    licenses.c.installation_id,
+    unique=True,
+    sqlite_where=licenses.c.is_current,
+    postgresql_where=licenses.c.is_current,
+)
+
+
+def status(row: Row) -> ColumnElement[str]:
+    """The status as SQL: revoked, else expired from the very second of expiry on, else active."""
+    return case(
+        (row["revoked_at"].is_not(None), LicenseStatus.REVOKED.value),
+        (row["expires_at"] <= NOW, LicenseStatus.EXPIRED.value),
+        else_=LicenseStatus.ACTIVE.value,
+    )
+
+
+LICENSE = Noun(
+    name="License",
+    table=licenses,
+    prefix=ids.LICENSE,
+    owned=lambda row: apps.owns(row["app_id"]),
+    attributes={
+        "id": column("id"),
+        "installation_id": column("installation_id"),
+        "status": Attribute(Kind.PLAIN, ("revoked_at", "expires_at"), status),
+        "expires_at": column("expires_at"),
+        "revoked_at": column("revoked_at"),
+        "metadata": column("metadata", Kind.JSON),
+        "created_at": column("created_at"),
+        "updated_at": column("updated_at"),
+    },
+    objects={"app": ToOne("App", "app_id"), "customer": ToOne("Customer", "customer_id")},
+    lookups={"id": Unique("id")},
+    filters={
+        "status": Condition(lambda row, value: status(row) == value),
+        "expires_before": Condition(lambda row, value: row["expires_at"] < value),
+        "expires_after": Condition(lambda row, value: row["expires_at"] > value),
+    },
+    orders={
+        "created_at": Ordering(),
+        "expires_at": Ordering("expires_at", nullable=True),
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLicense:
+    """What a change of a license has to know about it."""
+
+    app_id: str
+    installation_id: str
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
+    """Add a license. False when another is the current one of its installation."""
+    return await session.insert_if_free(licenses, values)
+
+
+async def retire(session: WriteSession, app_id: str, installation_id: str, now: datetime) -> None:
+    """Have the current license of an installation make room if it is revoked or expired."""
+    unusable = licenses.c.revoked_at.is_not(None) | (licenses.c.expires_at <= now)
+    await session.execute(
+        licenses.update()
+        .where(
+            licenses.c.app_id == app_id,
+            licenses.c.installation_id == installation_id,
+            licenses.c.is_current,
+            unusable,
+        )
+        .values(is_current=False)
+    )
+
+
+async def find_for_update(session: WriteSession, account_id: str, id: str) -> StoredLicense | None:
+    """A license, locked until the transaction ends."""
+    statement = (
+        select(licenses.c.app_id, licenses.c.installation_id, licenses.c.expires_at, licenses.c.revoked_at)
+        .where(licenses.c.id == id, apps.owns(licenses.c.app_id))
+        .with_for_update(of=licenses)
+    )
+    row = (await session.execute(statement, {"account": account_id})).mappings().first()
+    return None if row is None else StoredLicense(**row)
+
+
+async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
+    """Change a license. Raises UniqueViolation, leaving the transaction as it was before."""
+    await session.execute_unique(licenses.update().where(licenses.c.id == id).values(changes))
+
+
+async def delete(session: WriteSession, account_id: str, id: str) -> bool:
+    """Delete a license. False when the account has none of this id."""
+    statement = (
+        licenses.delete().where(licenses.c.id == id, apps.owns(licenses.c.app_id)).returning(licenses.c.id)
+    )
+    return (await session.execute(statement, {"account": account_id})).first() is not None
+
+
+async def count(session: WriteSession, column: str, owner_id: str) -> int:
+    """How many licenses an app (`app_id`) or a customer (`customer_id`) has."""
+    statement = select(func.count()).select_from(licenses).where(licenses.c[column] == owner_id)
+    total: int = (await session.execute(statement)).scalar_one()
+    return total

@@ -1,0 +1,43 @@
+"""The one way to read: hand in what was selected, get finished JSON."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from db import clock
+from db.apps import APP
+from db.customers import CUSTOMER
+from db.engine import Query, ReadSession, ResultRow
+from db.licenses import LICENSE
+from db.shaping.compiler import Compiler
+from db.shaping.nouns import Noun
+from db.shaping.selection import Read, Value
+
+NOUNS: dict[str, Noun] = {noun.name: noun for noun in (APP, CUSTOMER, LICENSE)}
+"""Every noun of the graph, by its GraphQL type name."""
+
+NOUN_BY_PREFIX: dict[str, Noun] = {noun.prefix: noun for noun in NOUNS.values()}
+
+_compiler = Compiler(NOUNS)
+
+
+async def rows(
+    session: ReadSession, account_id: str, read: Read, values: Sequence[Value], at: datetime
+) -> Sequence[ResultRow]:
+    """Run a read in an account, as of the moment `at`. Values are those of the read's slots, in order.
+
+    JSON comes as text.
+    """
+    query = _query(session, read)
+    parameters: dict[str, Any] = {f"v{slot}": value for slot, value in enumerate(values)}
+    parameters["account"] = account_id
+    parameters["now"] = clock.as_text(at)
+    return await session.rows(query, parameters)
+
+
+def _query(session: ReadSession, read: Read) -> Query:
+    statements = session.database.statements
+    query = statements.get(read)
+    if query is None:
+        query = statements[read] = session.database.compile_once(_compiler.compile(read))
+    return query

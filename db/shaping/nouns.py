@@ -1,0 +1,119 @@
+"""How a noun declares, once, the way each of its fields is found in SQL."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeAlias
+
+from sqlalchemy import BindParameter, ColumnElement, Table, Text, bindparam
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+
+# The columns of one occurrence of a noun's table in a statement; a table may occur many times.
+Row: TypeAlias = ReadOnlyColumnCollection[str, Any]
+
+ACCOUNT: BindParameter[str] = bindparam("account", type_=Text())
+"""The viewer's account, a condition of every read."""
+
+NOW: BindParameter[str] = bindparam("now", type_=Text())
+"""The moment of the request, in the stored form of `db.types.UtcDateTime`."""
+
+
+class Kind(Enum):
+    """How a value becomes JSON."""
+
+    TEXT = "text"
+    PLAIN = "plain"  # text that never needs escaping: ids, timestamps, slugs, enum names
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    JSON = "json"
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A field that is a column, or an expression over columns of its row."""
+
+    kind: Kind
+    columns: tuple[str, ...]
+    expression: Callable[[Row], ColumnElement[Any]]
+
+
+def column(name: str, kind: Kind = Kind.PLAIN) -> Attribute:
+    """Declare a field that is a column."""
+    return Attribute(kind, (name,), lambda row: row[name])
+
+
+@dataclass(frozen=True)
+class ToOne:
+    """A field that is the row of `noun` whose id stands in `column`, a column that is NOT NULL."""
+
+    noun: str
+    column: str
+
+
+@dataclass(frozen=True)
+class ToMany:
+    """A field that is the rows of `noun` whose `column` holds this row's id."""
+
+    noun: str
+    column: str
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """An order by a column and then by id. `column` None is the order of creation, which is that of ids."""
+
+    column: str | None = None
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A filter: its SQL, and how the caller's value becomes the one that is bound."""
+
+    sql: Callable[[Row, BindParameter[Any]], ColumnElement[bool]]
+    bind: Callable[[str], str] = str
+
+
+@dataclass(frozen=True)
+class Unique:
+    """A way to find one row: a unique column, and how the caller's value becomes the one compared with it."""
+
+    column: str
+    bind: Callable[[str], str] = str
+
+
+@dataclass(frozen=True)
+class Noun:
+    """A type of the graph and its table.
+
+    `owned` is the tenancy condition: true for rows of the account bound as `ACCOUNT`, and the one place it
+    is written for this noun. `singular` names the fields that are one of a connection's rows, found by a
+    lookup (`App.customer` among `App.customers`).
+    """
+
+    name: str
+    table: Table
+    prefix: str
+    owned: Callable[[Row], ColumnElement[bool]]
+    attributes: Mapping[str, Attribute]
+    objects: Mapping[str, ToOne] = field(default_factory=dict)
+    connections: Mapping[str, ToMany] = field(default_factory=dict)
+    singular: Mapping[str, str] = field(default_factory=dict)
+    lookups: Mapping[str, Unique] = field(default_factory=dict)
+    filters: Mapping[str, Condition] = field(default_factory=dict)
+    orders: Mapping[str, Ordering] = field(default_factory=dict)
+
+    def cursor_tag(self, order: str, descending: bool) -> str:
+        """What a cursor of this noun in this order begins with."""
+        return f"{self.name} {order} {'desc' if descending else 'asc'}"
+
+
+def contains(folded: ColumnElement[str], pattern: BindParameter[str]) -> ColumnElement[bool]:
+    """Whether a folded column contains a text, taken literally (see `pattern`)."""
+    return folded.like(pattern, escape="/")
+
+
+def pattern(text: str) -> str:
+    """The LIKE pattern of a text that is looked for literally, with ``/`` as the escape."""
+    escaped = text.replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return f"%{escaped}%"

@@ -1,0 +1,209 @@
+"""The page of a connection in SQL: which rows, in which order, and what is asked about them.
+
+Rows are found by keyset: a condition on the order's value and the id, never by counting off, so a page stays
+put while rows come and go. Nulls come last in both directions, and the id breaks ties in the order's own
+direction, so that reading backward is exactly reading the reverse.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    column,
+    false,
+    func,
+    or_,
+    select,
+    tuple_,
+)
+
+from db.shaping import cursors
+from db.shaping.json import json_array
+from db.shaping.nouns import Noun, Ordering, ToMany
+from db.shaping.selection import After, Page, Slot
+
+_NUMBER, _FETCHED = "row_in_page", "rows_fetched"
+
+
+def slot_parameter(slot: Slot, type_: Any = Text) -> BindParameter[Any]:
+    """The bind parameter that stands for a slot."""
+    return bindparam(f"v{slot}", type_=type_())
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the selected parts read of a page, known before it is built.
+
+    `columns`: of its rows; `look_ahead`: whether one row more than the page holds is fetched, to tell
+    whether there is one; `numbered`: whether a row's place in the page is asked for.
+    """
+
+    columns: frozenset[str]
+    look_ahead: bool
+    numbered: bool
+
+
+class PageRows:
+    """The rows of one page, and aggregates over them.
+
+    Aggregates are gathered while the parts are compiled (`aggregate`) and computed in a subquery of their
+    own (`aggregated`): an aggregate must stand in the very SELECT whose rows it aggregates, and an object
+    on PostgreSQL is a SELECT in itself.
+    """
+
+    def __init__(
+        self, noun: Noun, page: Page, parent: tuple[ToMany, FromClause] | None, needs: Needs
+    ) -> None:
+        self.noun = noun
+        self._page = page
+        self._parent = parent
+        self._order = noun.orders[page.order]
+        self._size = slot_parameter(page.size, Integer)
+        self._needs = needs
+        self.rows: FromClause = self._build(needs)
+        self._aggregates: list[ColumnElement[Any]] = []
+
+    def aggregate(self, expression: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Have an aggregate computed over the page, and answer the column it will be found in."""
+        name = f"aggregate_{len(self._aggregates)}"
+        self._aggregates.append(expression.label(name))
+        return column(name)
+
+    def aggregated(self) -> FromClause | None:
+        """The one row that holds every aggregate asked for; None when there is none."""
+        if not self._aggregates:
+            return None
+        return select(*self._aggregates).select_from(self.rows).subquery()
+
+    def array(self, item: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The page's rows as a JSON array of `item`."""
+        within = self.rows.c[_NUMBER] <= self._size if self._needs.look_ahead else None
+        return self.aggregate(json_array(item, within))
+
+    def cursor(self) -> ColumnElement[str]:
+        """The cursor of a row."""
+        value = None if self._order.column is None else self.rows.c[self._order.column]
+        tag = self.noun.cursor_tag(self._page.order, self._page.descending)
+        return cursors.token(tag, self.rows.c["id"], value)
+
+    def end_cursor(self, last: bool) -> ColumnElement[str]:
+        """The cursor of the page's first row or of its last, null when the page is empty."""
+        number, fetched = self.rows.c[_NUMBER], self.rows.c[_FETCHED]
+        # Rows are numbered as they were fetched, which backward is from the last row on.
+        farthest = case((fetched < self._size, fetched), else_=self._size)
+        wanted = farthest if last != self._page.backward else 1
+        return self.aggregate(func.max(self.cursor()).filter(number == wanted))
+
+    def has_more(self, forward: bool) -> ColumnElement[bool]:
+        """Whether rows lie behind the page (`forward`) or before it."""
+        if forward != self._page.backward:
+            return self.aggregate(func.count() > self._size)
+        if self._page.after is None:
+            return false()
+        row = self.noun.table.alias()
+        passed = self._beyond(row, self._page.after, later=self._page.backward, inclusive=True)
+        return _correlated(select(1).select_from(row).where(*self._reach(row), passed), self._parent).exists()
+
+    def total(self) -> ColumnElement[int]:
+        """How many rows pass the filters, whatever the page."""
+        row = self.noun.table.alias()
+        counted = select(func.count()).select_from(row).where(*self._reach(row))
+        return _correlated(counted, self._parent).scalar_subquery()
+
+    def _build(self, needs: Needs) -> FromClause:
+        page, row = self._page, self.noun.table.alias()
+        names = {"id", *needs.columns}
+        if self._order.column is not None:
+            names.add(self._order.column)
+        fetched = select(*(row.c[name] for name in sorted(names))).where(*self._reach(row))
+        if page.after is not None:
+            fetched = fetched.where(self._beyond(row, page.after, later=not page.backward, inclusive=False))
+        limit = self._size + 1 if needs.look_ahead else self._size
+        fetched = fetched.order_by(*self._ordering(row, reverse=page.backward)).limit(limit)
+        if page.offset is not None:
+            fetched = fetched.offset(slot_parameter(page.offset, Integer))
+        rows: FromClause = _correlated(fetched, self._parent).subquery()
+        if needs.numbered or needs.look_ahead:
+            number = func.row_number().over(order_by=self._ordering(rows, reverse=page.backward))
+            numbered = select(*rows.c, number.label(_NUMBER), func.count().over().label(_FETCHED)).subquery()
+            in_order = numbered.c[_NUMBER].desc() if page.backward else numbered.c[_NUMBER]
+            return select(*numbered.c).order_by(in_order).subquery()
+        if page.backward:
+            return select(*rows.c).order_by(*self._ordering(rows, reverse=False)).subquery()
+        return rows
+
+    def _reach(self, row: FromClause) -> list[ColumnElement[bool]]:
+        """The rows this connection is over: its parent's, or the account's, that pass its filters."""
+        if self._parent is None:
+            conditions = [self.noun.owned(row.c)]
+        else:
+            relation, parent = self._parent
+            conditions = [row.c[relation.column] == parent.c["id"]]
+        for chosen in self._page.filters:
+            conditions.append(self.noun.filters[chosen.name].sql(row.c, slot_parameter(chosen.slot)))
+        return conditions
+
+    def _ordering(self, row: FromClause, *, reverse: bool) -> list[ColumnElement[Any]]:
+        descending = self._page.descending != reverse
+        keys: list[ColumnElement[Any]] = []
+        if self._order.column is not None:
+            value = row.c[self._order.column]
+            key = value.desc() if descending else value.asc()
+            if self._order.nullable:
+                key = key.nulls_first() if reverse else key.nulls_last()
+            keys.append(key)
+        keys.append(row.c["id"].desc() if descending else row.c["id"].asc())
+        return keys
+
+    def _beyond(self, row: FromClause, after: After, *, later: bool, inclusive: bool) -> ColumnElement[bool]:
+        """The rows on one side of a place in the order: the later ones or the earlier ones."""
+        return beyond(
+            self._order,
+            row,
+            after,
+            ascending=later != self._page.descending,
+            later=later,
+            inclusive=inclusive,
+        )
+
+
+def beyond(
+    order: Ordering, row: FromClause, after: After, *, ascending: bool, later: bool, inclusive: bool
+) -> ColumnElement[bool]:
+    """The keyset condition: rows whose value and id lie beyond a place, upward (`ascending`) or downward.
+
+    `later` tells on which side of the place the nulls are: they come last in every order.
+    """
+    id, id_there = row.c["id"], slot_parameter(after.id)
+    if order.column is None:
+        return _compared(id, id_there, ascending, inclusive)
+    value = row.c[order.column]
+    if after.null:
+        tied = and_(value.is_(None), _compared(id, id_there, ascending, inclusive))
+        return tied if later else or_(value.is_not(None), tied)
+    assert after.value is not None
+    value_there = slot_parameter(after.value)
+    if not order.nullable:
+        return _compared(tuple_(value, id), tuple_(value_there, id_there), ascending, inclusive)
+    strictly = _compared(value, value_there, ascending, inclusive=False)
+    tied = and_(value == value_there, _compared(id, id_there, ascending, inclusive))
+    return or_(strictly, tied, value.is_(None)) if later else or_(strictly, tied)
+
+
+def _compared(left: Any, right: Any, ascending: bool, inclusive: bool) -> ColumnElement[bool]:
+    if ascending:
+        return left >= right if inclusive else left > right  # type: ignore[no-any-return]
+    return left <= right if inclusive else left < right  # type: ignore[no-any-return]
+
+
+def _correlated(statement: Select[Any], parent: tuple[ToMany, FromClause] | None) -> Select[Any]:
+    return statement if parent is None else statement.correlate(parent[1])

@@ -1,0 +1,166 @@
+"""Apps: what a vendor sells licenses for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+
+from db import apps, clock, customers, ids, licenses
+from db.engine import ReadSession, WriteSession
+from db.types import fold
+from resolvers import reading
+from resolvers.errors import FaultCode, fault
+from resolvers.inputs import (
+    URL_LENGTH,
+    Description,
+    Input,
+    Name,
+    Slug,
+    Text,
+    check,
+    empty_is_none,
+    invalid,
+    is_slug,
+)
+from resolvers.reading import FieldShape, Json, Shape
+from resolvers.viewer import Scope, Viewer
+
+
+def _webhook_url(url: str, info: ValidationInfo) -> str:
+    allow_http = bool(info.context and info.context["http_webhooks"])
+    try:
+        parts = urlsplit(url)
+        is_absolute = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_absolute = False
+    if not is_absolute or any(character.isspace() for character in url):
+        raise invalid("must be an absolute URL")
+    if parts.scheme != "https" and not (allow_http and parts.scheme == "http"):
+        raise invalid(
+            "must be an absolute http or https URL" if allow_http else "must be an absolute https URL"
+        )
+    return url
+
+
+def _same_slug(slug: object, info: ValidationInfo) -> object:
+    if slug != (info.context or {}).get("slug"):
+        raise invalid("cannot be changed")
+    return slug
+
+
+WebhookUrl = Annotated[
+    Annotated[
+        Text,
+        Field(max_length=URL_LENGTH, json_schema_extra={"format": "uri"}),
+        AfterValidator(_webhook_url),
+    ]
+    | None,
+    BeforeValidator(empty_is_none),
+]
+
+
+class CreateApp(Input):
+    """A new app."""
+
+    name: Name
+    slug: Slug
+    description: Description = None
+    webhook_url: WebhookUrl = None
+
+
+class UpdateApp(Input):
+    """Changes to an app: a field left out is unchanged, null clears it. The slug never changes."""
+
+    slug: Annotated[str, BeforeValidator(_same_slug)] = ""
+    name: Name = ""
+    description: Description = None
+    webhook_url: WebhookUrl = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedApp:
+    """What went with an app."""
+
+    id: str
+    customer_count: int
+    license_count: int
+
+
+async def app(viewer: Viewer, session: ReadSession, slug: str, shape: Shape) -> Json | None:
+    """The app of this slug, or None."""
+    return await reading.one(viewer, session, "App", "slug", slug, shape)
+
+
+async def all_apps(viewer: Viewer, session: ReadSession, shape: FieldShape) -> Json:
+    """A page of the account's apps."""
+    return await reading.connection(viewer, session, shape)
+
+
+async def field_of_app(
+    viewer: Viewer, session: ReadSession, slug: str, shape: FieldShape
+) -> tuple[bool, Json | None]:
+    """One field of the app of this slug: whether there is such an app, and the field's value."""
+    return await reading.field_of(viewer, session, "App", "slug", slug, shape)
+
+
+async def create_app(viewer: Viewer, session: WriteSession, values: Mapping[str, object]) -> str:
+    """Make an app and answer its id. Raises Faults."""
+    viewer.require(Scope.WRITE)
+    given = check(CreateApp, values, _context(viewer))
+    new = ids.new_id(ids.APP)
+    row = {
+        "id": new.id,
+        "account_id": viewer.account_id,
+        "slug": given.slug,
+        "name": given.name,
+        "name_folded": fold(given.name),
+        "description": given.description,
+        "webhook_url": given.webhook_url,
+        "created_at": new.created_at,
+        "updated_at": new.created_at,
+    }
+    if not await apps.insert(session, row):
+        raise fault(FaultCode.TAKEN, "has already been taken", "slug")
+    return new.id
+
+
+async def update_app(viewer: Viewer, session: WriteSession, slug: str, values: Mapping[str, object]) -> str:
+    """Change the app of this slug and answer its id. Raises Faults."""
+    viewer.require(Scope.WRITE)
+    given = check(UpdateApp, values, {**_context(viewer), "slug": slug})
+    changes = given.model_dump(include=given.model_fields_set - {"slug"})
+    if "name" in changes:
+        changes["name_folded"] = fold(changes["name"])
+    if changes:
+        changes["updated_at"] = clock.now()
+        id = await apps.update(session, viewer.account_id, slug, changes) if is_slug(slug) else None
+    else:
+        id = await apps.find(session, viewer.account_id, slug) if is_slug(slug) else None
+    if id is None:
+        raise _unknown()
+    return id
+
+
+async def delete_app(viewer: Viewer, session: WriteSession, slug: str) -> DeletedApp:
+    """Delete the app of this slug with all its customers and licenses. Raises Faults."""
+    viewer.require(Scope.WRITE)
+    id = await apps.find_for_update(session, viewer.account_id, slug) if is_slug(slug) else None
+    if id is None:
+        raise _unknown()
+    deleted = DeletedApp(
+        id,
+        customer_count=await customers.count_in_app(session, id),
+        license_count=await licenses.count(session, "app_id", id),
+    )
+    await apps.delete(session, id)
+    return deleted
+
+
+def _context(viewer: Viewer) -> dict[str, object]:
+    return {"http_webhooks": viewer.policy.http_webhooks}
+
+
+def _unknown() -> Exception:
+    return fault(FaultCode.NOT_FOUND, "does not exist", "slug")

@@ -1,0 +1,165 @@
+"""Customers: who bought."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from db import apps, clock, customers, ids, licenses
+from db.engine import ReadSession, UniqueViolation, WriteSession
+from db.types import fold, fold_optional
+from resolvers import reading
+from resolvers.errors import Fault, FaultCode, Faults, fault
+from resolvers.inputs import Email, ExternalId, Input, Metadata, OptionalName, check, is_slug, is_storable
+from resolvers.reading import Json, Shape
+from resolvers.viewer import Scope, Viewer
+
+# Each unique column of a customer, and the input field it is made from.
+_FIELD_BY_UNIQUE = {"email_folded": "email", "external_id": "external_id"}
+
+
+class CreateCustomer(Input):
+    """A new customer of an app."""
+
+    email: Email
+    name: OptionalName = None
+    external_id: ExternalId = None
+    metadata: Metadata = {}
+
+
+class UpdateCustomer(Input):
+    """Changes to a customer: a field left out is unchanged, null clears it (but for the email)."""
+
+    email: Email = ""
+    name: OptionalName = None
+    external_id: ExternalId = None
+    metadata: Metadata = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The customer that get-or-create answers, and whether this call made it."""
+
+    id: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedCustomer:
+    """What went with a customer."""
+
+    id: str
+    license_count: int
+
+
+async def customer(viewer: Viewer, session: ReadSession, id: str, shape: Shape) -> Json | None:
+    """The customer of this id, or None."""
+    return await reading.one(viewer, session, "Customer", "id", id, shape)
+
+
+async def create_customer(
+    viewer: Viewer, session: WriteSession, app_slug: str, values: Mapping[str, object]
+) -> str:
+    """Add a customer to an app and answer the id. Raises Faults."""
+    viewer.require(Scope.WRITE)
+    given = check(CreateCustomer, values)
+    app_id = await _require_app(viewer, session, app_slug)
+    id = await _insert(session, app_id, given)
+    if id is None:
+        raise await _taken(session, app_id, _unique(given))
+    return id
+
+
+async def get_or_create_customer(
+    viewer: Viewer, session: WriteSession, app_slug: str, values: Mapping[str, object]
+) -> Found:
+    """The customer of this email, unchanged, or a new one. Any number of calls at once make one customer.
+
+    Raises Faults.
+    """
+    viewer.require(Scope.WRITE)
+    given = check(CreateCustomer, values)
+    app_id = await _require_app(viewer, session, app_slug)
+    while True:
+        id = await _insert(session, app_id, given)
+        if id is not None:
+            return Found(id, created=True)
+        id = await customers.find_by_email(session, app_id, fold(given.email))
+        if id is not None:
+            return Found(id, created=False)
+        # The email is free, so the external id is taken, unless what stood in the way has just been
+        # deleted: then there is room now.
+        if given.external_id and await customers.taken(session, app_id, {"external_id": given.external_id}):
+            raise fault(FaultCode.TAKEN, "has already been taken", "external_id")
+
+
+async def update_customer(
+    viewer: Viewer, session: WriteSession, id: str, values: Mapping[str, object]
+) -> str:
+    """Change a customer and answer the id. Raises Faults."""
+    viewer.require(Scope.WRITE)
+    given = check(UpdateCustomer, values)
+    app_id = await _require_customer(viewer, session, id)
+    changes = given.model_dump(include=given.model_fields_set)
+    if not changes:
+        return id
+    if "email" in changes:
+        changes["email_folded"] = fold(changes["email"])
+    if "name" in changes:
+        changes["name_folded"] = fold_optional(changes["name"])
+    try:
+        await customers.update(session, id, changes | {"updated_at": clock.now()})
+    except UniqueViolation:
+        unique = {name: changes[name] for name in _FIELD_BY_UNIQUE if name in changes}
+        raise await _taken(session, app_id, unique, but=id) from None
+    return id
+
+
+async def delete_customer(viewer: Viewer, session: WriteSession, id: str) -> DeletedCustomer:
+    """Delete a customer with all licenses. Raises Faults."""
+    viewer.require(Scope.WRITE)
+    await _require_customer(viewer, session, id)
+    count = await licenses.count(session, "customer_id", id)
+    await customers.delete(session, id)
+    return DeletedCustomer(id, count)
+
+
+async def _require_app(viewer: Viewer, session: WriteSession, slug: str) -> str:
+    id = await apps.find(session, viewer.account_id, slug) if is_slug(slug) else None
+    if id is None:
+        raise fault(FaultCode.NOT_FOUND, "does not exist", "app_slug")
+    return id
+
+
+async def _require_customer(viewer: Viewer, session: WriteSession, id: str) -> str:
+    app_id = await customers.find_for_update(session, viewer.account_id, id) if is_storable(id) else None
+    if app_id is None:
+        raise fault(FaultCode.NOT_FOUND, "does not exist", "id")
+    return app_id
+
+
+async def _insert(session: WriteSession, app_id: str, given: CreateCustomer) -> str | None:
+    new = ids.new_id(ids.CUSTOMER)
+    row = {
+        "id": new.id,
+        "app_id": app_id,
+        "email": given.email,
+        "email_folded": fold(given.email),
+        "name": given.name,
+        "name_folded": fold_optional(given.name),
+        "external_id": given.external_id,
+        "metadata": given.metadata,
+        "created_at": new.created_at,
+        "updated_at": new.created_at,
+    }
+    return new.id if await customers.insert(session, row) else None
+
+
+def _unique(given: CreateCustomer) -> dict[str, object]:
+    return {"email_folded": fold(given.email), "external_id": given.external_id}
+
+
+async def _taken(session: WriteSession, app_id: str, unique: Mapping[str, object], but: str = "") -> Faults:
+    """The faults of a refused write. What stood in its way may be gone already: then all are named."""
+    taken = await customers.taken(session, app_id, unique, but) or [name for name in unique if unique[name]]
+    return Faults(
+        Fault(FaultCode.TAKEN, "has already been taken", (_FIELD_BY_UNIQUE[name],)) for name in taken
+    )

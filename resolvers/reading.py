@@ -1,0 +1,119 @@
+"""Reads: who may see what was selected, and the one statement that answers it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import orjson
+
+from db import clock, ids, reads
+from db.engine import ReadSession
+from db.shaping.selection import (
+    Connection,
+    ConnectionRead,
+    Field,
+    FieldRead,
+    Lookup,
+    ManyRead,
+    Object,
+    OneRead,
+    Read,
+    Values,
+    nouns_of,
+)
+from resolvers.inputs import is_storable
+from resolvers.viewer import Scope, Viewer
+
+Json: TypeAlias = str
+"""Finished JSON text, to be spliced into an answer as it is."""
+
+MAX_IDS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is to be answered of an object: its fields, and the values of their slots."""
+
+    fields: tuple[Field, ...]
+    values: Values
+
+
+@dataclass(frozen=True, slots=True)
+class FieldShape:
+    """What is to be answered of one field of an object, and the values of its slots."""
+
+    field: Object | Connection
+    values: Values
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeByNoun:
+    """What is to be answered of an object whose type its id tells, for each type it may be of."""
+
+    fields: Mapping[str, tuple[Field, ...]]
+    values: Values
+
+
+async def one(
+    viewer: Viewer, session: ReadSession, noun: str, lookup: str, value: str, shape: Shape
+) -> Json | None:
+    """The object that a unique attribute finds in the viewer's account, or None."""
+    if not is_storable(value):
+        return None
+    by = _lookup(shape.values, noun, lookup, value)
+    rows = await _rows(viewer, session, OneRead(noun, by, shape.fields), shape.values)
+    return rows[0][0] if rows else None
+
+
+async def field_of(
+    viewer: Viewer, session: ReadSession, noun: str, lookup: str, value: str, shape: FieldShape
+) -> tuple[bool, Json | None]:
+    """One field of an object: whether there is such an object, and the field's value."""
+    if not is_storable(value):
+        return False, None
+    by = _lookup(shape.values, noun, lookup, value)
+    rows = await _rows(viewer, session, FieldRead(noun, by, shape.field), shape.values)
+    return (True, rows[0][0]) if rows else (False, None)
+
+
+async def connection(viewer: Viewer, session: ReadSession, shape: FieldShape) -> Json:
+    """A page of all that the account has of a noun."""
+    assert isinstance(shape.field, Connection)
+    rows = await _rows(viewer, session, ConnectionRead(shape.field), shape.values)
+    return rows[0][0] or "{}"
+
+
+async def many(
+    viewer: Viewer, session: ReadSession, wanted: Sequence[str], shape: ShapeByNoun
+) -> list[Json | None]:
+    """Objects by id, in the order asked, None for each that is unknown."""
+    viewer.require(Scope.READ)
+    noun_by_id = {id: _noun_of(id) for id in wanted}
+    names = sorted({noun for noun in noun_by_id.values() if noun is not None})
+    if not names:
+        return [None] * len(wanted)
+    known = [id for id, noun in noun_by_id.items() if noun is not None]
+    slot = shape.values.slot(orjson.dumps(known).decode())
+    read = ManyRead(slot, tuple((name, shape.fields[name]) for name in names))
+    rows = await _rows(viewer, session, read, shape.values)
+    found = {row[0]: row[1] for row in rows}
+    return [found.get(id) for id in wanted]
+
+
+def _noun_of(id: str) -> str | None:
+    prefix = ids.prefix_of(id)
+    noun = reads.NOUN_BY_PREFIX.get(prefix) if prefix else None
+    return noun.name if noun else None
+
+
+def _lookup(values: Values, noun: str, lookup: str, value: str) -> Lookup:
+    return Lookup(lookup, values.slot(reads.NOUNS[noun].lookups[lookup].bind(value)))
+
+
+async def _rows(
+    viewer: Viewer, session: ReadSession, read: Read, values: Values
+) -> Sequence[tuple[Json | None, ...]]:
+    viewer.require(Scope.READ)
+    if Scope.READ_CUSTOMERS not in viewer.scopes and "Customer" in nouns_of(read):
+        viewer.require(Scope.READ_CUSTOMERS)
+    return await reads.rows(session, viewer.account_id, read, values.items, clock.now())
