@@ -1,7 +1,13 @@
 """Keys: what callers show to be let in. Only a digest of a key is stored."""
 
-from sqlalchemy import Column, ForeignKey, Index, Table
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
+from sqlalchemy import Column, ForeignKey, Index, Table, or_, select
+
+from db.accounts import accounts
+from db.engine import WriteSession
 from db.metadata import metadata
 from db.types import PlainText, UtcDateTime
 
@@ -19,3 +25,48 @@ keys = Table(
     Column("revoked_at", UtcDateTime),
     Index(None, "account_id"),
 )
+
+LIST = (
+    select(
+        keys.c.id,
+        accounts.c.name,
+        keys.c.kind,
+        keys.c.name,
+        keys.c.last4,
+        keys.c.created_at,
+        keys.c.expires_at,
+        keys.c.revoked_at,
+    )
+    .join(accounts, accounts.c.id == keys.c.account_id)
+    .order_by(keys.c.id)
+)
+"""Every key of the installation with its account's name, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """What revoking a key has to know about it."""
+
+    id: str
+    revoked_at: datetime | None
+
+
+async def insert(session: WriteSession, values: Mapping[str, object]) -> None:
+    """Add a key."""
+    await session.execute(keys.insert().values(values))
+
+
+async def find_for_update(session: WriteSession, id: str, digest: str) -> StoredKey | None:
+    """The key that has this id or this digest, locked until the transaction ends; or None."""
+    statement = (
+        select(keys.c.id, keys.c.revoked_at)
+        .where(or_(keys.c.id == id, keys.c.digest == digest))
+        .with_for_update()
+    )
+    row = (await session.execute(statement)).first()
+    return None if row is None else StoredKey(*row)
+
+
+async def revoke(session: WriteSession, id: str, at: datetime) -> None:
+    """Revoke a key."""
+    await session.execute(keys.update().where(keys.c.id == id).values(revoked_at=at))

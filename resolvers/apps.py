@@ -93,6 +93,11 @@ async def app(viewer: Viewer, session: ReadSession, slug: str, shape: Shape) -> 
     return await reading.one(viewer, session, "App", "slug", slug, shape)
 
 
+async def app_by_id(viewer: Viewer, session: ReadSession, id: str, shape: Shape) -> Json | None:
+    """The app of this id, or None."""
+    return await reading.one(viewer, session, "App", "id", id, shape)
+
+
 async def all_apps(viewer: Viewer, session: ReadSession, shape: FieldShape) -> Json:
     """A page of the account's apps."""
     return await reading.connection(viewer, session, shape)

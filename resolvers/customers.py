@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from db import apps, clock, customers, ids, licenses
 from db.engine import ReadSession, UniqueViolation, WriteSession
+from db.shaping.selection import Object
 from db.types import fold, fold_optional
 from resolvers import reading
 from resolvers.errors import Fault, FaultCode, Faults, fault
 from resolvers.inputs import Email, ExternalId, Input, Metadata, OptionalName, check, is_slug, is_storable
-from resolvers.reading import Json, Shape
+from resolvers.reading import FieldShape, Json, Shape
 from resolvers.viewer import Scope, Viewer
 
 # Each unique column of a customer, and the input field it is made from.
@@ -53,6 +54,18 @@ class DeletedCustomer:
 async def customer(viewer: Viewer, session: ReadSession, id: str, shape: Shape) -> Json | None:
     """The customer of this id, or None."""
     return await reading.one(viewer, session, "Customer", "id", id, shape)
+
+
+async def customer_in_app(
+    viewer: Viewer, session: ReadSession, app_slug: str, lookup: str, value: str, shape: Shape
+) -> tuple[bool, Json | None]:
+    """The customer of an app by `lookup`: "id", "email" or "external_id".
+
+    Answers whether there is such an app, and the customer or None.
+    """
+    by = reading.found_by(shape.values, "Customer", lookup, value)
+    field = Object("customer", "customer", "Customer", shape.fields, by)
+    return await reading.field_of(viewer, session, "App", "slug", app_slug, FieldShape(field, shape.values))
 
 
 async def create_customer(

@@ -4,15 +4,20 @@ import hashlib
 import re
 import secrets
 import string
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.types import Text
 
-from db import clock
-from db.engine import ReadSession
+from db import clock, ids
+from db import keys as stored
+from db.engine import ReadSession, WriteSession
 from db.keys import keys
-from resolvers.errors import Unauthenticated
+from resolvers.accounts import account_named, only_account
+from resolvers.errors import FaultCode, Unauthenticated, fault
+from resolvers.inputs import Input, Name, OptionalName, check, is_storable
 from resolvers.viewer import Policy, Scope, Viewer
 
 _RANDOM_LENGTH = 32  # of 62 letters and digits: 190 bits
@@ -29,6 +34,44 @@ class KeyKind(StrEnum):
 _PREFIXES = {KeyKind.SECRET: "sk_live_", KeyKind.PUBLIC: "pk_live_"}
 
 
+class CreateKey(Input):
+    """A new key. `account` is the account's name; a new name makes a new account."""
+
+    kind: KeyKind
+    account: Name | None = None
+    name: OptionalName = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that has just been made. Its token is shown once and kept nowhere."""
+
+    id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """A key as it may be shown: `key` is what is left of its token. Moments as they are written."""
+
+    id: str
+    account: str
+    kind: str
+    name: str | None
+    key: str
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedKey:
+    """A key that serves no more, and whether that was so before."""
+
+    id: str
+    was_revoked: bool
+
+
 def new_token(kind: KeyKind) -> str:
     """A new key in full. It is shown once and kept nowhere."""
     alphabet = string.ascii_letters + string.digits
@@ -38,6 +81,59 @@ def new_token(kind: KeyKind) -> str:
 def digest(token: str) -> str:
     """What is stored of a key: its SHA-256 in hexadecimal. Being random, a key needs no salt."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+async def create_key(
+    session: WriteSession, kind: KeyKind, *, account: str | None = None, name: str | None = None
+) -> NewKey:
+    """Make a key of an account, which is made too when its name is new.
+
+    Without an account: the only one there is. Raises Faults.
+    """
+    given = check(CreateKey, {"kind": kind, "account": account, "name": name})
+    if given.account is None:
+        account_id = await only_account(session)
+    else:
+        account_id = await account_named(session, given.account)
+    return await add_key(session, account_id, given.kind, given.name)
+
+
+async def add_key(session: WriteSession, account_id: str, kind: KeyKind, name: str | None) -> NewKey:
+    """Make a key of the account of this id. The name is checked already."""
+    new = ids.new_id(ids.KEY)
+    token = new_token(kind)
+    row = {
+        "id": new.id,
+        "account_id": account_id,
+        "kind": kind.value,
+        "name": name,
+        "digest": digest(token),
+        "last4": token[-4:],
+        "created_at": new.created_at,
+    }
+    await stored.insert(session, row)
+    return NewKey(new.id, token)
+
+
+async def list_keys(session: ReadSession) -> Sequence[ListedKey]:
+    """Every key of the installation, oldest first, also those that serve no more."""
+    rows = await session.rows(stored.LIST, {})
+    return [
+        ListedKey(id, account, kind, name, f"{_PREFIXES[KeyKind(kind)]}…{last4}", *moments)
+        for id, account, kind, name, last4, *moments in rows
+    ]
+
+
+async def revoke_key(session: WriteSession, id_or_token: str) -> RevokedKey:
+    """Have a key serve no more, from the next request on, on every process. Raises Faults."""
+    found = None
+    if is_storable(id_or_token):
+        found = await stored.find_for_update(session, id_or_token, digest(id_or_token))
+    if found is None:
+        raise fault(FaultCode.NOT_FOUND, "does not exist", "key")
+    if found.revoked_at is None:
+        await stored.revoke(session, found.id, clock.now())
+    return RevokedKey(found.id, found.revoked_at is not None)
 
 
 _by_digest = select(keys.c.id, keys.c.account_id, keys.c.kind).where(

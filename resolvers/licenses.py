@@ -40,7 +40,7 @@ class CreateLicense(Input):
     def _one_term(self) -> Self:
         terms = (self.expires_at is not None, self.duration_days is not None, self.forever is True)
         if sum(terms) != 1:
-            raise invalid("needs exactly one of expires_at, duration_days and forever: true")
+            raise invalid("needs exactly one of: an expiry, a duration in days, or to be forever")
         return self
 
     def end(self, start: datetime) -> datetime | None:

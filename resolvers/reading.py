@@ -21,6 +21,7 @@ from db.shaping.selection import (
     Values,
     nouns_of,
 )
+from resolvers.errors import BadUserInput
 from resolvers.inputs import is_storable
 from resolvers.viewer import Scope, Viewer
 
@@ -58,9 +59,7 @@ async def one(
     viewer: Viewer, session: ReadSession, noun: str, lookup: str, value: str, shape: Shape
 ) -> Json | None:
     """The object that a unique attribute finds in the viewer's account, or None."""
-    if not is_storable(value):
-        return None
-    by = _lookup(shape.values, noun, lookup, value)
+    by = found_by(shape.values, noun, lookup, value)
     rows = await _rows(viewer, session, OneRead(noun, by, shape.fields), shape.values)
     return rows[0][0] if rows else None
 
@@ -69,9 +68,7 @@ async def field_of(
     viewer: Viewer, session: ReadSession, noun: str, lookup: str, value: str, shape: FieldShape
 ) -> tuple[bool, Json | None]:
     """One field of an object: whether there is such an object, and the field's value."""
-    if not is_storable(value):
-        return False, None
-    by = _lookup(shape.values, noun, lookup, value)
+    by = found_by(shape.values, noun, lookup, value)
     rows = await _rows(viewer, session, FieldRead(noun, by, shape.field), shape.values)
     return (True, rows[0][0]) if rows else (False, None)
 
@@ -83,11 +80,17 @@ async def connection(viewer: Viewer, session: ReadSession, shape: FieldShape) ->
     return rows[0][0] or "{}"
 
 
-async def many(
+async def node(viewer: Viewer, session: ReadSession, id: str, shape: ShapeByNoun) -> Json | None:
+    """The object of this id, of whatever type, or None."""
+    return (await nodes(viewer, session, [id], shape))[0]
+
+
+async def nodes(
     viewer: Viewer, session: ReadSession, wanted: Sequence[str], shape: ShapeByNoun
 ) -> list[Json | None]:
-    """Objects by id, in the order asked, None for each that is unknown."""
+    """Objects by id, in the order asked, None for each that is unknown. At most `MAX_IDS`."""
     viewer.require(Scope.READ)
+    require_few(wanted)
     noun_by_id = {id: _noun_of(id) for id in wanted}
     names = sorted({noun for noun in noun_by_id.values() if noun is not None})
     if not names:
@@ -100,14 +103,22 @@ async def many(
     return [found.get(id) for id in wanted]
 
 
+def require_few(wanted: Sequence[str]) -> None:
+    """Refuse more ids than `nodes` takes. Raises BadUserInput."""
+    if len(wanted) > MAX_IDS:
+        raise BadUserInput("ids", f"holds more than {MAX_IDS} ids")
+
+
 def _noun_of(id: str) -> str | None:
     prefix = ids.prefix_of(id)
     noun = reads.NOUN_BY_PREFIX.get(prefix) if prefix else None
     return noun.name if noun else None
 
 
-def _lookup(values: Values, noun: str, lookup: str, value: str) -> Lookup:
-    return Lookup(lookup, values.slot(reads.NOUNS[noun].lookups[lookup].bind(value)))
+def found_by(values: Values, noun: str, lookup: str, value: str) -> Lookup:
+    """A lookup of this value, put into a slot. What no database can hold is found nowhere."""
+    bind = reads.NOUNS[noun].lookups[lookup].bind
+    return Lookup(lookup, values.slot(bind(value) if is_storable(value) else None))
 
 
 async def _rows(

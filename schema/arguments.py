@@ -1,0 +1,15 @@
+"""Arguments as resolvers take them."""
+
+from dataclasses import fields
+from typing import Any
+
+import strawberry
+
+IdArgument = strawberry.argument(description="Global id.")
+InputArgument = strawberry.argument(description="What to do it with.")
+
+
+def values_of(input: Any) -> dict[str, object]:
+    """The fields of an input that were given, by their Python names; null is given, absent is not."""
+    given = {field.name: getattr(input, field.name) for field in fields(input)}
+    return {name: value for name, value in given.items() if value is not strawberry.UNSET}

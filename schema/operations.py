@@ -1,0 +1,143 @@
+"""A request's way from text to result: parse, judge, select, weigh, execute."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from cachetools import LRUCache
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    NoSchemaIntrospectionCustomRule,
+    OperationType,
+    parse,
+    specified_rules,
+)
+from strawberry.schema.schema import validate_document
+
+from resolvers.errors import Unauthenticated
+from schema.context import Context
+from schema.errors import Code, RequestRefused
+from schema.executor import SplicingExecutor
+from schema.graph import graphql_schema
+from schema.limits import LimitExceeded, Limits, check_form
+from schema.roots import Roots
+
+# Documents seen before, by text, up to so many characters in all. Clients send few different ones; a stream
+# of ever new ones must not eat the memory.
+_CACHED_CHARACTERS = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client sent."""
+
+    query: str
+    variables: Mapping[str, Any] | None = None
+    operation_name: str | None = None
+    may_mutate: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a request, and what it cost."""
+
+    result: ExecutionResult
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A valid document and the length of its text."""
+
+    node: DocumentNode
+    characters: int
+
+
+class MutationNotAllowed(Exception):
+    """A mutation came by a way that may only ask (GET)."""
+
+
+class Operations:
+    """Executes documents against the graph within limits. One for the process."""
+
+    def __init__(self, limits: Limits, *, introspection: bool = True) -> None:
+        self.limits = limits
+        self._introspection = introspection
+        closed = () if introspection else (NoSchemaIntrospectionCustomRule,)
+        self._rules = (*specified_rules, *closed)
+        self._documents: LRUCache[str, Document] = LRUCache(_CACHED_CHARACTERS, getsizeof=_characters)
+
+    async def execute(self, request: Request, context: Context) -> Outcome:
+        """Execute a request. Raises RequestRefused when nothing of it was, and MutationNotAllowed."""
+        document = self._document(request.query)
+        executor = self._executor(document, request, context)
+        if executor.operation.operation is OperationType.MUTATION and not request.may_mutate:
+            raise MutationNotAllowed
+        try:
+            roots = Roots(executor, self.limits.max_tokens)
+            if context.viewer.is_anonymous and not roots.are_open:
+                raise Unauthenticated
+        except Unauthenticated as error:
+            raise RequestRefused([GraphQLError(str(error))], Code.UNAUTHENTICATED) from None
+        except LimitExceeded as error:
+            raise RequestRefused([error], Code.GRAPHQL_VALIDATION_FAILED) from None
+        except GraphQLError as error:
+            raise RequestRefused([error], Code.BAD_USER_INPUT) from None
+        if self.limits.max_cost and roots.cost > self.limits.max_cost:
+            raise RequestRefused([_too_dear(roots.cost, self.limits.max_cost)], Code.COST_LIMIT_EXCEEDED)
+        context.shapes = roots.shapes
+        result = executor.execute_operation()
+        if inspect.isawaitable(result):
+            result = await result
+        return Outcome(cast("ExecutionResult", result), roots.cost)
+
+    def _document(self, text: str) -> DocumentNode:
+        known = self._documents.get(text)
+        if known is not None:
+            return known.node
+        try:
+            document = parse(
+                text, max_tokens=self.limits.max_tokens or None, allow_empty_selection_sets=False
+            )
+            check_form(document, self.limits)
+        except LimitExceeded as error:
+            raise RequestRefused([error], Code.GRAPHQL_VALIDATION_FAILED) from None
+        except GraphQLError as error:
+            raise RequestRefused([error], Code.GRAPHQL_PARSE_FAILED) from None
+        except RecursionError:
+            raise RequestRefused(
+                [GraphQLError("The document is nested too deeply.")], Code.GRAPHQL_PARSE_FAILED
+            ) from None
+        errors = validate_document(graphql_schema, document, self._rules)
+        if errors:
+            raise RequestRefused(errors, Code.GRAPHQL_VALIDATION_FAILED)
+        if len(text) <= _CACHED_CHARACTERS:
+            self._documents[text] = Document(document, len(text))
+        return document
+
+    def _executor(self, document: DocumentNode, request: Request, context: Context) -> SplicingExecutor:
+        executor = SplicingExecutor.build(
+            graphql_schema,
+            document,
+            context_value=context,
+            raw_variable_values=dict(request.variables or {}),
+            operation_name=request.operation_name,
+            hide_suggestions=not self._introspection,
+        )
+        if isinstance(executor, list):
+            raise RequestRefused(executor, Code.BAD_USER_INPUT)
+        return cast("SplicingExecutor", executor)
+
+
+def _characters(document: Document) -> int:
+    return document.characters
+
+
+def _too_dear(cost: int, maximum: int) -> GraphQLError:
+    return GraphQLError(
+        f"The document could return {cost} objects; at most {maximum} are allowed. Ask for smaller pages.",
+        extensions={"cost": {"requested": cost, "maximum": maximum}},
+    )

@@ -1,0 +1,251 @@
+"""From a document to selections: what each root field's one statement is to answer.
+
+Fields are collected by graphql-core itself (fragments, type conditions, directives, merging), so that a
+selection holds exactly what the executor would have walked, in the order in which it would have answered.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from graphql import GraphQLError, GraphQLField, GraphQLObjectType, get_named_type
+from graphql.execution.collect_fields import FieldDetailsList
+from graphql.execution.values import get_argument_values
+
+from db import clock, ids
+from db.reads import NOUNS
+from db.shaping.nouns import Noun
+from db.shaping.selection import (
+    Connection,
+    EdgeCursor,
+    EdgeNode,
+    EdgePart,
+    Edges,
+    Field,
+    Group,
+    HasMore,
+    Lookup,
+    Nodes,
+    Object,
+    PageCursor,
+    Part,
+    Scalar,
+    Total,
+    Typename,
+    Values,
+)
+from resolvers import paging
+from resolvers.errors import BadUserInput
+from resolvers.inputs import is_storable
+from resolvers.reading import FieldShape, Shape, ShapeByNoun
+from schema.context import AnyShape
+from schema.executor import SplicingExecutor
+from schema.limits import LimitExceeded
+
+_CONNECTIONS = {f"{noun.name}Connection": noun for noun in NOUNS.values()}
+_NODE = "Node"
+
+
+class Selections:
+    """Makes the shapes of one request."""
+
+    def __init__(self, executor: SplicingExecutor, max_fields: int) -> None:
+        """`max_fields` bounds what fragments may unfold to; 0 sets no bound."""
+        self._executor = executor
+        self._max_fields = max_fields
+        self._fields_seen = 0
+
+    def shape(self, field: GraphQLField, details: FieldDetailsList) -> AnyShape | None:
+        """What a field's statement is to answer; None for a field that is not answered by one."""
+        named = get_named_type(field.type)
+        values = Values()
+        if named.name in NOUNS:
+            return Shape(self._fields(NOUNS[named.name], named, details, values), values)
+        if named.name in _CONNECTIONS:
+            noun = _CONNECTIONS[named.name]
+            connection = self._connection("", noun, field, details, values)
+            return FieldShape(connection, values)
+        if named.name == _NODE:
+            return ShapeByNoun(dict(self._fields_by_noun(details, values)), values)
+        return None
+
+    def _fields_by_noun(
+        self, details: FieldDetailsList, values: Values
+    ) -> Iterator[tuple[str, tuple[Field, ...]]]:
+        for noun in NOUNS.values():
+            yield noun.name, self._fields(noun, self._executor.schema.type_map[noun.name], details, values)
+
+    def _selected(self, type: Any, details: FieldDetailsList) -> Iterator[tuple[str, str, FieldDetailsList]]:
+        """The response key, the field's name and its nodes, in the order in which they are answered."""
+        for key, found in self._executor.collect_subfields(type, details).grouped_field_set.items():
+            self._fields_seen += 1
+            if self._max_fields and self._fields_seen > self._max_fields:
+                raise LimitExceeded(f"The document unfolds to more than {self._max_fields} fields.")
+            yield key, found[0].node.name.value, found
+
+    def _fields(self, noun: Noun, type: Any, details: FieldDetailsList, values: Values) -> tuple[Field, ...]:
+        return tuple(
+            Typename(key, noun.name)
+            if name == "__typename"
+            else self._field(noun, type, key, name, found, values)
+            for key, name, found in self._selected(type, details)
+        )
+
+    def _field(
+        self,
+        noun: Noun,
+        type: GraphQLObjectType,
+        key: str,
+        name: str,
+        details: FieldDetailsList,
+        values: Values,
+    ) -> Field:
+        field, attribute = type.fields[name], snake_case(name)
+        if attribute in noun.attributes:
+            return Scalar(key, attribute)
+        target = get_named_type(field.type)
+        if attribute in noun.connections:
+            return self._connection(key, _CONNECTIONS[target.name], field, details, values, noun)
+        child = NOUNS[target.name]
+        by = self._lookup(child, field, details, values) if attribute in noun.singular else None
+        return Object(key, attribute, child.name, self._fields(child, target, details, values), by)
+
+    def _lookup(self, noun: Noun, field: GraphQLField, details: FieldDetailsList, values: Values) -> Lookup:
+        ((name, text),) = self._arguments(field, details)["by"].items()
+        attribute = snake_case(name)
+        try:
+            if attribute == "id":
+                require_id(noun, text)
+            if not is_storable(text):
+                raise BadUserInput(attribute, "must not contain NUL or lone surrogates")
+        except BadUserInput as error:
+            raise located(error, details) from None
+        return Lookup(attribute, values.slot(noun.lookups[attribute].bind(text)))
+
+    def _connection(
+        self,
+        key: str,
+        noun: Noun,
+        field: GraphQLField,
+        details: FieldDetailsList,
+        values: Values,
+        parent: Noun | None = None,
+    ) -> Connection:
+        arguments = self._arguments(field, details)
+        try:
+            page = paging.page(noun, _page_arguments(arguments), values)
+        except BadUserInput as error:
+            raise located(error, details) from None
+        type = get_named_type(field.type)
+        parts = tuple(self._parts(noun, type, details, values))
+        name = snake_case(details[0].node.name.value) if parent else ""
+        return Connection(key, name, noun.name, page, parts)
+
+    def _parts(self, noun: Noun, type: Any, details: FieldDetailsList, values: Values) -> Iterator[Part]:
+        for key, name, found in self._selected(type, details):
+            match name:
+                case "__typename":
+                    yield Typename(key, type.name)
+                case "totalCount":
+                    yield Total(key)
+                case "nodes":
+                    yield Nodes(key, self._fields(noun, self._type(noun), found, values))
+                case "edges":
+                    yield Edges(
+                        key,
+                        tuple(self._edge_parts(noun, get_named_type(type.fields[name].type), found, values)),
+                    )
+                case "pageInfo":
+                    yield Group(key, tuple(self._page_info(get_named_type(type.fields[name].type), found)))
+                case _:
+                    raise AssertionError(f"{type.name}.{name} has no place in the statement")
+
+    def _edge_parts(
+        self, noun: Noun, type: Any, details: FieldDetailsList, values: Values
+    ) -> Iterator[EdgePart]:
+        for key, name, found in self._selected(type, details):
+            match name:
+                case "__typename":
+                    yield Typename(key, type.name)
+                case "cursor":
+                    yield EdgeCursor(key)
+                case "node":
+                    yield EdgeNode(key, self._fields(noun, self._type(noun), found, values))
+                case _:
+                    raise AssertionError(f"{type.name}.{name} has no place in the statement")
+
+    def _page_info(self, type: Any, details: FieldDetailsList) -> Iterator[Part]:
+        for key, name, _ in self._selected(type, details):
+            match name:
+                case "__typename":
+                    yield Typename(key, type.name)
+                case "hasNextPage" | "hasPreviousPage":
+                    yield HasMore(key, forward=name == "hasNextPage")
+                case "startCursor" | "endCursor":
+                    yield PageCursor(key, last=name == "endCursor")
+                case _:
+                    raise AssertionError(f"{type.name}.{name} has no place in the statement")
+
+    def _type(self, noun: Noun) -> Any:
+        return self._executor.schema.type_map[noun.name]
+
+    def _arguments(self, field: GraphQLField, details: FieldDetailsList) -> dict[str, Any]:
+        node, _, fragment_variables = details[0]
+        return get_argument_values(field, node, self._executor.variable_values, fragment_variables)
+
+
+def require_id(noun: Noun, text: str) -> None:
+    """Refuse an id that cannot be one of this noun's. Raises BadUserInput."""
+    if ids.prefix_of(text) != noun.prefix:
+        raise BadUserInput("id", f"is not the id of a {noun.name} ({noun.prefix}_…)")
+
+
+def snake_case(name: str) -> str:
+    """The Python name of a GraphQL field or argument."""
+    return re.sub(r"[A-Z]", lambda match: "_" + match[0].lower(), name)
+
+
+def _page_arguments(arguments: dict[str, Any]) -> paging.PageArguments:
+    order = arguments.get("orderBy")
+    return paging.PageArguments(
+        first=arguments.get("first"),
+        after=arguments.get("after"),
+        last=arguments.get("last"),
+        before=arguments.get("before"),
+        filters=tuple(
+            (snake_case(name), _filter_text(name, value))
+            for name, value in (arguments.get("filter") or {}).items()
+            if value is not None
+        ),
+        **(
+            {}
+            if order is None
+            else {"order": order["field"].value, "descending": order["direction"].value == "DESC"}
+        ),
+    )
+
+
+def _filter_text(name: str, value: object) -> str:
+    match value:
+        case datetime():
+            # Stored moments are whole seconds. "Before 10:00:00.5" means up to and with 10:00:00.
+            is_fraction = bool(value.microsecond) and name.endswith("Before")
+            return clock.as_text(value.astimezone(UTC) + timedelta(seconds=1 if is_fraction else 0))
+        case Enum():
+            return str(value.value)
+        case _:
+            return str(value)
+
+
+def located(error: BadUserInput, details: FieldDetailsList) -> GraphQLError:
+    """A refused argument as an error of the field that it stands at."""
+    node = details[0].node
+    argument = re.sub(r"_([a-z])", lambda match: match[1].upper(), error.argument)
+    return GraphQLError(
+        f"{node.name.value}: {argument} {error}",
+        nodes=[node],
+        original_error=error,
+        extensions={"argument": argument},
+    )
