@@ -41,10 +41,10 @@ APP = Noun(
         "id": column("id"),
         "slug": column("slug"),
         "name": column("name", Kind.TEXT),
-        "description": column("description", Kind.TEXT),
-        "webhook_url": column("webhook_url", Kind.TEXT),
+        "description": column("description", Kind.TEXT, nullable=True),
+        "webhook_url": column("webhook_url", Kind.TEXT, nullable=True),
         # Null until apps have signing keys.
-        "public_key_pem": Attribute(Kind.JSON, (), lambda row: null()),
+        "public_key_pem": Attribute(Kind.JSON, (), lambda _: null(), nullable=True),
         "created_at": column("created_at"),
         "updated_at": column("updated_at"),
     },

@@ -41,8 +41,8 @@ CUSTOMER = Noun(
     attributes={
         "id": column("id"),
         "email": column("email", Kind.TEXT),
-        "name": column("name", Kind.TEXT),
-        "external_id": column("external_id", Kind.TEXT),
+        "name": column("name", Kind.TEXT, nullable=True),
+        "external_id": column("external_id", Kind.TEXT, nullable=True),
         "metadata": column("metadata", Kind.JSON),
         "created_at": column("created_at"),
         "updated_at": column("updated_at"),

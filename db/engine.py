@@ -22,7 +22,7 @@ from sqlalchemy.engine.url import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.sql import Select
+from sqlalchemy.sql.selectable import Select, SelectBase
 
 from db.shaping import cursors
 
@@ -191,7 +191,7 @@ class Database:
             query = self._compiled[statement] = self.compile_once(statement)
         return query
 
-    def compile_once(self, statement: Select[Any]) -> Query:
+    def compile_once(self, statement: SelectBase) -> Query:
         """The driver's text of a statement, for callers that keep it themselves."""
         compiled = statement.compile(dialect=self.engine.dialect)
         names = compiled.positiontup or ()

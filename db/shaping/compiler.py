@@ -5,12 +5,12 @@ would join the parent's table in again, silently, as a cartesian product.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, assert_never
+from typing import Any, TypeAlias, assert_never
 
-from sqlalchemy import ColumnElement, FromClause, Integer, Select, Text, cast, select, union_all
+from sqlalchemy import ColumnElement, FromClause, Integer, Select, SelectBase, select, union_all
 
-from db.shaping.json import Member, constant, ids_in, json_object
-from db.shaping.nouns import Kind, Noun
+from db.shaping.json import Member, constant, ids_in, json_object, json_or_null, json_text
+from db.shaping.nouns import Kind, Noun, Row
 from db.shaping.pages import Needs, PageRows, slot_parameter
 from db.shaping.selection import (
     Connection,
@@ -43,17 +43,17 @@ class Compiler:
     def __init__(self, nouns: Mapping[str, Noun]) -> None:
         self._nouns = nouns
 
-    def compile(self, read: Read) -> Select[Any]:
+    def compile(self, read: Read) -> SelectBase:
         """The statement of a read. What its rows hold is said at each kind of read in `selection`."""
         match read:
             case OneRead(name, by, fields):
-                noun, row = self._occurrence(name)
-                return _found(noun, row, by, self._object(noun, row, fields))
+                scope = _RowScope(*self._occurrence(name))
+                return _found(scope, by, self._object(scope, fields))
             case FieldRead(name, by, field):
-                noun, row = self._occurrence(name)
-                return _found(noun, row, by, self._field(noun, row, field).value)
+                scope = _RowScope(*self._occurrence(name))
+                return _found(scope, by, self._field(scope, field).value)
             case ConnectionRead(connection):
-                return select(_as_text(self._connection(connection, None)))
+                return select(json_text(self._connection(connection, None)))
             case ManyRead():
                 return self._many(read)
             case _:
@@ -63,62 +63,62 @@ class Compiler:
         noun = self._nouns[name]
         return noun, noun.table.alias()
 
-    def _many(self, read: ManyRead) -> Select[Any]:
+    def _many(self, read: ManyRead) -> SelectBase:
         branches = []
         for name, fields in read.fields_by_noun:
-            noun, row = self._occurrence(name)
-            answer = self._object(noun, row, fields)
-            wanted = ids_in(row.c["id"], slot_parameter(read.ids))
-            branches.append(
-                select(row.c["id"].label("id"), _as_text(answer).label("answer")).where(
-                    wanted, noun.owned(row.c)
-                )
-            )
-        if len(branches) == 1:
-            return branches[0]
-        together = union_all(*branches).subquery()
-        return select(together.c["id"], together.c["answer"])
+            scope = _RowScope(*self._occurrence(name))
+            answer = json_text(self._object(scope, fields)).label("answer")
+            id = scope.row.c["id"]
+            wanted = ids_in(id, slot_parameter(read.ids))
+            found = select(id.label("id"), answer).select_from(scope.tables())
+            branches.append(found.where(wanted, scope.noun.owned(scope.row.c)))
+        return branches[0] if len(branches) == 1 else union_all(*branches)
 
-    def _object(self, noun: Noun, row: FromClause, fields: Sequence[Field]) -> ColumnElement[Any]:
-        return json_object([self._field(noun, row, field) for field in fields])
+    def _object(self, scope: "_Scope", fields: Sequence[Field]) -> ColumnElement[Any]:
+        return json_object([self._field(scope, field) for field in fields])
 
-    def _field(self, noun: Noun, row: FromClause, field: Field) -> Member:
+    def _field(self, scope: "_Scope", field: Field) -> Member:
         match field:
             case Typename(key, name):
                 return constant(key, name)
             case Scalar(key, name):
-                attribute = noun.attributes[name]
-                return Member(key, attribute.kind, attribute.expression(row.c))
+                attribute = scope.noun.attributes[name]
+                return Member(key, attribute.kind, attribute.expression(scope.columns), attribute.nullable)
+            case Object(key, name, noun, fields, by=None) if isinstance(scope, _RowScope):
+                target = scope.pointed_to(name, self._nouns[noun])
+                return Member(key, Kind.JSON, self._object(target, fields))
             case Object(key):
-                return Member(key, Kind.JSON, self._related(noun, row, field))
+                return Member(key, Kind.JSON, scope.nested(self._related(scope, field)))
             case Connection(key):
-                return Member(key, Kind.JSON, self._connection(field, (noun, row)))
+                return Member(key, Kind.JSON, scope.nested(self._connection(field, scope)))
             case _:
                 assert_never(field)
 
-    def _related(self, noun: Noun, parent: FromClause, field: Object) -> ColumnElement[Any]:
+    def _related(self, parent: "_Scope", field: Object) -> ColumnElement[Any]:
         """A single related object: the one a column points to, or one of many by a lookup."""
         target, row = self._occurrence(field.noun)
-        answer = select(self._object(target, row, field.fields)).select_from(row)
+        scope = _RowScope(target, row)
+        answer = select(self._object(scope, field.fields)).select_from(scope.tables())
         if field.by is None:
-            answer = answer.where(row.c["id"] == parent.c[noun.objects[field.name].column])
+            answer = answer.where(row.c["id"] == parent.row.c[parent.noun.objects[field.name].column])
         else:
-            many = noun.connections[noun.singular[field.name]]
-            answer = answer.where(row.c[many.column] == parent.c["id"], _matches(target, row, field.by))
-        return answer.correlate(parent).scalar_subquery()
+            many = parent.noun.connections[parent.noun.singular[field.name]]
+            answer = answer.where(row.c[many.column] == parent.row.c["id"], _matches(target, row, field.by))
+        found = answer.correlate(parent.row).scalar_subquery()
+        return found if field.by is None else json_or_null(found)
 
-    def _connection(self, field: Connection, parent: tuple[Noun, FromClause] | None) -> ColumnElement[Any]:
+    def _connection(self, field: Connection, parent: "_Scope | None") -> ColumnElement[Any]:
         """A page of rows with what was asked about it. Without a parent: over all the account has."""
         noun = self._nouns[field.noun]
         needs = _needs(noun, field.page.backward, field.parts)
-        reach = None if parent is None else (parent[0].connections[field.name], parent[1])
+        reach = None if parent is None else (parent.noun.connections[field.name], parent.row)
         rows = PageRows(noun, field.page, reach, needs)
-        answer = select(json_object([self._part(rows, part) for part in field.parts]))
-        aggregated = rows.aggregated()
-        if aggregated is not None:
-            answer = answer.select_from(aggregated)
+        members = [self._part(rows, part) for part in field.parts]
+        answer = select(json_object(members, of_aggregates=True))
+        if needs.rows:
+            answer = answer.select_from(rows.page())
         if parent is not None:
-            answer = answer.correlate(parent[1])
+            answer = answer.correlate(parent.row)
         return answer.scalar_subquery()
 
     def _part(self, rows: PageRows, part: Part) -> Member:
@@ -126,17 +126,18 @@ class Compiler:
             case Typename(key, name):
                 return constant(key, name)
             case Nodes(key, fields):
-                return Member(key, Kind.JSON, rows.array(self._object(rows.noun, rows.rows, fields)))
+                return Member(key, Kind.JSON, rows.array(self._object(_PageScope(rows), fields)))
             case Edges(key):
                 return Member(key, Kind.JSON, rows.array(self._edge(rows, part)))
             case Group(key, parts):
-                return Member(key, Kind.JSON, json_object([self._part(rows, child) for child in parts]))
+                members = [self._part(rows, child) for child in parts]
+                return Member(key, Kind.JSON, json_object(members, of_aggregates=True))
             case Total(key):
                 return Member(key, Kind.INTEGER, rows.total())
             case HasMore(key, forward):
                 return Member(key, Kind.BOOLEAN, rows.has_more(forward))
             case PageCursor(key, last):
-                return Member(key, Kind.PLAIN, rows.end_cursor(last))
+                return Member(key, Kind.PLAIN, rows.end_cursor(last), nullable=True)
             case Echo(key, slot):
                 return Member(key, Kind.INTEGER, slot_parameter(slot, Integer))
             case _:
@@ -151,19 +152,72 @@ class Compiler:
                 case EdgeCursor(key):
                     members.append(Member(key, Kind.PLAIN, rows.cursor()))
                 case EdgeNode(key, fields):
-                    members.append(Member(key, Kind.JSON, self._object(rows.noun, rows.rows, fields)))
+                    members.append(Member(key, Kind.JSON, self._object(_PageScope(rows), fields)))
                 case _:
                     assert_never(part)
         return json_object(members)
 
 
-def _found(noun: Noun, row: FromClause, by: Lookup, answer: ColumnElement[Any]) -> Select[Any]:
-    return select(_as_text(answer)).select_from(row).where(_matches(noun, row, by), noun.owned(row.c))
+class _RowScope:
+    """Where the objects of one row are made: the row's own, and those its columns point to.
+
+    The latter are joined, each once however often it is selected. As there is one row, there is no order
+    that a join could disturb.
+    """
+
+    def __init__(self, noun: Noun, row: FromClause, joins: "_Joins | None" = None) -> None:
+        self.noun = noun
+        self.row = row
+        self.columns: Row = row.c
+        self._joins = joins or _Joins(row)
+
+    def nested(self, expression: ColumnElement[Any]) -> ColumnElement[Any]:
+        """A nested subquery stands where its value is wanted."""
+        return expression
+
+    def pointed_to(self, name: str, target: Noun) -> "_RowScope":
+        """The scope of the object that a column of the row points to."""
+        return _RowScope(
+            target, self._joins.to(self.row, self.noun.objects[name].column, target), self._joins
+        )
+
+    def tables(self) -> FromClause:
+        """The row's table with all that was joined to it."""
+        return self._joins.tables
 
 
-def _as_text(json: ColumnElement[Any]) -> ColumnElement[str]:
-    # PostgreSQL's driver would parse a value of type json.
-    return cast(json, Text)
+class _Joins:
+    """A table and what has been joined to it."""
+
+    def __init__(self, row: FromClause) -> None:
+        self.tables = row
+        self._joined: dict[tuple[FromClause, str], FromClause] = {}
+
+    def to(self, row: FromClause, column: str, target: Noun) -> FromClause:
+        """The row that a column points to."""
+        if (row, column) not in self._joined:
+            other = target.table.alias()
+            self._joined[row, column] = other
+            self.tables = self.tables.join(other, other.c["id"] == row.c[column])
+        return self._joined[row, column]
+
+
+class _PageScope:
+    """Where an object is made for each row of a page. What is nested in it is a column of the page."""
+
+    def __init__(self, rows: PageRows) -> None:
+        self.noun = rows.noun
+        self.row = rows.source
+        self.columns = rows.columns
+        self.nested = rows.nested
+
+
+_Scope: TypeAlias = _RowScope | _PageScope
+
+
+def _found(scope: _RowScope, by: Lookup, answer: ColumnElement[Any]) -> Select[Any]:
+    matches = _matches(scope.noun, scope.row, by)
+    return select(json_text(answer)).select_from(scope.tables()).where(matches, scope.noun.owned(scope.row.c))
 
 
 def _matches(noun: Noun, row: FromClause, by: Lookup) -> ColumnElement[bool]:
@@ -176,9 +230,11 @@ def _needs(noun: Noun, backward: bool, parts: Iterable[Part]) -> Needs:
     for part in flat:
         if isinstance(part, Nodes | EdgeNode):
             columns.update(_columns(noun, part.fields))
+    look_ahead = any(isinstance(part, HasMore) and part.forward != backward for part in flat)
     return Needs(
+        rows=any(isinstance(part, Nodes | Edges | PageCursor) for part in flat) or look_ahead,
         columns=frozenset(columns),
-        look_ahead=any(isinstance(part, HasMore) and part.forward != backward for part in flat),
+        look_ahead=look_ahead,
         numbered=any(isinstance(part, PageCursor) for part in flat),
     )
 

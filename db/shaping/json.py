@@ -12,15 +12,17 @@ from sqlalchemy import ColumnElement, literal_column, true
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import Boolean, NullType
+from sqlalchemy.types import Boolean, NullType, Text
 
 from db.shaping.nouns import Kind
 
-# An identifier of PostgreSQL holds 63 bytes and a row 1,664 columns; a GraphQL alias knows no such bounds.
+# An identifier of PostgreSQL holds 63 bytes, a row 1,664 columns, a function 100 arguments; a GraphQL alias
+# and a selection know no such bounds.
 _MAX_IDENTIFIER = 63
 _MAX_COLUMNS = 1_600
+_MAX_PAIRS = 50
 # SQLite refuses expressions deeper than 1,000, and a chain of || is as deep as it is long.
-_CHAIN = 32
+_CHAIN = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Member:
     key: str
     kind: Kind
     value: ColumnElement[Any]
+    nullable: bool = False
 
 
 def constant(key: str, text: str) -> Member:
@@ -38,15 +41,20 @@ def constant(key: str, text: str) -> Member:
 
 
 class json_object(FunctionElement[Any]):  # noqa: N801
-    """A JSON object with its members in the order given."""
+    """A JSON object with its members in the order given.
+
+    Where values are aggregates, say `of_aggregates`: on PostgreSQL an object is best made of a row, in a
+    SELECT of its own, and an aggregate must stand in the very SELECT whose rows it aggregates.
+    """
 
     name = "json_object"
     type = NullType()
     inherit_cache = False
 
-    def __init__(self, members: Sequence[Member]) -> None:
+    def __init__(self, members: Sequence[Member], *, of_aggregates: bool = False) -> None:
         self.keys = tuple(member.key for member in members)
-        self.kinds = tuple(member.kind for member in members)
+        self.kinds = tuple((member.kind, member.nullable) for member in members)
+        self.of_aggregates = of_aggregates
         super().__init__(*(member.value for member in members))
 
 
@@ -62,13 +70,29 @@ class json_array(FunctionElement[Any]):  # noqa: N801
         super().__init__(item, true() if where is None else where)
 
 
+class json_or_null(FunctionElement[Any]):  # noqa: N801
+    """The JSON that a scalar subquery answers, or JSON's null when it finds no row."""
+
+    name = "json_or_null"
+    type = NullType()
+    inherit_cache = False
+
+
+class json_text(FunctionElement[str]):  # noqa: N801
+    """JSON as text, the form in which it leaves the database: a driver would parse what is of type json."""
+
+    name = "json_text"
+    type = Text()
+    inherit_cache = False
+
+
 @compiles(json_object, "sqlite")
 def _sqlite_object(element: json_object, compiler: SQLCompiler, **kw: Any) -> str:
     pieces: list[str] = []
     text = "{"
-    for key, kind, clause in zip(element.keys, element.kinds, element.clauses, strict=True):
+    for key, (kind, nullable), clause in zip(element.keys, element.kinds, element.clauses, strict=True):
         text += f'"{key}":'
-        pieces += [_quoted(text), _sqlite_value(kind, compiler.process(clause, **kw))]
+        pieces += [_quoted(text), _sqlite_value(kind, nullable, compiler.process(clause, **kw))]
         text = ","
     return _joined([*pieces, _quoted("}" if pieces else "{}")])
 
@@ -77,28 +101,54 @@ def _sqlite_object(element: json_object, compiler: SQLCompiler, **kw: Any) -> st
 def _sqlite_array(element: json_array, compiler: SQLCompiler, **kw: Any) -> str:
     item, where = (compiler.process(clause, **kw) for clause in element.clauses)
     condition = f" FILTER (WHERE {where})" if element.filtered else ""
-    return f"('[' || coalesce(group_concat({item}, ','){condition}, '') || ']')"
+    return f"'[' || coalesce(group_concat({item}, ','){condition}, '') || ']'"
+
+
+@compiles(json_or_null, "sqlite")
+def _sqlite_or_null(element: json_or_null, compiler: SQLCompiler, **kw: Any) -> str:
+    # coalesce() around it would cost three places on the parser's stack (see `_joined`). The first arm of
+    # a UNION ALL comes first.
+    (subquery,) = element.clauses
+    text = compiler.process(subquery, **kw)
+    assert text.startswith("(SELECT ")
+    return f"{text[:-1]} UNION ALL SELECT 'null' LIMIT 1)"
+
+
+@compiles(json_or_null, "postgresql")
+def _postgresql_or_null(element: json_or_null, compiler: SQLCompiler, **kw: Any) -> str:
+    (subquery,) = element.clauses
+    return compiler.process(subquery, **kw)
+
+
+@compiles(json_text, "sqlite")
+def _sqlite_text(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:
+    (value,) = element.clauses
+    return compiler.process(value, **kw)
 
 
 @compiles(json_object, "postgresql")
 def _postgresql_object(element: json_object, compiler: SQLCompiler, **kw: Any) -> str:
-    values = [compiler.process(clause, **kw) for clause in element.clauses]
-    if not values:
-        return "'{}'::json"
-    if len(values) > _MAX_COLUMNS or max(map(len, element.keys)) > _MAX_IDENTIFIER:
-        return _postgresql_wide_object(element.keys, values)
-    columns = ", ".join(f'{value} AS "{key}"' for key, value in zip(element.keys, values, strict=True))
+    pairs = [
+        (key, compiler.process(clause, **kw))
+        for key, clause in zip(element.keys, element.clauses, strict=True)
+    ]
+    if element.of_aggregates and len(pairs) <= _MAX_PAIRS:
+        arguments = ", ".join(f"'{key}', {value}" for key, value in pairs)
+        return f"json_build_object({arguments})"
+    if element.of_aggregates or len(pairs) > _MAX_COLUMNS or max(map(len, element.keys)) > _MAX_IDENTIFIER:
+        return _postgresql_wide_object(pairs)
+    columns = ", ".join(f'{value} AS "{key}"' for key, value in pairs)
     return f"(SELECT row_to_json(shaped) FROM (SELECT {columns}) AS shaped)"  # noqa: S608
 
 
-def _postgresql_wide_object(keys: Sequence[str], values: Sequence[str]) -> str:
+def _postgresql_wide_object(pairs: Sequence[tuple[str, str]]) -> str:
     pieces: list[str] = []
     text = "{"
-    for key, value in zip(keys, values, strict=True):
+    for key, value in pairs:
         text += f'"{key}":'
         pieces += [_quoted(text), f"coalesce(to_json({value})::text, 'null')"]
         text = ","
-    return f"{_joined([*pieces, _quoted('}')])}::json"
+    return f"({_joined([*pieces, _quoted('}')])})::json"
 
 
 @compiles(json_array, "postgresql")
@@ -106,6 +156,12 @@ def _postgresql_array(element: json_array, compiler: SQLCompiler, **kw: Any) -> 
     item, where = (compiler.process(clause, **kw) for clause in element.clauses)
     condition = f" FILTER (WHERE {where})" if element.filtered else ""
     return f"coalesce(json_agg({item}){condition}, '[]'::json)"
+
+
+@compiles(json_text, "postgresql")
+def _postgresql_text(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:
+    (value,) = element.clauses
+    return f"({compiler.process(value, **kw)})::text"
 
 
 class ids_in(FunctionElement[bool]):  # noqa: N801
@@ -131,20 +187,20 @@ def _postgresql_ids(element: ids_in, compiler: SQLCompiler, **kw: Any) -> str:
     return f"{column} = ANY (ARRAY(SELECT json_array_elements_text({ids}::json)))"
 
 
-def _sqlite_value(kind: Kind, value: str) -> str:
+def _sqlite_value(kind: Kind, nullable: bool, value: str) -> str:
     match kind:
         case Kind.TEXT:
             return f"json_quote({value})"
-        case Kind.PLAIN if value.startswith("'"):
-            return f"""'"' || {value} || '"'"""
-        case Kind.PLAIN:
+        case Kind.PLAIN if nullable:
             return f"""coalesce('"' || {value} || '"', 'null')"""
+        case Kind.PLAIN:
+            return f"""'"' || {value} || '"'"""
         case Kind.BOOLEAN:
             return f"CASE WHEN {value} THEN 'true' ELSE 'false' END"
         case Kind.INTEGER:
             return f"({value})"
         case Kind.JSON:
-            return f"coalesce({value}, 'null')"
+            return f"coalesce({value}, 'null')" if nullable else value
 
 
 def _quoted(text: str) -> str:
@@ -152,11 +208,11 @@ def _quoted(text: str) -> str:
 
 
 def _joined(pieces: Sequence[str]) -> str:
-    """One ``||`` expression over all pieces, as a tree no deeper than it must be."""
+    """One ``||`` expression over all pieces, without parentheses around it.
+
+    SQLite's parser, up to 3.45, keeps no more than 100 open constructs on its stack, and a selection nests
+    as deep as its document: so there are no parentheses that can be done without.
+    """
     while len(pieces) > _CHAIN:
-        pieces = [_chain(pieces[i : i + _CHAIN]) for i in range(0, len(pieces), _CHAIN)]
-    return _chain(pieces)
-
-
-def _chain(pieces: Sequence[str]) -> str:
-    return f"({' || '.join(pieces)})"
+        pieces = [f"({' || '.join(pieces[i : i + _CHAIN])})" for i in range(0, len(pieces), _CHAIN)]
+    return " || ".join(pieces)

@@ -9,7 +9,7 @@ from sqlalchemy import BindParameter, ColumnElement, Table, Text, bindparam
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 # The columns of one occurrence of a noun's table in a statement; a table may occur many times.
-Row: TypeAlias = ReadOnlyColumnCollection[str, Any]
+Row: TypeAlias = Mapping[str, Any] | ReadOnlyColumnCollection[str, Any]
 
 ACCOUNT: BindParameter[str] = bindparam("account", type_=Text())
 """The viewer's account, a condition of every read."""
@@ -35,11 +35,12 @@ class Attribute:
     kind: Kind
     columns: tuple[str, ...]
     expression: Callable[[Row], ColumnElement[Any]]
+    nullable: bool = False
 
 
-def column(name: str, kind: Kind = Kind.PLAIN) -> Attribute:
+def column(name: str, kind: Kind = Kind.PLAIN, *, nullable: bool = False) -> Attribute:
     """Declare a field that is a column."""
-    return Attribute(kind, (name,), lambda row: row[name])
+    return Attribute(kind, (name,), lambda row: row[name], nullable)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from db.shaping import cursors
 from db.shaping.json import json_array
-from db.shaping.nouns import Noun, Ordering, ToMany
+from db.shaping.nouns import Noun, Ordering, Row, ToMany
 from db.shaping.selection import After, Page, Slot
 
 _NUMBER, _FETCHED = "row_in_page", "rows_fetched"
@@ -43,10 +43,12 @@ def slot_parameter(slot: Slot, type_: Any = Text) -> BindParameter[Any]:
 class Needs:
     """What the selected parts read of a page, known before it is built.
 
-    `columns`: of its rows; `look_ahead`: whether one row more than the page holds is fetched, to tell
-    whether there is one; `numbered`: whether a row's place in the page is asked for.
+    `rows`: whether any part looks at rows; `columns`: of its rows; `look_ahead`: whether one row more than
+    the page holds is fetched, to tell whether there is one; `numbered`: whether a row's
+    place in the page is asked for.
     """
 
+    rows: bool
     columns: frozenset[str]
     look_ahead: bool
     numbered: bool
@@ -55,9 +57,9 @@ class Needs:
 class PageRows:
     """The rows of one page, and aggregates over them.
 
-    Aggregates are gathered while the parts are compiled (`aggregate`) and computed in a subquery of their
-    own (`aggregated`): an aggregate must stand in the very SELECT whose rows it aggregates, and an object
-    on PostgreSQL is a SELECT in itself.
+    Whatever is nested in a row (a related object, another connection) is a column of its own, computed once
+    the page is cut (`nested`). Aggregates refer to the page's columns by bare name: the page is all that is
+    in their SELECT.
     """
 
     def __init__(
@@ -69,44 +71,46 @@ class PageRows:
         self._order = noun.orders[page.order]
         self._size = slot_parameter(page.size, Integer)
         self._needs = needs
-        self.rows: FromClause = self._build(needs)
-        self._aggregates: list[ColumnElement[Any]] = []
+        self._nested: list[ColumnElement[Any]] = []
+        self.source: FromClause = self._build(needs)
+        """The page's rows, as what is nested in them sees them."""
+        self.columns: Row = {name: column(name) for name in self.source.c.keys()}  # noqa: SIM118
+        """The page's columns, as aggregates see them."""
 
-    def aggregate(self, expression: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Have an aggregate computed over the page, and answer the column it will be found in."""
-        name = f"aggregate_{len(self._aggregates)}"
-        self._aggregates.append(expression.label(name))
+    def nested(self, expression: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Have something computed for each row of the page, and answer the column it will be found in."""
+        name = f"nested_{len(self._nested)}"
+        self._nested.append(expression.label(name))
         return column(name)
 
-    def aggregated(self) -> FromClause | None:
-        """The one row that holds every aggregate asked for; None when there is none."""
-        if not self._aggregates:
-            return None
-        return select(*self._aggregates).select_from(self.rows).subquery()
+    def page(self) -> FromClause:
+        """What aggregates over the page select from."""
+        if not self._nested:
+            return self.source
+        return select(*self.source.c, *self._nested).select_from(self.source).subquery()
 
     def array(self, item: ColumnElement[Any]) -> ColumnElement[Any]:
         """The page's rows as a JSON array of `item`."""
-        within = self.rows.c[_NUMBER] <= self._size if self._needs.look_ahead else None
-        return self.aggregate(json_array(item, within))
+        return json_array(item, self.columns[_NUMBER] <= self._size if self._needs.look_ahead else None)
 
     def cursor(self) -> ColumnElement[str]:
         """The cursor of a row."""
-        value = None if self._order.column is None else self.rows.c[self._order.column]
+        value = None if self._order.column is None else self.columns[self._order.column]
         tag = self.noun.cursor_tag(self._page.order, self._page.descending)
-        return cursors.token(tag, self.rows.c["id"], value)
+        return cursors.token(tag, self.columns["id"], value)
 
     def end_cursor(self, last: bool) -> ColumnElement[str]:
         """The cursor of the page's first row or of its last, null when the page is empty."""
-        number, fetched = self.rows.c[_NUMBER], self.rows.c[_FETCHED]
+        number, fetched = self.columns[_NUMBER], self.columns[_FETCHED]
         # Rows are numbered as they were fetched, which backward is from the last row on.
         farthest = case((fetched < self._size, fetched), else_=self._size)
         wanted = farthest if last != self._page.backward else 1
-        return self.aggregate(func.max(self.cursor()).filter(number == wanted))
+        return func.max(self.cursor()).filter(number == wanted)
 
     def has_more(self, forward: bool) -> ColumnElement[bool]:
         """Whether rows lie behind the page (`forward`) or before it."""
         if forward != self._page.backward:
-            return self.aggregate(func.count() > self._size)
+            return func.count() > self._size
         if self._page.after is None:
             return false()
         row = self.noun.table.alias()
