@@ -1,0 +1,54 @@
+"""What tests of the graph share: an account with a key, and a way to ask."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+import pytest
+
+from db.engine import Database
+from tests.factories import Account, make_account, make_key
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Asks `/graphql` with a key."""
+
+    client: httpx.AsyncClient
+    token: str | None
+
+    async def post(
+        self, query: str, variables: dict[str, Any] | None = None, **headers: str
+    ) -> httpx.Response:
+        authorization = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        body = {"query": query, "variables": variables}
+        return await self.client.post("/graphql", json=body, headers={**authorization, **headers})
+
+    async def data(self, query: str, **variables: Any) -> Any:
+        """The data of a document that is answered without an error."""
+        response = await self.post(query, variables)
+        answer = response.json()
+        assert response.status_code == 200, answer
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    async def refusal(self, query: str, **variables: Any) -> tuple[str, str]:
+        """The code and message of the one error of a document of which nothing is answered."""
+        answer = (await self.post(query, variables)).json()
+        (error,) = answer["errors"]
+        assert not answer.get("data") or set(answer["data"].values()) == {None}, answer
+        return error["extensions"]["code"], error["message"]
+
+    def with_token(self, token: str | None) -> "Graph":
+        return replace(self, token=token)
+
+
+@pytest.fixture
+async def account(database: Database) -> Account:
+    return await make_account(database)
+
+
+@pytest.fixture
+async def graph(client: httpx.AsyncClient, database: Database, account: Account) -> Graph:
+    """Asks with the secret key of `account`."""
+    return Graph(client, await make_key(database, account))

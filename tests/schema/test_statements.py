@@ -1,0 +1,110 @@
+"""How many statements a request sends: one a root field, whatever it selects, and one for the key."""
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from db.engine import Database
+from tests.factories import Account, make_app, make_customer, make_license
+from tests.schema.conftest import Graph
+from tests.statements import Statements
+
+DASHBOARD = """
+query Dashboard($slug: String!, $customers: Int!, $licenses: Int!) {
+  app(slug: $slug) {
+    name
+    customers(first: $customers) {
+      totalCount
+      pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+      nodes {
+        id email name
+        licenses(first: $licenses) {
+          totalCount
+          pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+          nodes { id status expiresAt }
+        }
+      }
+    }
+  }
+}
+"""
+
+
+@pytest.fixture
+async def slug(database: Database, account: Account) -> str:
+    app = await make_app(database, account)
+    for _ in range(12):
+        customer = await make_customer(database, app)
+        await make_license(database, customer)
+        await make_license(database, customer)
+    return app.slug
+
+
+@pytest.mark.parametrize(("customers", "licenses"), [(1, 1), (50, 10), (100, 100)])
+async def test_the_dashboard_is_one_statement_beside_the_key(
+    graph: Graph, app: Starlette, statements: Statements, slug: str, customers: int, licenses: int
+) -> None:
+    variables = {"slug": slug, "customers": customers, "licenses": licenses}
+
+    with statements.recorded(app.state.database) as sent:
+        data = await graph.data(DASHBOARD, **variables)
+
+    assert len(sent) == 2
+    assert "FROM keys" in sent[0]
+    assert len(data["app"]["customers"]["nodes"]) == min(customers, 12)
+    assert data["app"]["customers"]["totalCount"] == 12
+    assert [page["licenses"]["totalCount"] for page in data["app"]["customers"]["nodes"]] == [2] * min(
+        customers, 12
+    )
+
+
+async def test_every_root_field_is_one_statement(
+    graph: Graph, app: Starlette, statements: Statements, slug: str
+) -> None:
+    ids = (await graph.data("{ apps { nodes { id licenses { nodes { id customer { id } } } } } }"))["apps"][
+        "nodes"
+    ]
+    wanted = [ids[0]["id"], *(node[key] for node in ids[0]["licenses"]["nodes"] for key in ("id",))]
+    query = """query($ids: [ID!]!, $slug: String!) {
+      nodes(ids: $ids) { id ... on App { customers { totalCount } } ... on License { customer { email } } }
+      apps { totalCount nodes { slug } }
+      app(slug: $slug) { id }
+    }"""
+
+    with statements.recorded(app.state.database) as sent:
+        await graph.data(query, ids=wanted, slug=slug)
+
+    assert len(sent) == 1 + 3
+
+
+async def test_nodes_that_cannot_exist_are_not_asked_for(
+    graph: Graph, app: Starlette, statements: Statements
+) -> None:
+    with statements.recorded(app.state.database) as sent:
+        data = await graph.data(
+            '{ node(id: "nonsense") { id } nodes(ids: ["x", "acc_01h455vb4pex5vsknk084sn02q"]) { id } }'
+        )
+
+    assert data == {"node": None, "nodes": [None, None]}
+    assert len(sent) == 1
+
+
+async def test_a_refused_document_asks_nothing(
+    client: httpx.AsyncClient, app: Starlette, statements: Statements
+) -> None:
+    with statements.recorded(app.state.database) as sent:
+        response = await Graph(client, None).post("{ apps { totalCount } }")
+
+    assert response.status_code == 401
+    assert sent == []
+
+
+async def test_total_count_is_worked_out_only_when_selected(
+    graph: Graph, app: Starlette, statements: Statements, slug: str
+) -> None:
+    with statements.recorded(app.state.database) as sent:
+        await graph.data(
+            "query($slug: String!) { app(slug: $slug) { customers { nodes { id } } } }", slug=slug
+        )
+
+    assert "count(" not in sent[1].lower()
