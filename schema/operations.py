@@ -14,8 +14,10 @@ from graphql import (
     OperationType,
     parse,
     specified_rules,
+    validate,
 )
-from strawberry.schema.schema import validate_document
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from resolvers.errors import Unauthenticated
 from schema.context import Context
@@ -67,7 +69,7 @@ class Operations:
         self.limits = limits
         self._introspection = introspection
         closed = () if introspection else (NoSchemaIntrospectionCustomRule,)
-        self._rules = (*specified_rules, *closed)
+        self._rules = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule, *closed)
         self._documents: LRUCache[str, Document] = LRUCache(_CACHED_CHARACTERS, getsizeof=_characters)
 
     async def execute(self, request: Request, context: Context) -> Outcome:
@@ -111,7 +113,7 @@ class Operations:
             raise RequestRefused(
                 [GraphQLError("The document is nested too deeply.")], Code.GRAPHQL_PARSE_FAILED
             ) from None
-        errors = validate_document(graphql_schema, document, self._rules)
+        errors = validate(graphql_schema, document, self._rules, hide_suggestions=not self._introspection)
         if errors:
             raise RequestRefused(errors, Code.GRAPHQL_VALIDATION_FAILED)
         if len(text) <= _CACHED_CHARACTERS:

@@ -1,0 +1,267 @@
+"""Limits: beyond them a document is refused before anything is asked, with a code that says why."""
+
+import httpx
+import pytest
+
+from db.engine import Database
+from resolvers.viewer import Policy
+from schema.door import GraphQLDoor
+from schema.limits import Limits
+from tests.factories import Account, make_app, make_customer, make_license
+from tests.schema.conftest import Graph
+
+
+async def refused(graph: Graph, query: str, expected: str) -> str:
+    code, message = await graph.refusal(query)
+    assert code == expected
+    return message
+
+
+def limited(graph: Graph, database: Database, limits: Limits, *, introspection: bool = True) -> Graph:
+    door = GraphQLDoor(database, policy=Policy(), limits=limits, introspection=introspection)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://testserver")
+    return Graph(client, graph.token)
+
+
+async def test_tokens(graph: Graph) -> None:
+    assert await graph.data("{ " + "__typename " * 50 + "}")
+    message = await refused(graph, "{" + "a " * 5_000 + "}", "GRAPHQL_PARSE_FAILED")
+
+    assert "5000 tokens" in message
+
+
+async def test_a_document_of_a_megabyte(graph: Graph) -> None:
+    await refused(graph, "{ a" + " a" * 500_000 + "}", "GRAPHQL_PARSE_FAILED")
+    response = await graph.post("{ a" + " a" * 600_000 + "}")
+
+    assert response.status_code == 413
+    assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_a_body_that_does_not_tell_its_length(graph: Graph) -> None:
+    async def chunks():
+        for _ in range(20):
+            yield b" " * 100_000
+
+    headers = {"Authorization": f"Bearer {graph.token}", "Content-Type": "application/json"}
+    response = await graph.client.post("/graphql", content=chunks(), headers=headers)
+
+    assert response.status_code == 413
+
+
+async def test_depth(graph: Graph) -> None:
+    def nested(levels: int) -> str:
+        query = "id"
+        for level in range(levels - 2):
+            query = f"app {{ {query} }}" if level % 2 else f'customer(by: {{email: "a@b.de"}}) {{ {query} }}'
+        return f'{{ app(slug: "x") {{ {query} }} }}'
+
+    assert nested(4) == '{ app(slug: "x") { app { customer(by: {email: "a@b.de"}) { id } } } }'
+    assert await graph.data(nested(15)) == {"app": None}
+    assert "15 levels" in await refused(graph, nested(17), "GRAPHQL_VALIDATION_FAILED")
+
+
+async def test_depth_counts_through_fragments_and_not_through_introspection(graph: Graph) -> None:
+    parts = [
+        f"fragment F{i} on App {{ customer(by: {{id: $id}}) {{ app {{ ...F{i + 1} }} }} }}" for i in range(8)
+    ]
+    query = 'query($id: ID!) { app(slug: "x") { ...F0 } }' + "".join(parts) + " fragment F8 on App { id }"
+    types = "type { kind ofType { kind ofType { kind ofType { kind ofType { kind ofType { kind ofType { kind "
+    deep = (
+        "{ __schema { types { fields { "
+        + types
+        + "ofType { kind ofType { kind ofType { name } } } } } } } } } } } } } }"
+    )
+
+    await refused(graph, query, "GRAPHQL_VALIDATION_FAILED")
+    assert (await graph.data(deep))["__schema"]["types"]
+
+
+async def test_aliases(graph: Graph) -> None:
+    query = '{ app(slug: "x") { %s } }'
+
+    assert await graph.data(query % " ".join(f"a{i}: id" for i in range(100))) == {"app": None}
+    await refused(graph, query % " ".join(f"a{i}: id" for i in range(101)), "GRAPHQL_VALIDATION_FAILED")
+
+
+async def test_ten_thousand_aliases(graph: Graph) -> None:
+    query = "{ " + " ".join(f"a{i}: __typename" for i in range(10_000)) + " }"
+
+    await refused(graph, query, "GRAPHQL_PARSE_FAILED")
+
+
+async def test_root_fields(graph: Graph) -> None:
+    def ask(count: int) -> str:
+        return (
+            "query { ...F } fragment F on Query { "
+            + " ".join(f'a{i}: app(slug: "x") {{ id }}' for i in range(count))
+            + " }"
+        )
+
+    assert len(await graph.data(ask(50))) == 50
+    assert "50 root fields" in await refused(graph, ask(51), "GRAPHQL_VALIDATION_FAILED")
+
+
+async def test_circular_and_missing_fragments(graph: Graph) -> None:
+    circle = "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }"
+    self = "{ ...A } fragment A on Query { apps { nodes { ... on App { id } } } ...A }"
+
+    response = await graph.post(circle)
+    assert {error["extensions"]["code"] for error in response.json()["errors"]} == {
+        "GRAPHQL_VALIDATION_FAILED"
+    }
+    assert "Cannot spread fragment" in response.json()["errors"][0]["message"]
+    await refused(graph, self, "GRAPHQL_VALIDATION_FAILED")
+    await refused(graph, "{ ...Nowhere }", "GRAPHQL_VALIDATION_FAILED")
+
+
+async def test_fragments_that_unfold_without_end(graph: Graph) -> None:
+    body = "licenses { nodes { customer { app { ...%s } } } edges { node { app { ...%s } } } }"
+    fragments = [f"fragment F{i} on App {{ {body % (f'F{i + 1}', f'F{i + 1}')} }}" for i in range(12)]
+    query = '{ app(slug: "x") { ...F0 } }' + "".join(fragments) + "fragment F12 on App { id }"
+    limits = Limits(max_depth=0, max_cost=0)
+
+    code, message = await limited(graph, graph.client._transport.app.state.database, limits).refusal(query)
+
+    assert code == "GRAPHQL_VALIDATION_FAILED"
+    assert "unfolds to more than 5000 fields" in message
+
+
+@pytest.mark.parametrize(
+    ("query", "cost"),
+    [
+        ("{ __typename }", 0),
+        ('{ app(slug: "x") { id name } }', 1),
+        ('{ node(id: "x") { id } }', 1),
+        ('{ nodes(ids: ["x", "y", "z"]) { ... on Customer { app { id } } } }', 6),
+        ("{ apps { nodes { id } } }", 20),
+        ("{ apps(first: 3) { totalCount } }", 1),
+        ("{ apps(last: 3) { nodes { id } edges { cursor } pageInfo { endCursor } } }", 6),
+        (
+            "{ apps(first: 2) { nodes { customers(first: 3) { totalCount nodes { app { id } } } } } }",
+            2 * (1 + 1 + 3 * 2),
+        ),
+        (
+            """{ app(slug: "x") { customers(first: 50) {
+              totalCount nodes { licenses(first: 10) { totalCount nodes { id } } }
+            } } }""",
+            602,
+        ),
+        ('mutation { deleteApp(input: {slug: "x"}) { deletedAppId } }', 10),
+        (
+            'mutation { a: updateApp(input: {slug: "x"}) { app { licenses(first: 5) { nodes { id } } } } }',
+            10 + 1 + 5,
+        ),
+    ],
+)
+async def test_cost_is_the_most_objects_that_could_come(graph: Graph, query: str, cost: int) -> None:
+    answer = (await graph.post(query)).json()
+
+    assert answer["extensions"]["cost"] == {"requested": cost, "maximum": 20_000}
+
+
+async def test_too_dear(graph: Graph) -> None:
+    page = "customers(first: $n) { nodes { id } edges { cursor } }"
+    query = f"query($n: Int) {{ apps(first: 100) {{ nodes {{ {page} }} }} }}"
+
+    assert await graph.data(query, n=99)
+    answer = (await graph.post(query, {"n": 100})).json()
+
+    (error,) = answer["errors"]
+    assert error["extensions"] == {
+        "code": "COST_LIMIT_EXCEEDED",
+        "cost": {"requested": 20_100, "maximum": 20_000},
+    }
+    assert "data" not in answer
+
+
+async def test_zero_switches_a_limit_off(graph: Graph, database: Database) -> None:
+    none = Limits(0, 0, 0, 0, 0, 0)
+    query = "{ " + " ".join(f"a{i}: apps(first: 100) {{ edges {{ cursor }} }}" for i in range(250)) + " }"
+
+    answer = (await limited(graph, database, none).post(query + " " * 2_000_000)).json()
+
+    assert len(answer["data"]) == 250
+    assert answer["extensions"]["cost"] == {"requested": 25_000, "maximum": None}
+
+
+async def test_introspection_can_be_closed(graph: Graph, database: Database) -> None:
+    closed = limited(graph, database, Limits(), introspection=False)
+
+    answer = (await closed.post("{ __schema { queryType { name } } }")).json()
+    assert {error["extensions"]["code"] for error in answer["errors"]} == {"GRAPHQL_VALIDATION_FAILED"}
+    assert "data" not in answer
+    _, message = await closed.refusal("{ appz { totalCount } }")
+    assert "apps" not in message.replace("appz", "")
+    assert await closed.data("{ __typename }") == {"__typename": "Query"}
+
+
+PAGE_INFO = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor } totalCount"
+LICENSES = (
+    '(last: 1, orderBy: {field: EXPIRES_AT}, filter: {status: ACTIVE, expiresAfter: "2020-01-01T00:00:00Z"})'
+)
+CUSTOMERS = """(
+  last: 1, orderBy: {field: NAME}, filter: {search: "a", email: "b", createdAfter: "2020-01-01T00:00:00Z"}
+)"""
+
+
+def through_licenses(levels: int) -> str:
+    if levels < 3:
+        return "id"
+    if levels < 6:
+        return f"id licenses{LICENSES} {{ {PAGE_INFO} }}"
+    below = through_licenses(levels - 3)
+    return f"slug licenses{LICENSES} {{ {PAGE_INFO} nodes {{ status app {{ {below} }} }} }}"
+
+
+def through_customers(levels: int) -> str:
+    if levels < 3:
+        return "id"
+    if levels < 7:
+        return f"id customers{CUSTOMERS} {{ {PAGE_INFO} }}"
+    below = through_customers(levels - 4)
+    node = f"node {{ email app {{ {below} }} }}"
+    return f"slug customers{CUSTOMERS} {{ {PAGE_INFO} edges {{ cursor {node} }} }}"
+
+
+def through_look_ups(levels: int) -> str:
+    if levels <= 2:
+        return "id"
+    return f'customer(by: {{email: "A@b.de"}}) {{ email app {{ {through_look_ups(levels - 2)} }} }}'
+
+
+@pytest.mark.parametrize("deep", [through_licenses, through_customers, through_look_ups])
+async def test_the_deepest_documents_are_answered(
+    graph: Graph, database: Database, account: Account, deep: object
+) -> None:
+    """SQLite before 3.46 parses no statement with more than 100 constructs open; see docs/decisions.md."""
+    app = await make_app(database, account, slug="atlas")
+    customer = await make_customer(database, app, email="a@b.de", name="Ann")
+    await make_license(database, customer)
+    below = deep(14)  # type: ignore[operator]
+    query = f"""query($ids: [ID!]!) {{
+      app(slug: "atlas") {{ {below} }}
+      nodes(ids: $ids) {{ ... on App {{ {below} }} ... on Customer {{ app {{ id {deep(13)} }} }} }}
+    }}"""  # type: ignore[operator]
+
+    data = await graph.data(query, ids=[app.id, customer.id])
+
+    assert data["app"] == data["nodes"][0]
+    assert data["nodes"][1]["app"]
+
+
+async def test_wide_and_long_selections_are_answered(
+    graph: Graph, database: Database, account: Account
+) -> None:
+    app = await make_app(database, account, slug="atlas", name='Atlas "Studio"')
+    await make_customer(database, app, email="a@b.de")
+    wide = " ".join(f"name_{i}: name" for i in range(98))
+    long = "a" * 300
+
+    data = await graph.data(
+        f'{{ app(slug: "atlas") {{ {wide} {long}: customers {{ {long}x: nodes {{ email }} }} }} }}'
+    )
+
+    assert list(data["app"]) == [*(f"name_{i}" for i in range(98)), long]
+    assert {data["app"][f"name_{i}"] for i in range(98)} == {'Atlas "Studio"'}
+    assert data["app"][long] == {f"{long}x": [{"email": "a@b.de"}]}
