@@ -20,7 +20,7 @@ class MalformedJson(ValueError):
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """The whole body. Raises PayloadTooLarge as soon as it is known to be; `max_bytes` 0 sets no limit."""
     declared = request.headers.get("content-length", "0")
-    if max_bytes and declared.isdigit() and int(declared) > max_bytes:
+    if max_bytes and declared.isdecimal() and int(declared) > max_bytes:
         raise PayloadTooLarge(max_bytes)
     chunks: list[bytes] = []
     size = 0

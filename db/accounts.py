@@ -39,4 +39,5 @@ async def find_by_name(session: WriteSession, name: str) -> str | None:
 async def first(session: WriteSession, limit: int) -> Sequence[StoredAccount]:
     """The oldest accounts, at most `limit` of them."""
     statement = select(accounts.c.id, accounts.c.name).order_by(accounts.c.id).limit(limit)
-    return [StoredAccount(*row) for row in await session.execute(statement)]
+    rows = (await session.execute(statement)).mappings()
+    return [StoredAccount(**row) for row in rows]

@@ -153,6 +153,8 @@ class WriteSession:
             names = ", ".join(columns)
             await driver.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", rows)  # noqa: S608
         else:
+            # SQLAlchemy begins asyncpg's transaction with the first statement of its own, and COPY is none.
+            await self._connection.exec_driver_sql("SELECT 1")
             await driver.copy_records_to_table(table.name, columns=columns, records=rows)
 
 

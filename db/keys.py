@@ -63,8 +63,8 @@ async def find_for_update(session: WriteSession, id: str, digest: str) -> Stored
         .where(or_(keys.c.id == id, keys.c.digest == digest))
         .with_for_update()
     )
-    row = (await session.execute(statement)).first()
-    return None if row is None else StoredKey(*row)
+    row = (await session.execute(statement)).mappings().first()
+    return None if row is None else StoredKey(**row)
 
 
 async def revoke(session: WriteSession, id: str, at: datetime) -> None:

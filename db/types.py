@@ -40,7 +40,8 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(TEXT(collation="C") if dialect.name == "postgresql" else TEXT())
+        # Not through dialect.type_descriptor(): asyncpg's would make it a VARCHAR.
+        return TEXT(collation="C") if dialect.name == "postgresql" else TEXT()
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
         if value is None:
@@ -74,8 +75,10 @@ class JsonObject(TypeDecorator[Mapping[str, object]]):
     def process_bind_param(self, value: Mapping[str, object] | None, dialect: Dialect) -> str | None:
         return None if value is None else json_text(value)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Mapping[str, object] | None:
-        return None if value is None else json.loads(value)
+    def process_result_value(self, value: Any, dialect: Dialect) -> Mapping[str, object] | None:
+        # SQLAlchemy has asyncpg parse what is of type json.
+        read: Mapping[str, object] | None = json.loads(value) if isinstance(value, str) else value
+        return read
 
 
 def json_text(value: Mapping[str, object]) -> str:

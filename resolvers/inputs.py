@@ -37,6 +37,9 @@ METADATA_BYTES = 16 * 1024
 
 M = TypeVar("M", bound="Input")
 
+# Reserved domains (localhost, corp.test) are people's own business. This list is the library's way to say so.
+email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
+
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
@@ -105,7 +108,8 @@ def _meaning(detail: ErrorDetails) -> tuple[FaultCode, str]:
             return FaultCode(code), detail["msg"]
         case _ if detail["input"] is None:
             return FaultCode.BLANK, "can't be blank"
-        case "string_too_long":
+        # The second is the same of a text that a validator of ours has seen before the bound.
+        case "string_too_long" | "too_long":
             return FaultCode.TOO_LONG, f"is too long (maximum is {detail['ctx']['max_length']} characters)"
         case "string_type":
             return FaultCode.INVALID, "must be a string"
@@ -148,8 +152,8 @@ def _email(text: str) -> str:
     if len(text) > EMAIL_LENGTH:
         raise invalid(f"is too long (maximum is {EMAIL_LENGTH} characters)", FaultCode.TOO_LONG)
     try:
-        # Reserved and undotted domains (localhost, corp.test) are people's own business, and so is what
-        # the mail system beyond makes of the local part.
+        # Undotted domains are people's own business, and so is what the mail system beyond makes of the
+        # local part.
         email_validator.validate_email(text, check_deliverability=False, globally_deliverable=False)
     except email_validator.EmailNotValidError:
         raise invalid("is not a valid address") from None

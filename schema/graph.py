@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import strawberry
-from graphql import GraphQLSchema
+from graphql import GraphQLInputObjectType, GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 
 from resolvers import reading
@@ -38,5 +38,19 @@ class Mutation(LicenseMutations, CustomerMutations, AppMutations):
 
 schema = strawberry.Schema(query=Query, mutation=Mutation, config=StrawberryConfig(scalar_map=SCALARS))
 
-graphql_schema: GraphQLSchema = schema._schema  # noqa: SLF001  (Strawberry has no public name for it)
+
+def _tell_of_one_of(schema: GraphQLSchema) -> GraphQLSchema:
+    """Have graphql-core know which inputs are @oneOf, so that its own rules judge them.
+
+    Strawberry judges them by a rule of its own, which fails on a fragment that stands before its operation.
+    """
+    for type in schema.type_map.values():
+        definition = type.extensions.get("strawberry-definition")
+        if isinstance(type, GraphQLInputObjectType) and getattr(definition, "is_one_of", False):
+            type.is_one_of = True
+    return schema
+
+
+# Strawberry has no public name for it.
+graphql_schema: GraphQLSchema = _tell_of_one_of(schema._schema)  # noqa: SLF001
 """The same as graphql-core sees it: what documents are validated against and executed on."""

@@ -17,7 +17,6 @@ from graphql import (
     validate,
 )
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
-from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from resolvers.errors import Unauthenticated
 from schema.context import Context
@@ -69,7 +68,7 @@ class Operations:
         self.limits = limits
         self._introspection = introspection
         closed = () if introspection else (NoSchemaIntrospectionCustomRule,)
-        self._rules = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule, *closed)
+        self._rules = (*specified_rules, MaybeNullValidationRule, *closed)
         self._documents: LRUCache[str, Document] = LRUCache(_CACHED_CHARACTERS, getsizeof=_characters)
 
     async def execute(self, request: Request, context: Context) -> Outcome:

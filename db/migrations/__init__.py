@@ -1,6 +1,9 @@
 """The history of the schema: one, for both databases. A released migration is never edited."""
 
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -9,6 +12,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from db.engine import Database
+
+T = TypeVar("T")
 
 # Any number will do, as long as every process that migrates takes the same lock.
 _POSTGRES_LOCK = 4_812_377_310
@@ -20,7 +25,7 @@ class MigrationError(Exception):
 
 def configuration(connection: Connection) -> Config:
     """Alembic's configuration for a connection that is inside a transaction."""
-    config = Config(attributes={"connection": connection})
+    config = Config(attributes={"connection": connection}, stdout=StringIO())  # commands chat
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
     return config
@@ -32,17 +37,39 @@ async def upgrade(url: str, revision: str = "head") -> bool:
     Processes that start together take turns: the second finds the work done. Raises StoreUnavailable,
     InvalidDatabaseUrl and MigrationError.
     """
+    return await _in_transaction(url, _upgrade, revision)
+
+
+async def downgrade(url: str, revision: str) -> None:
+    """Take a database back to a revision; "base" is the empty one. One transaction; raises as `upgrade`."""
+    await _in_transaction(url, _downgrade, revision)
+
+
+async def check(url: str) -> None:
+    """Compare a migrated database with our tables. Raises alembic's CommandError where they differ.
+
+    It sees no CHECK constraint, predicate or collation: tests/db/test_migrations.py compares those.
+    """
+    await _in_transaction(url, _check)
+
+
+async def _in_transaction(url: str, work: Callable[..., T], *arguments: object) -> T:
     database = Database(url, pool_size=1, enforce_foreign_keys=False)
     try:
         async with database.write() as session:
-            return await session.run_sync(_upgrade, revision)
+            return await session.run_sync(_alone, work, *arguments)
     finally:
         await database.close()
 
 
-def _upgrade(connection: Connection, revision: str) -> bool:
+def _alone(connection: Connection, work: Callable[..., T], *arguments: object) -> T:
+    # SQLite is locked by BEGIN IMMEDIATE already.
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _POSTGRES_LOCK})
+    return work(connection, *arguments)
+
+
+def _upgrade(connection: Connection, revision: str) -> bool:
     before = MigrationContext.configure(connection).get_current_revision()
     if (
         revision == "head"
@@ -52,6 +79,15 @@ def _upgrade(connection: Connection, revision: str) -> bool:
     command.upgrade(configuration(connection), revision)
     check_foreign_keys(connection)
     return before != MigrationContext.configure(connection).get_current_revision()
+
+
+def _downgrade(connection: Connection, revision: str) -> None:
+    command.downgrade(configuration(connection), revision)
+    check_foreign_keys(connection)
+
+
+def _check(connection: Connection) -> None:
+    command.check(configuration(connection))
 
 
 def check_foreign_keys(connection: Connection) -> None:

@@ -51,7 +51,12 @@ class Compiler:
                 return _found(scope, by, self._object(scope, fields))
             case FieldRead(name, by, field):
                 scope = _RowScope(*self._occurrence(name))
-                return _found(scope, by, self._field(scope, field).value)
+                answer = (
+                    self._related(scope, field)
+                    if isinstance(field, Object)
+                    else self._connection(field, scope)
+                )
+                return _found(scope, by, answer)
             case ConnectionRead(connection):
                 return select(json_text(self._connection(connection, None)))
             case ManyRead():
@@ -87,8 +92,9 @@ class Compiler:
             case Object(key, name, noun, fields, by=None) if isinstance(scope, _RowScope):
                 target = scope.pointed_to(name, self._nouns[noun])
                 return Member(key, Kind.JSON, self._object(target, fields))
-            case Object(key):
-                return Member(key, Kind.JSON, scope.nested(self._related(scope, field)))
+            case Object(key, by=by):
+                related = self._related(scope, field)
+                return Member(key, Kind.JSON, scope.nested(json_or_null(related) if by else related))
             case Connection(key):
                 return Member(key, Kind.JSON, scope.nested(self._connection(field, scope)))
             case _:
@@ -104,8 +110,7 @@ class Compiler:
         else:
             many = parent.noun.connections[parent.noun.singular[field.name]]
             answer = answer.where(row.c[many.column] == parent.row.c["id"], _matches(target, row, field.by))
-        found = answer.correlate(parent.row).scalar_subquery()
-        return found if field.by is None else json_or_null(found)
+        return answer.correlate(parent.row).scalar_subquery()
 
     def _connection(self, field: Connection, parent: "_Scope | None") -> ColumnElement[Any]:
         """A page of rows with what was asked about it. Without a parent: over all the account has."""

@@ -132,6 +132,8 @@ def _postgresql_object(element: json_object, compiler: SQLCompiler, **kw: Any) -
         (key, compiler.process(clause, **kw))
         for key, clause in zip(element.keys, element.clauses, strict=True)
     ]
+    if not pairs:
+        return "'{}'::json"
     if element.of_aggregates and len(pairs) <= _MAX_PAIRS:
         arguments = ", ".join(f"'{key}', {value}" for key, value in pairs)
         return f"json_build_object({arguments})"
@@ -146,7 +148,9 @@ def _postgresql_wide_object(pairs: Sequence[tuple[str, str]]) -> str:
     text = "{"
     for key, value in pairs:
         text += f'"{key}":'
-        pieces += [_quoted(text), f"coalesce(to_json({value})::text, 'null')"]
+        # A constant has no type of its own, and to_json() takes none without.
+        typed = f"{value}::text" if value.startswith("'") and value.endswith("'") else value
+        pieces += [_quoted(text), f"coalesce(to_json({typed})::text, 'null')"]
         text = ","
     return f"({_joined([*pieces, _quoted('}')])})::json"
 

@@ -1,0 +1,1 @@
+"""The command line, ``python server.py …``: one module a command, put together in `command_line`."""

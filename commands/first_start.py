@@ -1,0 +1,89 @@
+"""What a new installation begins with: an account, a key, and a small app to look at."""
+
+from datetime import timedelta
+
+from db import clock
+from db.engine import Database, WriteSession
+from resolvers.accounts import first_account
+from resolvers.apps import create_app
+from resolvers.customers import create_customer
+from resolvers.keys import KeyKind, add_key
+from resolvers.licenses import create_license, revoke_license
+from resolvers.viewer import Policy, Scope, Viewer
+
+APP_SLUG = "my-app"
+
+_WELCOME = """\
+This is a new installation. Its secret key, shown this once:
+
+    {key}
+
+Explore the graph in a browser, with the key as a header ({{"Authorization": "Bearer {key}"}}):
+
+    {url}/graphql
+
+Ask it for an app, its customers and their licenses:
+
+    curl {url}/graphql \\
+      -H 'Authorization: Bearer {key}' \\
+      -H 'Content-Type: application/json' \\
+      -d '{{"query": "{query}"}}'
+
+Or call the REST interface:
+
+    curl '{url}/api/v1/apps/{slug}/customers?per_page=5' \\
+      -H 'Authorization: Bearer {key}'
+"""
+_QUERY = (
+    '{{ app(slug: \\"{slug}\\") {{ name customers(first: 10) {{ totalCount nodes {{ email name '
+    "licenses(first: 5) {{ nodes {{ id status expiresAt }} }} }} }} }} }}"
+)
+_CUSTOMERS = (
+    ("lena@orbit.example", "Lena Ortiz", "crm-8841", {"company": "Orbit", "plan": "annual"}),
+    ("sam.okafor@brightfield.example", "Sam Okafor", "crm-8842", {"company": "Brightfield", "plan": "team"}),
+    ("mei.tanaka@harbor.example", "Mei Tanaka", "crm-8857", {"company": "Harbor Labs", "plan": "monthly"}),
+    ("jonas@fjord.example", "Jonas Lindqvist", None, {"plan": "lifetime"}),
+    ("office@papermill.example", None, "crm-8901", {"company": "Papermill", "plan": "annual"}),
+)
+_DAYS_BY_PLAN = {"monthly": 30, "annual": 365, "team": 365}
+
+
+async def begin(database: Database) -> str | None:
+    """Give a database without an account its first one, and answer the secret key that was made for it.
+
+    None: there is an account already. Of servers that start at the same time, exactly one gets a key.
+    """
+    async with database.write() as session:
+        account_id = await first_account(session)
+        if account_id is None:
+            return None
+        key = await add_key(session, account_id, KeyKind.SECRET, "first key")
+        await _make_app(session, Viewer(account_id, frozenset(Scope), Policy()))
+    return key.token
+
+
+def welcome(url: str, key: str) -> str:
+    """What whoever starts a new installation is told: the key, and three calls to try it with."""
+    return _WELCOME.format(url=url, key=key, slug=APP_SLUG, query=_QUERY.format(slug=APP_SLUG))
+
+
+async def _make_app(session: WriteSession, viewer: Viewer) -> None:
+    description = "An app to look around in. Delete it whenever you like."
+    await create_app(viewer, session, {"name": "My App", "slug": APP_SLUG, "description": description})
+    for email, name, external_id, metadata in _CUSTOMERS:
+        values = {"email": email, "name": name, "external_id": external_id, "metadata": metadata}
+        customer_id = await create_customer(viewer, session, APP_SLUG, values)
+        await _issue(session, viewer, customer_id, metadata["plan"])
+
+
+async def _issue(session: WriteSession, viewer: Viewer, customer_id: str, plan: str) -> None:
+    days = _DAYS_BY_PLAN.get(plan)
+    term = {"forever": True} if days is None else {"duration_days": days}
+    await create_license(viewer, session, {"customer_id": customer_id, **term})
+    if plan == "team":
+        second = await create_license(viewer, session, {"customer_id": customer_id, **term})
+        await revoke_license(viewer, session, second, {"reason": "The laptop was returned"})
+        soon = clock.as_text(clock.now() + timedelta(days=14))
+        await create_license(
+            viewer, session, {"customer_id": customer_id, "expires_at": soon, "metadata": {"trial": True}}
+        )

@@ -1,0 +1,82 @@
+"""`keys`: make, list and revoke API keys."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from commands.migrate import opened
+from resolvers.keys import KeyKind, ListedKey, create_key, list_keys, revoke_key
+from settings import read_settings
+
+keys = App(name="keys", help="Make, list and revoke API keys.")
+
+_HEADINGS = ("ID", "ACCOUNT", "KIND", "NAME", "KEY", "CREATED", "EXPIRES", "REVOKED")
+
+
+@keys.command
+async def create(
+    *,
+    kind: Annotated[
+        Literal["secret", "public"], Parameter(help="A secret key reads and writes, a public key reads.")
+    ],
+    account: Annotated[
+        str | None,
+        Parameter(
+            help="The account's name; a new name makes the account. May be left out while there is one."
+        ),
+    ] = None,
+    name: Annotated[str | None, Parameter(help="What the key is for, as `keys list` will show it.")] = None,
+) -> str:
+    """Make a key and print it.
+
+    Nothing else is printed. The key is shown this once and kept nowhere.
+    """
+    async with opened(read_settings()) as database, database.write() as session:
+        new = await create_key(session, KeyKind(kind), account=account, name=name)
+    return new.token
+
+
+@keys.command(name="list")
+async def list_(
+    *,
+    as_json: Annotated[
+        bool, Parameter(name="--json", negative="", show_default=False, help="Print a JSON array.")
+    ] = False,
+) -> str:
+    """List all keys, also those that serve no more.
+
+    What is shown of a key cannot be used.
+    """
+    async with opened(read_settings()) as database, database.read() as session:
+        found = await list_keys(session)
+    return _json(found) if as_json else _table(found)
+
+
+@keys.command
+async def revoke(
+    id_or_token: Annotated[str, Parameter(help="The key's id, as `keys list` shows it, or the key itself.")],
+    /,
+) -> str:
+    """Have a key serve no more.
+
+    That is so from the next request on, on every running server.
+    """
+    async with opened(read_settings()) as database, database.write() as session:
+        revoked = await revoke_key(session, id_or_token)
+    return f"The key {revoked.id} {'was revoked already' if revoked.was_revoked else 'is revoked'}."
+
+
+def _json(found: Sequence[ListedKey]) -> str:
+    return json.dumps([asdict(key) for key in found], indent=2, ensure_ascii=False)
+
+
+def _table(found: Sequence[ListedKey]) -> str:
+    rows = [_HEADINGS, *(tuple(value or "-" for value in asdict(key).values()) for key in found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

@@ -1,0 +1,98 @@
+"""`serve`: answer requests, after bringing the database up to date."""
+
+import asyncio
+import signal
+import socket
+import sys
+from typing import Annotated
+
+import uvicorn
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from sqlalchemy.exc import DBAPIError
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from asgi import logs
+from commands import first_start
+from commands.migrate import opened
+from settings import Settings, read_settings
+
+GRACE_SECONDS = 25  # to finish what is in flight; orchestrators wait 30 before they kill
+
+
+class CannotServe(Exception):
+    """Something that no request could be answered with. The message says what."""
+
+
+def serve(
+    *,
+    host: Annotated[str | None, Parameter(help="The address to listen on, instead of HOST.")] = None,
+    port: Annotated[int | None, Parameter(help="The port, instead of PORT. 0 takes any free one.")] = None,
+    workers: Annotated[int, Parameter(validator=Number(gte=1), help="How many processes answer.")] = 1,
+    no_migrate: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Take the database as it is.")
+    ] = False,
+) -> None:
+    """Answer requests, after bringing the database up to date.
+
+    SIGTERM and Ctrl-C end it; what is in flight is finished first. A new database gets an account, a
+    secret key, which is printed once, and a small app to look at.
+    """
+    settings = read_settings(host=host, port=port)
+    logs.configure(settings.log_level, settings.log_format)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    with _listen(settings.host, settings.port) as listener:
+        url = _url(settings.host, listener.getsockname()[1])
+        key = asyncio.run(_prepare(settings, migrate=not no_migrate))
+        if key is not None:
+            print(first_start.welcome(url, key))  # noqa: T201
+        print(f"Licensegraph answers at {url} (GraphQL and GraphiQL: {url}/graphql)", flush=True)  # noqa: T201
+        _answer(listener, workers)
+
+
+async def _prepare(settings: Settings, *, migrate: bool) -> str | None:
+    """Make the database ready. Answers its first key, if this made it."""
+    async with opened(settings, migrate=migrate) as database:
+        try:
+            return await first_start.begin(database)
+        except DBAPIError as error:
+            if migrate:
+                raise
+            raise CannotServe("the database is not up to date: run `python server.py migrate`") from error
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the address before anything else is done: a server that cannot answer shall change nothing."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, UnicodeError) as error:
+        reason = str(getattr(error, "strerror", error)).partition(" (")[0]
+        raise CannotServe(f"cannot listen on {host}, port {port}: {reason}") from error
+
+
+def _url(host: str, port: int) -> str:
+    """An address of the server as a browser on this machine takes it."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104  (every address of the machine, and so this one)
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _answer(listener: socket.socket, workers: int) -> None:
+    config = uvicorn.Config(
+        "server:create_app",
+        factory=True,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    if workers == 1:
+        uvicorn.Server(config).run([listener])
+        return
+    supervisor = Multiprocess(config, [listener])
+    supervisor.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        sys.exit(STARTUP_FAILURE)

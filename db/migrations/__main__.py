@@ -1,0 +1,42 @@
+"""``python -m db.migrations revision "what it does"``: write a migration from the change of our tables."""
+
+import argparse
+import asyncio
+import tempfile
+from pathlib import Path
+
+from alembic import command
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from db.engine import Database
+from db.migrations import configuration, upgrade
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m db.migrations", description=__doc__)
+    actions = parser.add_subparsers(required=True)
+    revision = actions.add_parser("revision", help="write a migration from the change of our tables")
+    revision.add_argument("message", help="what it does, in a few words")
+    asyncio.run(_revise(parser.parse_args().message))
+
+
+async def _revise(message: str) -> None:
+    """Compare our tables with a new database that all migrations have run on."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{Path(folder) / 'migrated.db'}"
+        await upgrade(url)
+        database = Database(url, pool_size=1, enforce_foreign_keys=False)
+        async with database.write() as session:
+            await session.run_sync(_write, message)
+        await database.close()
+
+
+def _write(connection: Connection, message: str) -> None:
+    config = configuration(connection)
+    number = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
+    command.revision(config, message, autogenerate=True, rev_id=f"{number:04}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Operations: what is routed and what is documented, declared once, and the way of a request to one."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Send
+from starlette.types import Scope as HttpScope
+from starlette.websockets import WebSocketClose
+
+from asgi.authentication import viewer_of
+from asgi.bodies import parse_json, read_body
+from db.engine import Database
+from resolvers.inputs import Input
+from resolvers.viewer import Policy, Scope, Viewer
+from rest.envelopes import Answer
+from rest.errors import Code, Problem, not_found, problem_of
+
+log = structlog.get_logger("licensegraph.rest")
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What every call is handed: the store, what this installation allows, and the OpenAPI document."""
+
+    database: Database
+    policy: Policy
+    max_body_bytes: int
+    document: bytes
+
+
+class Call:
+    """One request to an operation. `viewer` is who asks; operations open to all have none to ask for."""
+
+    def __init__(self, door: Door, request: Request, viewer: Viewer | None) -> None:
+        self.door = door
+        self.database = door.database
+        self.path: Mapping[str, str] = request.path_params
+        self._request = request
+        self._viewer = viewer
+
+    @property
+    def viewer(self) -> Viewer:
+        assert self._viewer is not None, "an operation without a scope has no viewer"
+        return self._viewer
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's parameters, as they came; of one that is given twice, the last."""
+        # What is not UTF-8 becomes lone surrogates, which no parameter may hold.
+        text = self._request.scope["query_string"].decode("utf-8", "surrogateescape")
+        return dict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
+
+    async def body(self) -> dict[str, Any]:
+        """The body, which is a JSON object. Raises Problem, MalformedJson and PayloadTooLarge."""
+        text = await read_body(self._request, self.door.max_body_bytes)
+        if not text:
+            raise Problem(Code.BAD_REQUEST, "The body is empty; send a JSON object.")
+        media_type = self._request.headers.get("content-type", "").partition(";")[0]
+        if media_type.strip().lower() != "application/json":
+            raise Problem(Code.UNSUPPORTED_MEDIA_TYPE, "The body must be sent as application/json.")
+        values = parse_json(text)
+        if not isinstance(values, dict):
+            raise Problem(Code.BAD_REQUEST, "The body must be a JSON object.")
+        return values
+
+
+Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Something callers can do: at which path, by which methods, and what goes in and comes out.
+
+    `scope` is what the key must allow, which is asked before anything else; None: no key is needed.
+    `answers` are the successes, by status; what can go wrong follows from the rest.
+    """
+
+    methods: tuple[str, ...]
+    path: str
+    handle: Handler
+    answers: Mapping[int, type[Answer] | None]
+    scope: Scope | None = None
+    query: type[Input] | None = None
+    body: type[Input] | None = None
+
+
+def operation(
+    methods: str,
+    path: str,
+    *,
+    answers: Mapping[int, type[Answer] | None],
+    scope: Scope | None = None,
+    query: type[Input] | None = None,
+    body: type[Input] | None = None,
+) -> Callable[[Handler], Operation]:
+    """Declare a handler as an operation. `methods` are words; the handler's docstring is the summary."""
+    return lambda handle: Operation(tuple(methods.split()), path, handle, answers, scope, query, body)
+
+
+class Endpoint:
+    """The ASGI application of one path: all that can be done there, by method. None at all: not found."""
+
+    def __init__(self, door: Door, operations: Sequence[Operation] = ()) -> None:
+        self._door = door
+        self._by_method = {method: each for each in operations for method in each.methods}
+        if "GET" in self._by_method:
+            self._by_method["HEAD"] = self._by_method["GET"]
+
+    async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except Exception as error:
+            problem = problem_of(error)
+            if problem.error.code is Code.INTERNAL_ERROR:
+                log.exception("request.failed")
+            response = problem.response()
+        if request.method == "HEAD":
+            response.body = b""
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        chosen = self._chosen(request.method)
+        if chosen.scope is None:
+            return await chosen.handle(Call(self._door, request, None))
+        viewer = await viewer_of(request, self._door.database, self._door.policy)
+        viewer.require(chosen.scope)
+        return await chosen.handle(Call(self._door, request, viewer))
+
+    def _chosen(self, method: str) -> Operation:
+        if not self._by_method:
+            raise not_found("path")
+        if method not in self._by_method:
+            allowed = ", ".join(self._by_method)
+            raise Problem(
+                Code.METHOD_NOT_ALLOWED, f"This path knows {allowed} alone.", headers={"Allow": allowed}
+            )
+        return self._by_method[method]

@@ -1,0 +1,82 @@
+"""Pages by number, the parameters of every list, and the list's envelope."""
+
+import re
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from db.reads import NOUNS
+from db.shaping.selection import Connection, Echo, Group, Nodes, Page, Total, Values
+from resolvers import paging
+from resolvers.inputs import Input, Text, invalid
+from resolvers.reading import FieldShape
+from rest.envelopes import Answer, fields_of
+
+# Both databases count rows with 32 bits at least.
+MAX_NUMBER = 2**31 - 1
+
+_POSITIVE = re.compile(r"0*([1-9][0-9]*)")
+
+
+def _positive(text: str) -> int:
+    found = _POSITIVE.fullmatch(text)
+    if found is None:
+        raise invalid("must be an integer of at least 1")
+    # Python reads no more than some thousands of digits, and any twenty are beyond every bound.
+    return int(found[1][:20])
+
+
+def _page(number: int) -> int:
+    if number > MAX_NUMBER:
+        raise invalid(f"must be at most {MAX_NUMBER}")
+    return number
+
+
+def _per_page(number: int) -> int:
+    return min(number, paging.MAX_SIZE)
+
+
+FilterText: TypeAlias = Annotated[Text, Field(max_length=paging.MAX_FILTER_LENGTH)]
+
+
+class PageQuery(Input):
+    """The parameters of a list."""
+
+    page: Annotated[
+        int,
+        BeforeValidator(_positive),
+        AfterValidator(_page),
+        Field(
+            description="The page, counted from 1.", json_schema_extra={"minimum": 1, "maximum": MAX_NUMBER}
+        ),
+    ] = 1
+    per_page: Annotated[
+        int,
+        BeforeValidator(_positive),
+        AfterValidator(_per_page),
+        Field(
+            description=f"How many a page holds; more than {paging.MAX_SIZE} is taken as {paging.MAX_SIZE}.",
+            json_schema_extra={"minimum": 1},
+        ),
+    ] = paging.DEFAULT_SIZE
+
+
+def page_shape(query: PageQuery, connection: str, noun: str, resource: type[Answer]) -> FieldShape:
+    """The shape of a page of a noun, newest first: `data` with `meta`. Raises BadUserInput.
+
+    Parameters that a list's query adds to those of pages are the noun's filters, by name.
+    """
+    values = Values()
+    number, size = values.slot(query.page), values.slot(query.per_page)
+    skipped = min((query.page - 1) * query.per_page, MAX_NUMBER)
+    filters = query.model_dump(exclude=set(PageQuery.model_fields))
+    page = Page(
+        order="created_at",
+        descending=True,
+        size=size,
+        offset=values.slot(skipped),
+        filters=tuple(paging.filters(NOUNS[noun], tuple(filters.items()), values)),
+    )
+    meta = Group("meta", (Total("total"), Echo("page", number), Echo("per_page", size)))
+    parts = (Nodes("data", fields_of(resource)), meta)
+    return FieldShape(Connection(connection, connection, noun, page, parts), values)

@@ -1,0 +1,72 @@
+"""The way in: `create_app` for ASGI servers, and the command line."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from asgi import logs
+from asgi.request_log import RequestLog
+from db.engine import Database
+from resolvers.viewer import Policy
+from rest.app import rest_app
+from schema.door import GraphQLDoor
+from schema.limits import Limits
+from settings import Settings, read_settings
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """Make the application. Its database is `app.state.database`; nothing is opened before the first request.
+
+    Without settings, as a server calls it, it reads them and sets up logging; with settings, logging is
+    the caller's.
+    """
+    if settings is None:
+        settings = read_settings()
+        logs.configure(settings.log_level, settings.log_format)
+    database = Database(settings.database_url.get_secret_value(), pool_size=settings.pool_size)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        await database.close()
+
+    policy = Policy(
+        public_keys_read_customers=settings.public_keys_read_customers,
+        http_webhooks=settings.http_webhooks,
+    )
+    graphql = GraphQLDoor(
+        database, policy=policy, limits=_limits(settings), introspection=settings.introspection
+    )
+    rest = rest_app(database, policy=policy, max_body_bytes=settings.max_body_bytes)
+    app = Starlette(
+        # A Mount would answer /graphql with a redirect.
+        routes=[Route("/graphql", graphql), Route("/graphql/", graphql)],
+        middleware=[Middleware(RequestLog)],
+        lifespan=lifespan,
+    )
+    # Every other path is REST's, those that match no pattern included (one with a line break in it).
+    app.router.default = rest
+    app.router.redirect_slashes = False
+    app.state.database = database
+    return app
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_tokens=settings.max_tokens,
+        max_depth=settings.max_depth,
+        max_aliases=settings.max_aliases,
+        max_root_fields=settings.max_root_fields,
+        max_cost=settings.max_cost,
+        max_body_bytes=settings.max_body_bytes,
+    )
+
+
+if __name__ == "__main__":
+    from commands.command_line import main
+
+    main(sys.argv[1:])

@@ -1,0 +1,223 @@
+"""What one door refuses the other refuses alike: the outcomes of the wire contract's section 10."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from db.apps import apps
+from db.customers import customers
+from db.engine import Database
+from server import create_app
+from settings import Settings
+from tests.doors.both import (
+    BY_GRAPH,
+    BY_REST,
+    CREATE,
+    CREATE_APP,
+    DELETE,
+    DELETE_APP,
+    GET_OR_CREATE,
+    UPDATE,
+    UPDATE_APP,
+    Doors,
+    Values,
+    as_input,
+    translated,
+)
+from tests.factories import Account, make_key
+from tests.rest.expecting import error, stored
+
+
+async def test_faults_of_a_customer_are_user_errors_there_and_details_here(doors: Doors, database: Database):
+    for slug in (BY_REST, BY_GRAPH):
+        await doors.rest(
+            "POST", f"/apps/{slug}/customers", {"email": "taken@example.com", "external_id": "crm-1"}
+        )
+    before = await stored(database, customers)
+    bodies: list[Values] = [
+        {"email": ""},
+        {"email": " "},
+        {"email": "jane"},
+        {"email": "x" * 255},
+        {"email": "a\x00@example.com"},
+        {"email": "jane@example.com", "name": "x" * 256, "external_id": "x" * 256},
+        {"email": "jane@example.com", "name": "\x00", "external_id": "\x00"},
+        {"email": "jane@example.com", "metadata": {"a": {"b": {"c": {"d": {}}}}, "x" * 65: 1}},
+        {"email": "jane@example.com", "metadata": {str(n): n for n in range(51)}},
+        {"email": "jane@example.com", "metadata": {"a": "x" * 17_000}},
+        {
+            "email": "jane",
+            "name": "x" * 256,
+            "external_id": "x" * 256,
+            "metadata": {"a": "\x00", "b": "\x00"},
+        },
+        {"email": "TAKEN@example.com"},
+        {"email": "new@example.com", "external_id": "crm-1"},
+        {"email": "TAKEN@example.com", "external_id": "crm-1"},
+        {"email": "taken", "external_id": "crm-1"},
+    ]
+    seen = set()
+    for body in bodies:
+        created = error(await doors.rest("POST", f"/apps/{BY_REST}/customers", body))
+        outcome = await doors.mutate(CREATE, appSlug=BY_GRAPH, **as_input(body))
+        assert outcome["customer"] is None
+        assert created == translated(outcome["userErrors"]), body
+        seen |= {each["code"] for each in outcome["userErrors"]}
+
+        found = await doors.rest("POST", f"/apps/{BY_REST}/customers/get-or-create", body)
+        outcome = await doors.mutate(GET_OR_CREATE, appSlug=BY_GRAPH, **as_input(body))
+        if outcome["userErrors"]:
+            assert error(found) == translated(outcome["userErrors"]), body
+        else:
+            assert (found.status_code, outcome["created"]) == (200, False), body
+    assert seen == {"BLANK", "INVALID", "TOO_LONG", "TAKEN"}
+    assert await stored(database, customers) == before
+
+
+async def test_faults_of_a_changed_customer(doors: Doors, database: Database):
+    ids = []
+    for slug in (BY_REST, BY_GRAPH):
+        await doors.rest(
+            "POST", f"/apps/{slug}/customers", {"email": "taken@example.com", "external_id": "crm-1"}
+        )
+        made = await doors.rest("POST", f"/apps/{slug}/customers", {"email": "jane@example.com"})
+        ids.append(made.json()["data"]["id"])
+    before = await stored(database, customers)
+    bodies: list[Values] = [
+        {"email": None},
+        {"email": ""},
+        {"email": "jane", "name": "x" * 256},
+        {"email": "taken@example.com"},
+        {"email": "taken@example.com", "external_id": "crm-1"},
+        {"email": "jane", "external_id": "crm-1"},
+    ]
+    for body in bodies:
+        refused = error(await doors.rest("PATCH", f"/apps/{BY_REST}/customers/{ids[0]}", body))
+        outcome = await doors.mutate(UPDATE, id=ids[1], **as_input(body))
+        assert outcome["customer"] is None
+        assert refused == translated(outcome["userErrors"]), body
+    assert await stored(database, customers) == before
+
+
+async def test_faults_of_an_app(doors: Doors, database: Database):
+    before = await stored(database, apps)
+    bodies: list[Values] = [
+        {"name": "", "slug": ""},
+        {"name": "x" * 256, "slug": "x" * 64},
+        {"name": "New", "slug": "Not A Slug", "description": "x" * 2001, "webhook_url": "nowhere"},
+        {"name": "New", "slug": "new", "webhook_url": "http://x.example/"},
+        {"name": "New", "slug": BY_REST},
+        {"name": "", "slug": BY_REST},
+    ]
+    for body in bodies:
+        refused = error(await doors.rest("POST", "/apps", body))
+        outcome = await doors.mutate(CREATE_APP, **as_input(body))
+        assert outcome["app"] is None
+        assert refused == translated(outcome["userErrors"]), body
+    for body in ({"name": None}, {"name": " ", "webhook_url": "nowhere"}, {"description": "\x00"}):
+        refused = error(await doors.rest("PUT", f"/apps/{BY_REST}", body))
+        outcome = await doors.mutate(UPDATE_APP, slug=BY_GRAPH, **as_input(body))
+        assert refused == translated(outcome["userErrors"]), body
+    assert await stored(database, apps) == before
+
+
+async def test_what_is_addressed_and_is_not_there(doors: Doors):
+    slugs, ids = ("nothing", "Not A Slug"), ("cus_00000000000000000000000000",)
+    for slug in slugs:
+        body = {"email": "jane@example.com"}
+        outcomes = [
+            (await doors.rest("POST", f"/apps/{slug}/customers", body), CREATE, {"appSlug": slug, **body}),
+            (
+                await doors.rest("POST", f"/apps/{slug}/customers/get-or-create", body),
+                GET_OR_CREATE,
+                {"appSlug": slug, **body},
+            ),
+            (
+                await doors.rest("PUT", f"/apps/{slug}", {"name": "New"}),
+                UPDATE_APP,
+                {"slug": slug, "name": "New"},
+            ),
+            (await doors.rest("DELETE", f"/apps/{slug}"), DELETE_APP, {"slug": slug}),
+        ]
+        for response, mutation, input in outcomes:
+            outcome = await doors.mutate(mutation, **input)
+            assert error(response) == translated(outcome["userErrors"]) == (404, "not_found", None), input
+    for id in ids:
+        path = f"/apps/{BY_REST}/customers/{id}"
+        changed = await doors.mutate(UPDATE, id=id, name="New")
+        deleted = await doors.mutate(DELETE, id=id)
+        assert error(await doors.rest("PUT", path, {"name": "New"})) == translated(changed["userErrors"])
+        assert error(await doors.rest("DELETE", path)) == translated(deleted["userErrors"])
+
+
+async def test_parameters_that_cannot_be_understood(doors: Doors):
+    query = f"""query ($filter: CustomerFilter, $first: Int) {{
+      app(slug: "{BY_REST}") {{ customers(first: $first, filter: $filter) {{ totalCount }} }} }}"""
+    path = f"/apps/{BY_REST}/customers"
+    for filter in (
+        {"email": "x" * 256},
+        {"email": "\x00"},
+        {"external_id": "x" * 256},
+        {"external_id": "\x00"},
+    ):
+        assert error(await doors.rest("GET", path, **filter))[:2] == (422, "validation_error")
+        assert await doors.graph_refusal(query, filter=as_input(filter)) == "BAD_USER_INPUT"
+    for size in (0, -1):
+        assert error(await doors.rest("GET", path, per_page=str(size)))[:2] == (422, "validation_error")
+        assert await doors.graph_refusal(query, first=size) == "BAD_USER_INPUT"
+
+
+async def test_who_is_not_known(doors: Doors):
+    for header in (None, "Bearer nonsense", "Basic x"):
+        if header is None:
+            del doors.client.headers["Authorization"]
+        else:
+            doors.client.headers["Authorization"] = header
+
+        rest = await doors.rest("GET", "/apps")
+        graph = await doors.client.post("/graphql", json={"query": "{ apps { totalCount } }"})
+
+        assert error(rest) == (401, "unauthorized", None)
+        assert (graph.status_code, graph.json()["errors"][0]["extensions"]["code"]) == (
+            401,
+            "UNAUTHENTICATED",
+        )
+        assert rest.headers["www-authenticate"] == graph.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.fixture
+async def closed_doors(
+    database_url: str, doors: Doors, database: Database, account: Account
+) -> AsyncIterator[Doors]:
+    """Both doors with a public key, where public keys may not read customers."""
+    app = create_app(Settings(database_url=database_url, public_keys_read_customers=False))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app),
+            base_url="http://testserver",
+            headers={"Authorization": f"Bearer {await make_key(database, account, kind='public')}"},
+        ) as client,
+    ):
+        yield Doors(client)
+
+
+async def test_who_may_not(closed_doors: Doors, database: Database):
+    before = await stored(database, apps), await stored(database, customers)
+    customers_query = f'{{ app(slug: "{BY_REST}") {{ customers {{ totalCount }} }} }}'
+    mutations: list[tuple[str, str, str, Values, Values]] = [
+        ("POST", "/apps", CREATE_APP, {"name": "New", "slug": "new"}, {}),
+        ("PUT", f"/apps/{BY_REST}", UPDATE_APP, {"name": "New"}, {"slug": BY_REST}),
+        ("DELETE", f"/apps/{BY_REST}", DELETE_APP, {}, {"slug": BY_REST}),
+        ("POST", f"/apps/{BY_REST}/customers", CREATE, {"email": "a@example.com"}, {"appSlug": BY_REST}),
+    ]
+
+    assert (await closed_doors.rest("GET", "/apps")).status_code == 200
+    assert len((await closed_doors.graph("{ apps { nodes { id } } }"))["apps"]["nodes"]) == 2
+    assert error(await closed_doors.rest("GET", f"/apps/{BY_REST}/customers")) == (403, "forbidden", None)
+    assert await closed_doors.graph_refusal(customers_query) == "FORBIDDEN"
+    for method, path, mutation, body, address in mutations:
+        assert error(await closed_doors.rest(method, path, body)) == (403, "forbidden", None)
+        assert await closed_doors.graph_refusal(mutation, input={**body, **address}) == "FORBIDDEN"
+    assert (await stored(database, apps), await stored(database, customers)) == before

@@ -1,0 +1,72 @@
+"""What tests of REST compare with: texts of a form, error answers, and what the store holds."""
+
+import re
+from typing import Any
+
+import httpx
+from sqlalchemy import Table, Text, cast, select
+
+from db.engine import Database
+from db.types import JsonObject
+
+CUSTOMER_KEYS = ["id", "email", "name", "external_id", "metadata", "created_at"]
+APP_KEYS = ["id", "name", "slug", "description", "webhook_url", "public_key_pem", "created_at"]
+
+
+class Like(str):
+    """Equal to every text that has this form."""
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and re.fullmatch(str(self), other) is not None
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
+APP_ID = Like("app_[0-7][0-9a-hjkmnp-tv-z]{25}")
+CUSTOMER_ID = Like("cus_[0-7][0-9a-hjkmnp-tv-z]{25}")
+MOMENT = Like(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+SENTENCE = Like(r"(?s).*\w.*")
+
+
+def error(response: httpx.Response) -> tuple[int, str, dict[str, list[str]] | None]:
+    """An error answer's status, code and details, after a check that it is in the one envelope."""
+    assert response.headers["content-type"] == "application/json; charset=utf-8"
+    body = response.json()
+    shown = body["error"]
+    assert body == {"error": shown}, body
+    assert list(shown) == ["code", "message", "details"][: len(shown)], shown
+    assert shown["message"] == SENTENCE, shown
+    assert ("details" in shown) == (shown["code"] in {"validation_error", "conflict"}), shown
+    return response.status_code, shown["code"], shown.get("details")
+
+
+def invalid(**details: str) -> tuple[int, str, dict[str, list[str]]]:
+    """The error of fields that are wrong, each with its one message."""
+    return 422, "validation_error", {field: [message] for field, message in details.items()}
+
+
+def taken(*fields: str) -> tuple[int, str, dict[str, list[str]]]:
+    """The error of fields whose values are taken."""
+    return 409, "conflict", {field: ["has already been taken"] for field in fields}
+
+
+NOT_FOUND = (404, "not_found", None)
+UNAUTHORIZED = (401, "unauthorized", None)
+FORBIDDEN = (403, "forbidden", None)
+BAD_REQUEST = (400, "bad_request", None)
+PAYLOAD_TOO_LARGE = (413, "payload_too_large", None)
+UNSUPPORTED_MEDIA_TYPE = (415, "unsupported_media_type", None)
+
+
+async def stored(database: Database, table: Table) -> list[dict[str, Any]]:
+    """All rows of a table, in the order of their creation; JSON as the text that is kept."""
+    columns = [
+        cast(column, Text).label(column.name) if isinstance(column.type, JsonObject) else column
+        for column in table.c
+    ]
+    async with database.write() as session:
+        rows = await session.execute(select(*columns).order_by(table.c.id))
+        return [dict(row) for row in rows.mappings()]

@@ -1,0 +1,265 @@
+"""Who may do what, and in which order a request is judged (contract 1.5)."""
+
+import hashlib
+import secrets
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from sqlalchemy import insert
+
+from db import clock, ids
+from db.apps import apps
+from db.customers import customers
+from db.engine import Database
+from db.keys import keys
+from server import create_app
+from settings import Settings
+from tests.factories import make_customer, make_key
+from tests.rest.conftest import CUSTOMERS, SLUG, MakeClient, Vendor
+from tests.rest.expecting import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    NOT_FOUND,
+    PAYLOAD_TOO_LARGE,
+    UNAUTHORIZED,
+    UNSUPPORTED_MEDIA_TYPE,
+    error,
+    invalid,
+    stored,
+)
+
+BROKEN = {"content": b"{", "headers": {"Content-Type": "application/json"}}
+CALLS = [
+    ("GET", "/apps"),
+    ("POST", "/apps"),
+    ("GET", f"/apps/{SLUG}"),
+    ("PUT", f"/apps/{SLUG}"),
+    ("PATCH", f"/apps/{SLUG}"),
+    ("DELETE", f"/apps/{SLUG}"),
+    ("GET", CUSTOMERS),
+    ("POST", CUSTOMERS),
+    ("POST", f"{CUSTOMERS}/get-or-create"),
+    ("GET", f"{CUSTOMERS}/by-email?email=jane@example.com"),
+    ("GET", f"{CUSTOMERS}/by-external-id?external_id=crm-1"),
+    ("GET", f"{CUSTOMERS}/{{id}}"),
+    ("PUT", f"{CUSTOMERS}/{{id}}"),
+    ("PATCH", f"{CUSTOMERS}/{{id}}"),
+    ("DELETE", f"{CUSTOMERS}/{{id}}"),
+]
+READS = [call for call in CALLS if call[0] == "GET"]
+WRITES = [call for call in CALLS if call[0] != "GET"]
+
+
+@pytest.fixture
+async def customer_id(database: Database, vendor: Vendor) -> str:
+    jane = await make_customer(database, vendor.app, email="jane@example.com", external_id="crm-1")
+    return jane.id
+
+
+async def _all(
+    api: httpx.AsyncClient, calls: list[tuple[str, str]], id: str
+) -> dict[tuple[str, str], object]:
+    """The answers to some calls whose body, where they have one, is broken."""
+    return {
+        (method, path): error(await api.request(method, path.format(id=id), **BROKEN))
+        for method, path in calls
+    }
+
+
+async def test_without_a_good_key_everything_is_unauthorized_whatever_else_is_wrong(
+    client: httpx.AsyncClient, database: Database, vendor: Vendor, customer_id: str
+):
+    before = await stored(database, customers), await stored(database, apps)
+    headers = [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic dXNlcjpwYXNz",
+        vendor.secret,
+        f"Token {vendor.secret}",
+        f"Bearer{vendor.secret}",
+        f"Bearer {vendor.secret}x",
+        f"Bearer {vendor.secret} {vendor.secret}",
+        f'Bearer "{vendor.secret}"',
+        "Bearer sk_live_" + "0" * 32,
+        "Bearer pk_live_" + "0" * 32,
+        "Bearer sk_live_' OR 1=1 --",
+        "Bearer sk_live_é",
+        "Bearer " + "x" * 10_000,
+    ]
+    client.base_url = "http://testserver/api/v1"
+
+    answers = {None: await _all(client, CALLS, customer_id)}
+    for header in headers:
+        client.headers["Authorization"] = header
+        answers[header] = await _all(client, CALLS, customer_id)
+    refused = await client.get("/apps")
+
+    assert answers == dict.fromkeys([None, *headers], dict.fromkeys(CALLS, UNAUTHORIZED))
+    assert refused.headers["www-authenticate"] == "Bearer"
+    assert (await stored(database, customers), await stored(database, apps)) == before
+
+
+async def test_a_revoked_and_an_expired_key_are_unauthorized(
+    client_with: MakeClient, database: Database, vendor: Vendor
+):
+    now = clock.now()
+    tokens = [
+        await make_key(database, vendor.account, revoked_at=now - timedelta(days=1)),
+        await make_key(database, vendor.account, expires_at=now - timedelta(seconds=1)),
+        await make_key(database, vendor.account, expires_at=now + timedelta(hours=1)),
+        await make_key(database, vendor.account, expires_at=datetime(9999, 1, 1, tzinfo=UTC)),
+    ]
+
+    statuses = []
+    for token in tokens:
+        async with client_with(token) as api:
+            statuses.append((await api.get("/apps")).status_code)
+
+    assert statuses == [401, 401, 200, 200]
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_the_scheme_word_is_read_in_any_letter_case(
+    client: httpx.AsyncClient, vendor: Vendor, scheme: str
+):
+    response = await client.get("/api/v1/apps", headers={"Authorization": f"{scheme} {vendor.secret}"})
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(("kind", "created"), [("sk_test_", 201), ("pk_test_", 403)])
+async def test_test_keys_have_the_powers_of_live_ones(
+    client_with: MakeClient, database: Database, vendor: Vendor, kind: str, created: int
+):
+    token = kind + secrets.token_hex(16)
+    key = ids.new_id(ids.KEY)
+    async with database.write() as session:
+        await session.execute(
+            insert(keys).values(
+                id=key.id,
+                account_id=vendor.account.id,
+                kind="secret" if kind.startswith("sk") else "public",
+                digest=hashlib.sha256(token.encode()).hexdigest(),
+                last4=token[-4:],
+                created_at=key.created_at,
+            )
+        )
+    async with client_with(token) as api:
+        assert (await api.get(CUSTOMERS)).status_code == 200
+        assert (await api.post(CUSTOMERS, json={"email": "jane@example.com"})).status_code == created
+
+
+async def test_a_public_key_reads_apps_and_customers(
+    api: httpx.AsyncClient, reader: httpx.AsyncClient, customer_id: str
+):
+    for method, path in READS:
+        seen, known = (
+            await reader.request(method, path.format(id=customer_id)),
+            await api.get(path.format(id=customer_id)),
+        )
+        assert (seen.status_code, seen.text) == (200, known.text), path
+
+
+async def test_a_public_key_cannot_write_whatever_else_is_wrong(
+    reader: httpx.AsyncClient, database: Database, customer_id: str
+):
+    before = await stored(database, customers), await stored(database, apps)
+    unknown = [(method, path.replace(SLUG, "nothing")) for method, path in WRITES]
+
+    assert await _all(reader, WRITES, customer_id) == dict.fromkeys(WRITES, FORBIDDEN)
+    assert await _all(reader, unknown, customer_id) == dict.fromkeys(unknown, FORBIDDEN)
+    assert (await stored(database, customers), await stored(database, apps)) == before
+
+
+async def test_an_app_that_is_not_there_is_told_before_anything_about_the_body_or_the_parameters(
+    api: httpx.AsyncClient, database: Database, customer_id: str
+):
+    beneath = [(method, path.replace(SLUG, "nothing")) for method, path in CALLS if SLUG in path]
+    wrong = [
+        ("GET", "/apps/nothing/customers?page=0"),
+        ("GET", "/apps/nothing/customers?email=%00"),
+        ("GET", "/apps/nothing/customers/by-email"),
+        ("GET", "/apps/nothing/customers/by-external-id?external_id="),
+    ]
+
+    assert await _all(api, beneath, customer_id) == dict.fromkeys(beneath, NOT_FOUND)
+    assert await _all(api, wrong, customer_id) == dict.fromkeys(wrong, NOT_FOUND)
+
+
+async def test_a_customer_that_is_not_there_is_told_before_anything_about_the_body(api: httpx.AsyncClient):
+    calls = [(method, f"{CUSTOMERS}/cus_nothing") for method in ("GET", "PUT", "PATCH", "DELETE")]
+
+    assert await _all(api, calls, "") == dict.fromkeys(calls, NOT_FOUND)
+
+
+async def test_only_then_is_the_body_judged(api: httpx.AsyncClient, customer_id: str):
+    json = {"Content-Type": "application/json"}
+    for method, path in [
+        (method, path.format(id=customer_id)) for method, path in WRITES if method != "DELETE"
+    ]:
+        answers = [
+            error(await api.request(method, path, content=b"{", headers=json)),
+            error(await api.request(method, path, content=b"{}", headers={"Content-Type": "text/plain"})),
+            error(await api.request(method, path, content=b" " * (1024 * 1024 + 1), headers=json)),
+        ]
+        assert answers == [BAD_REQUEST, UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE], (method, path)
+    assert error(await api.post(CUSTOMERS, json={})) == invalid(email="can't be blank")
+
+
+async def test_what_another_account_has_answers_byte_for_byte_like_what_is_not_there(
+    api: httpx.AsyncClient, stranger: httpx.AsyncClient, database: Database, customer_id: str
+):
+    before = await stored(database, customers), await stored(database, apps)
+    for method, path in CALLS[2:]:
+        foreign = await stranger.request(method, path.format(id=customer_id), **BROKEN)
+        missing = await stranger.request(
+            method, path.replace(SLUG, "nothing").format(id=customer_id), **BROKEN
+        )
+        del foreign.headers["x-request-id"], missing.headers["x-request-id"]
+        assert (foreign.status_code, foreign.headers, foreign.content) == (
+            404,
+            missing.headers,
+            missing.content,
+        ), (method, path)
+    # The customer's id is known, and an app is one's own.
+    for method in ("GET", "PUT", "PATCH", "DELETE"):
+        foreign = await stranger.request(
+            method, f"/apps/another-app/customers/{customer_id}", json={"name": "x"}
+        )
+        missing = await stranger.request(method, "/apps/another-app/customers/cus_0", json={"name": "x"})
+        assert (foreign.status_code, foreign.content) == (404, missing.content), method
+    assert (await stored(database, customers), await stored(database, apps)) == before
+    assert [app["slug"] for app in (await stranger.get("/apps")).json()["data"]] == ["another-app"]
+    taken = await stranger.post("/apps", json={"name": "Mine", "slug": SLUG})
+    assert error(taken) == (409, "conflict", {"slug": ["has already been taken"]})
+
+
+@pytest.fixture
+async def closed_reader(database_url: str, vendor: Vendor) -> AsyncIterator[httpx.AsyncClient]:
+    """The client with a public key, where public keys may not read customers."""
+    app = create_app(Settings(database_url=database_url, public_keys_read_customers=False))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app),
+            base_url="http://testserver/api/v1",
+            headers={"Authorization": f"Bearer {vendor.public}"},
+        ) as client,
+    ):
+        yield client
+
+
+async def test_an_installation_may_keep_customers_from_public_keys(
+    closed_reader: httpx.AsyncClient, customer_id: str
+):
+    of_customers = [call for call in CALLS if "customers" in call[1]]
+    unknown = [(method, path.replace(SLUG, "nothing")) for method, path in of_customers]
+    wrong = [("GET", f"{CUSTOMERS}?page=0"), ("GET", f"{CUSTOMERS}/by-email")]
+
+    assert (await closed_reader.get("/apps")).status_code == 200
+    assert (await closed_reader.get(f"/apps/{SLUG}")).status_code == 200
+    for calls in (of_customers, unknown, wrong):
+        assert await _all(closed_reader, calls, customer_id) == dict.fromkeys(calls, FORBIDDEN)

@@ -1,0 +1,189 @@
+"""Every cause of an error, in the one envelope (contract 1.2 and 1.7)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+from starlette.requests import ClientDisconnect
+
+from db.engine import Database, StoreUnavailable
+from resolvers import apps
+from resolvers.errors import BadUserInput, Fault, FaultCode, Faults
+from resolvers.viewer import Policy
+from rest import operations
+from rest.app import rest_app
+from rest.errors import STATUSES, Code, problem_of
+from tests.factories import make_customer
+from tests.rest.conftest import SLUG, Vendor
+from tests.rest.expecting import error
+
+CUSTOMERS = f"/api/v1/apps/{SLUG}/customers"
+
+
+async def test_every_cause_is_answered_in_one_shape_with_its_own_code(
+    client: httpx.AsyncClient, vendor: Vendor, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    await make_customer(database, vendor.app, email="jane@example.com")
+    secret = {"Authorization": f"Bearer {vendor.secret}"}
+    public = {"Authorization": f"Bearer {vendor.public}"}
+    json = {"Content-Type": "application/json"}
+
+    def failing(cause: Exception) -> Callable[..., Any]:
+        async def fail(*_: object) -> None:
+            raise cause
+
+        return fail
+
+    walked = {
+        "no key": await client.get("/api/v1/apps"),
+        "a bad key": await client.get("/api/v1/apps", headers={"Authorization": "Bearer x"}),
+        "a key that may not": await client.post("/api/v1/apps", headers=public, json={}),
+        "an unknown path": await client.get("/nothing"),
+        "an unknown app": await client.get("/api/v1/apps/nothing", headers=secret),
+        "an unknown customer": await client.get(f"{CUSTOMERS}/cus_1", headers=secret),
+        "another method": await client.delete("/api/v1/apps"),
+        "not JSON": await client.post(CUSTOMERS, headers=secret | json, content=b"{"),
+        "not an object": await client.post(CUSTOMERS, headers=secret, json=[]),
+        "no body": await client.post(CUSTOMERS, headers=secret),
+        "another type": await client.post(CUSTOMERS, headers=secret, data={"email": "a@example.com"}),
+        "too long": await client.post(CUSTOMERS, headers=secret | json, content=b" " * 2**21),
+        "a bad parameter": await client.get(f"{CUSTOMERS}?page=0", headers=secret),
+        "a bad field": await client.post(CUSTOMERS, headers=secret, json={"email": "jane"}),
+        "a taken value": await client.post(CUSTOMERS, headers=secret, json={"email": "jane@example.com"}),
+    }
+    monkeypatch.setattr(apps, "all_apps", failing(RuntimeError("the secret inside")))
+    walked["a crash"] = await client.get("/api/v1/apps", headers=secret)
+    monkeypatch.setattr(apps, "all_apps", failing(StoreUnavailable("the secret inside")))
+    walked["no store"] = await client.get("/api/v1/apps", headers=secret)
+
+    taken, blank = "has already been taken", "is not a valid address"
+    assert {cause: error(response) for cause, response in walked.items()} == {
+        "no key": (401, "unauthorized", None),
+        "a bad key": (401, "unauthorized", None),
+        "a key that may not": (403, "forbidden", None),
+        "an unknown path": (404, "not_found", None),
+        "an unknown app": (404, "not_found", None),
+        "an unknown customer": (404, "not_found", None),
+        "another method": (405, "method_not_allowed", None),
+        "not JSON": (400, "bad_request", None),
+        "not an object": (400, "bad_request", None),
+        "no body": (400, "bad_request", None),
+        "another type": (415, "unsupported_media_type", None),
+        "too long": (413, "payload_too_large", None),
+        "a bad parameter": (422, "validation_error", {"page": ["must be an integer of at least 1"]}),
+        "a bad field": (422, "validation_error", {"email": [blank]}),
+        "a taken value": (409, "conflict", {"email": [taken]}),
+        "a crash": (500, "internal_error", None),
+        "no store": (503, "unavailable", None),
+    }
+    assert {error(response)[1] for response in walked.values()} == set(Code)
+    assert all("x-request-id" in response.headers for response in walked.values())
+    assert not any("the secret inside" in response.text for response in walked.values())
+
+
+async def test_a_crash_is_logged_with_its_trace_and_a_refusal_is_not(
+    client: httpx.AsyncClient, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+):
+    logged = structlog.testing.CapturingLogger()
+    monkeypatch.setattr(operations, "log", logged)
+    client.headers["Authorization"] = f"Bearer {vendor.secret}"
+
+    async def crash(*_: object) -> None:
+        raise RuntimeError
+
+    await client.get("/api/v1/apps/nothing")
+    await client.get("/api/v1/apps?page=0")
+    quiet = list(logged.calls)
+    monkeypatch.setattr(apps, "all_apps", crash)
+    await client.get("/api/v1/apps")
+
+    assert quiet == []
+    assert [(call.method_name, call.args) for call in logged.calls] == [("exception", ("request.failed",))]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:////nothing/there.db",
+        "postgresql://nobody@127.0.0.1:1/nothing",
+        "postgresql:///x?host=/nothing",
+    ],
+)
+async def test_a_store_that_does_not_answer_is_unavailable(url: str):
+    database = Database(url)
+    transport = httpx.ASGITransport(rest_app(database, policy=Policy(), max_body_bytes=0))
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        key = {"Authorization": "Bearer sk_live_" + "0" * 32}
+        answers = [
+            error(await client.get("/api/v1/apps", headers=key)),
+            error(await client.post(CUSTOMERS, headers=key, json={})),
+            error(await client.get("/api/health")),
+        ]
+    await database.close()
+
+    assert answers == [(503, "unavailable", None)] * 3
+
+
+def _answer(cause: Exception) -> tuple[int, str, object]:
+    problem = problem_of(cause).error
+    return STATUSES[problem.code], problem.code.value, problem.details
+
+
+def _faults(*faults: tuple[FaultCode, str]) -> Faults:
+    return Faults(Fault(code, "is so", tuple(field.split(".")) if field else ()) for code, field in faults)
+
+
+def test_faults_become_one_answer():
+    blank, invalid, long, taken = FaultCode.BLANK, FaultCode.INVALID, FaultCode.TOO_LONG, FaultCode.TAKEN
+    missing, used, state = FaultCode.NOT_FOUND, FaultCode.IN_USE, FaultCode.WRONG_STATE
+
+    def wrong(*fields: str) -> tuple[int, str, object]:
+        return 422, "validation_error", {field: ["is so"] for field in fields}
+
+    def conflict(*fields: str) -> tuple[int, str, object]:
+        return 409, "conflict", {field: ["is so"] for field in fields}
+
+    cases = [
+        ([(blank, "a")], wrong("a")),
+        ([(invalid, "a"), (long, "b"), (blank, "c")], wrong("a", "b", "c")),
+        ([(taken, "a"), (taken, "b")], conflict("a", "b")),
+        ([(used, "a")], conflict("a")),
+        ([(state, "id")], conflict("id")),
+        ([(invalid, "a"), (taken, "b")], wrong("a", "b")),
+        ([(missing, "slug")], (404, "not_found", None)),
+        ([(missing, "app_slug")], (404, "not_found", None)),
+        ([(missing, "id")], (404, "not_found", None)),
+        ([(missing, "customer_id")], wrong("customer_id")),
+        ([(missing, "features"), (missing, "tier_id")], wrong("features", "tier_id")),
+        ([(invalid, "")], wrong("base")),
+        ([(invalid, "metadata.plan"), (invalid, "metadata.a")], wrong("metadata")),
+    ]
+    assert [_answer(_faults(*faults)) for faults, _ in cases] == [answer for _, answer in cases]
+
+
+def test_messages_of_one_field_stand_together_and_the_sentence_tells_where():
+    cause = Faults(
+        [
+            Fault(FaultCode.INVALID, "is odd", ("metadata", "a")),
+            Fault(FaultCode.INVALID, "is deep", ("metadata", "b")),
+            Fault(FaultCode.INVALID, "is incomplete"),
+        ]
+    )
+
+    problem = problem_of(cause).error
+
+    assert problem.details == {"metadata": ["is odd", "is deep"], "base": ["is incomplete"]}
+    assert problem.message == "metadata.a is odd; metadata.b is deep; is incomplete"
+
+
+def test_other_causes():
+    assert _answer(BadUserInput("email", "is too long")) == (
+        422,
+        "validation_error",
+        {"email": ["is too long"]},
+    )
+    assert _answer(ClientDisconnect()) == (400, "bad_request", None)
+    assert _answer(KeyError("x")) == (500, "internal_error", None)
+    assert set(STATUSES) == set(Code)

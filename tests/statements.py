@@ -1,0 +1,98 @@
+"""Counts the statements that really reach the driver.
+
+SQLAlchemy's own events would not do: reads go to the driver directly (see `db.engine.ReadSession`). So SQLite
+itself reports what it runs, and of asyncpg the protocol is wrapped: its query loggers leave out prepared
+statements, which is what SQLAlchemy's writes are.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import pytest
+from asyncpg.protocol import Protocol
+from sqlalchemy import event
+
+from db.engine import Database
+
+_TRANSACTION = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"}
+_CHANGE = {"INSERT", "UPDATE", "DELETE", "REPLACE"}
+# The ways in which asyncpg sends a statement, and the argument that tells which.
+_SENDERS = {"query": "query", "bind_execute": "state", "bind_execute_many": "state", "bind": "state"}
+
+
+class Recording(list[str]):
+    """The statements of a block in the order they were sent. `transactions`: the BEGINs and COMMITs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transactions: list[str] = []
+
+    def add(self, statement: str) -> None:
+        """Take note of a statement, among those it belongs to."""
+        (self.transactions if _verb(statement) in _TRANSACTION else self).append(statement)
+
+
+class Statements:
+    """Records what databases send. A database must be watched before it connects for the first time."""
+
+    def __init__(self) -> None:
+        self._recordings: dict[Database, list[Recording]] = {}
+        self._databases: WeakKeyDictionary[Protocol, Database] = WeakKeyDictionary()
+
+    def watch(self, database: Database) -> None:
+        """Watch all connections that the database will open."""
+        self._recordings[database] = []
+        event.listen(database.engine.sync_engine, "connect", lambda made, _: self._connected(database, made))
+
+    @contextmanager
+    def recorded(self, database: Database) -> Iterator[Recording]:
+        """Record what a watched database sends while the block runs."""
+        recording = Recording()
+        self._recordings[database].append(recording)
+        try:
+            yield recording
+        finally:
+            # By identity: recordings that hold the same statements are equal.
+            self._recordings[database] = [
+                each for each in self._recordings[database] if each is not recording
+            ]
+
+    def wrap_asyncpg(self, patch: pytest.MonkeyPatch) -> None:
+        """Have asyncpg's connections tell what they send, until the patch is undone."""
+        for name, argument in _SENDERS.items():
+            patch.setattr(Protocol, name, self._wrapped(getattr(Protocol, name), argument))
+
+    def _wrapped(self, send: Callable[..., Any], argument: str) -> Callable[..., Any]:
+        def sending(protocol: Protocol, *arguments: Any, **named: Any) -> Any:
+            database = self._databases.get(protocol)
+            if database is not None:
+                sent = named[argument] if argument in named else arguments[0]
+                self._note(database, sent if isinstance(sent, str) else sent.query)
+            return send(protocol, *arguments, **named)
+
+        return sending
+
+    def _connected(self, database: Database, connection: Any) -> None:
+        if not database.is_sqlite:
+            self._databases[connection.driver_connection._protocol] = database
+            return
+        previous = ""
+
+        def trace(statement: str) -> None:
+            # Triggers, and so cascades too, report the statement that set them off once more.
+            nonlocal previous
+            again, previous = statement == previous and _verb(statement) in _CHANGE, statement
+            if not again and not statement.startswith("--"):
+                self._note(database, statement)
+
+        connection.run_async(lambda driver: driver.set_trace_callback(trace))
+
+    def _note(self, database: Database, statement: str) -> None:
+        for recording in self._recordings[database]:
+            recording.add(statement)
+
+
+def _verb(statement: str) -> str:
+    return statement.split(None, 1)[0].rstrip(";").upper() if statement.strip() else ""
