@@ -11,8 +11,10 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
+import aiosqlite
 import asyncpg
 from cachetools import LRUCache
 from sqlalchemy import Connection, Executable, Table, event
@@ -259,6 +261,7 @@ def _engine(url: str, pool_size: int) -> AsyncEngine:
         case "sqlite" if parsed.database and parsed.database != ":memory:":
             return create_async_engine(
                 parsed.set(drivername="sqlite+aiosqlite"),
+                async_creator=partial(_connect_sqlite, parsed.database),
                 pool_size=pool_size,
                 max_overflow=0,
                 # A read is one statement in autocommit, so there is nothing to roll back, and the
@@ -291,6 +294,19 @@ def _engine(url: str, pool_size: int) -> AsyncEngine:
             raise InvalidDatabaseUrl(
                 f"DATABASE_URL cannot be {other}: use sqlite:///file.db or postgresql://…"
             )
+
+
+async def _connect_sqlite(path: str) -> aiosqlite.Connection:
+    connection = aiosqlite.connect(path, check_same_thread=False)
+    thread = connection._thread  # noqa: SLF001
+    thread.daemon = True
+    try:
+        return await connection
+    except BaseException:
+        # The connection's thread has one more thing to tell the event loop. Were the loop closed by then,
+        # as it is when a command fails, the thread would end with a traceback on standard error.
+        thread.join()
+        raise
 
 
 def _configure_sqlite(engine: AsyncEngine, enforce_foreign_keys: bool) -> None:

@@ -43,10 +43,11 @@ def decode(tag: str, text: str) -> Position:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError, ValueError):
         raise InvalidCursor("is not a cursor") from None
-    checksum, payload = raw[:_CHECKSUM_LENGTH], raw[_CHECKSUM_LENGTH:]
-    if checksum != _checksum(payload) or text != text.rstrip("="):
+    found_tag, _, place = raw[_CHECKSUM_LENGTH:].partition("\n")
+    id, _, value = place.partition("\n")
+    # Written again it must be the same: so a cursor has one form, and none that is not of our making.
+    if "\x00" in raw or encode(found_tag, id, value[1:] if value else None) != text:
         raise InvalidCursor("is not a cursor, or was altered")
-    found_tag, id, value = payload.split("\n", 2)
     if found_tag != tag:
         raise InvalidCursor("belongs to another connection or another order")
     return Position(value[1:] if value else None, id)

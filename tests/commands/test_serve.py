@@ -1,0 +1,229 @@
+"""`serve`: how it starts, what it says, and how it ends."""
+
+import json
+import re
+import shlex
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import func, select
+
+from db.accounts import accounts
+from db.apps import apps
+from db.customers import customers
+from db.engine import Database
+from db.keys import keys
+from db.licenses import licenses
+from tests.processes import PROGRAM, Server, ready, run, serving, start
+
+TOKEN = re.compile(r"sk_live_\w{32}")
+README = PROGRAM.parent / "README.md"
+
+
+@pytest.fixture
+def server(tmp_path: Path, unmigrated_url: str) -> Iterator[Server]:
+    """A server on a database that was not there before."""
+    with serving(tmp_path, DATABASE_URL=unmigrated_url) as server:
+        yield server
+
+
+def curls(text: str) -> list[list[str]]:
+    """The curl commands of a text, each in its words."""
+    commands = re.findall(r"^ *(curl (?:.*\\\n)*.*)$", text, re.MULTILINE)
+    return [shlex.split(command.replace("\\\n", " ")) for command in commands]
+
+
+def send(words: list[str]) -> httpx.Response:
+    """Send what a curl command would."""
+    headers, body, method, url = {}, None, None, None
+    rest = iter(words[1:])
+    for word in rest:
+        match word:
+            case "-H":
+                name, _, value = next(rest).partition(": ")
+                headers[name] = value
+            case "-d":
+                body = next(rest)
+            case "-X":
+                method = next(rest)
+            case _:
+                url = word
+    assert url is not None
+    return httpx.request(
+        method or ("POST" if body else "GET"), url, headers=headers, content=body, timeout=60
+    )
+
+
+def test_first_start_prints_a_key_once_and_calls_that_work(
+    tmp_path: Path, unmigrated_url: str, server: Server
+) -> None:
+    page = re.search(r"^ +(http\S+/graphql)$", server.printed, re.MULTILINE)
+    graphql, rest = map(send, curls(server.printed))
+
+    assert page is not None
+    assert "GraphiQL" in httpx.get(page[1], headers={"Accept": "text/html"}).text
+    assert len(set(TOKEN.findall(server.printed))) == 1
+    app = graphql.json()["data"]["app"]
+    assert app["name"] == "My App"
+    assert app["customers"]["totalCount"] == 5
+    statuses = [each["status"] for node in app["customers"]["nodes"] for each in node["licenses"]["nodes"]]
+    assert sorted(statuses) == ["ACTIVE"] * 6 + ["REVOKED"]
+    assert rest.json()["meta"] == {"total": 5, "page": 1, "per_page": 5}
+
+    with serving(tmp_path, DATABASE_URL=unmigrated_url) as second:
+        assert "sk_live_" not in second.printed
+    assert "sk_live_" not in (tmp_path / "server.log").read_text()
+
+
+def test_calls_of_the_readme_work(server: Server) -> None:
+    key = TOKEN.findall(server.printed)[0]
+    text = README.read_text().replace("http://localhost:4000", server.url).replace("sk_live_...", key)
+
+    answers = [send(words) for words in curls(text)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 201, 200]
+    assert "errors" not in answers[0].json()
+    assert answers[1].json()["data"]["createCustomer"]["userErrors"] == []
+    assert answers[3].json()["meta"]["total"] == 1
+
+
+async def test_of_servers_that_start_at_once_one_makes_the_key(tmp_path: Path, unmigrated_url: str) -> None:
+    processes = [start(tmp_path, DATABASE_URL=unmigrated_url) for _ in range(3)]
+    try:
+        printed = [ready(process).printed for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+    assert sorted("sk_live_" in each for each in printed) == [False, False, True]
+    database = Database(unmigrated_url)
+    async with database.read() as session:
+        counts = [
+            (await session.rows(select(func.count()).select_from(table), {}))[0][0]
+            for table in (accounts, keys, apps, customers, licenses)
+        ]
+    await database.close()
+    assert counts == [1, 1, 1, 5, 7]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sigterm_finishes_what_is_in_flight(tmp_path: Path, database_url: str, workers: str) -> None:
+    with serving(tmp_path, "--workers", workers, DATABASE_URL=database_url) as server:
+        url = httpx.URL(server.url)
+        body = b'{"query": "{ __typename }"}'
+        with socket.create_connection((url.host, url.port), timeout=60) as connection:
+            connection.sendall(
+                b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"Expect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+            )
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 100 ")  # it waits for the body now
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+            assert server.process.poll() is None
+            connection.sendall(body)
+            answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert b'{"data":{"__typename":"Query"}' in answer
+        assert server.process.wait(60) == 0
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{server.url}/api/health")
+
+
+def test_ctrl_c_is_quiet(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.process.send_signal(signal.SIGINT)
+        server.process.wait(60)
+
+    assert len((tmp_path / "server.log").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("format", ["console", "json"])
+def test_the_log_has_one_line_a_request_and_no_secrets(tmp_path: Path, format: str) -> None:
+    with serving(tmp_path, LICENSEGRAPH_LOG_FORMAT=format) as server:
+        key = TOKEN.findall(server.printed)[0]
+        headers = {"Authorization": f"Bearer {key}", "X-Request-Id": "request-7"}
+        httpx.get(
+            f"{server.url}/graphql?query=%7Bapps%7BtotalCount%7D%7D", headers=headers
+        ).raise_for_status()
+        httpx.get(f"{server.url}/no%0Aline%1B[2J")
+
+    lines = (tmp_path / "server.log").read_text().splitlines()
+    assert len(lines) == 3, "one of them is for the question whether it is up"
+    assert not any(key in line or "totalCount" in line for line in lines)
+    if format == "json":
+        first, second = map(json.loads, lines[1:])
+        assert first.pop("milliseconds") > 0
+        assert first.pop("timestamp").endswith("Z")
+        assert first == {
+            "event": "request.answered",
+            "level": "info",
+            "method": "GET",
+            "path": "/graphql",
+            "status": 200,
+            "request": "request-7",
+        }
+        assert second["path"] == "/no\nline\x1b[2J"
+    else:
+        assert "[info] request.answered method=GET path=/graphql status=200 milliseconds=" in lines[1]
+        assert lines[1].endswith(" request=request-7")
+        assert r" path=/no\nline\x1b[2J status=404 " in lines[2]
+
+
+def test_a_port_in_use_is_said_before_anything_is_changed(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run(tmp_path, "--port", str(port))
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"server.py: cannot listen on 127.0.0.1, port {port}: Address already in use\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite:////nowhere/at/all.db", "the database does not answer: unable to open database file"),
+        ("postgresql://me:secret@127.0.0.1:1/db", "the database does not answer: "),
+        ("postgresql://me:secret@[::1/db", "DATABASE_URL: is not a URL"),
+        ("mysql://me:secret@localhost/db", "DATABASE_URL: cannot be mysql"),
+    ],
+)
+def test_a_database_that_cannot_be_had_is_one_line(tmp_path: Path, url: str, said: str) -> None:
+    done = run(tmp_path, "--port", "0", DATABASE_URL=url)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"server.py: {said}")
+    assert len(done.stderr.splitlines()) == 1
+    assert "secret" not in done.stderr
+
+
+def test_every_wrong_setting_is_said(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LICENSEGRAPH_MAX_COST=lots\nPORT=99999\n")
+
+    done = run(tmp_path, "serve", LICENSEGRAPH_MAX_DEPTH="-1")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    said = [line.split(": ")[:2] for line in done.stderr.splitlines()]
+    assert said == [
+        ["server.py", name] for name in ("PORT", "LICENSEGRAPH_MAX_DEPTH", "LICENSEGRAPH_MAX_COST")
+    ]
+
+
+def test_without_migrating_an_empty_database_is_refused(tmp_path: Path, unmigrated_url: str) -> None:
+    done = run(tmp_path, "--port", "0", "--no-migrate", DATABASE_URL=unmigrated_url)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "server.py: the database is not up to date: run `python server.py migrate`\n"
+
+
+def test_without_migrating_a_migrated_database_is_served(tmp_path: Path, database_url: str) -> None:
+    with serving(tmp_path, "--no-migrate", DATABASE_URL=database_url) as server:
+        assert httpx.get(f"{server.url}/api/health").status_code == 200
+        assert server.stop() == 0

@@ -1,0 +1,590 @@
+"""The way to a database: how connections are set up, how sessions begin and end, and what fails how."""
+
+import asyncio
+import sqlite3
+import struct
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import aiosqlite
+import asyncpg
+import pytest
+from sqlalchemy import event, func, select, text
+from sqlalchemy.exc import IntegrityError
+
+from db import clock, engine, ids, reads
+from db.accounts import accounts
+from db.apps import apps
+from db.engine import Database, InvalidDatabaseUrl, Query, StoreUnavailable, UniqueViolation, WriteSession
+from db.shaping.selection import Connection, Lookup, Nodes, OneRead, Page, Scalar, Total, Values
+from tests.factories import make_account, make_app, make_customer, make_license
+from tests.statements import Statements
+
+Attempt: TypeAlias = Callable[[Database], Awaitable[Any]]
+
+ALL_ACCOUNTS = select(accounts.c.name).order_by(accounts.c.name)
+
+
+class Odd(Exception):
+    """Something that is none of the database's business."""
+
+
+def account(name: str) -> dict[str, object]:
+    new = ids.new_id(ids.ACCOUNT)
+    return {"id": new.id, "name": name, "created_at": new.created_at}
+
+
+async def add(session: WriteSession, name: str) -> None:
+    await session.execute(accounts.insert().values(account(name)))
+
+
+async def fail(database: Database, fill: Callable[[WriteSession], Awaitable[None]]) -> None:
+    """Write something in a block that raises Odd."""
+    async with database.write() as session:
+        await fill(session)
+        raise Odd
+
+
+async def names(database: Database) -> list[str]:
+    async with database.read() as session:
+        return [row[0] for row in await session.rows(ALL_ACCOUNTS, {})]
+
+
+async def attempt_read(database: Database) -> None:
+    async with database.read() as session:
+        await session.rows(ALL_ACCOUNTS, {})
+
+
+async def attempt_write(database: Database) -> None:
+    async with database.write() as session:
+        await add(session, "Acme")
+
+
+BOTH_WAYS = pytest.mark.parametrize("attempt", [attempt_read, attempt_write])
+
+
+@asynccontextmanager
+async def opened(url: str, **options: Any) -> AsyncIterator[Database]:
+    database = Database(url, **options)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@pytest.fixture(autouse=True)
+async def no_connection_left_open() -> AsyncIterator[None]:
+    """Each connection of SQLite has a thread, also one that could not be opened."""
+    yield
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            thread.join(2)
+            assert not thread.is_alive()
+
+
+# Connections
+
+
+async def test_every_connection_of_sqlite_is_set_up(sqlite_url: str) -> None:
+    pragmas = {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 2, "busy_timeout": 15_000}
+
+    async with opened(sqlite_url, pool_size=4) as database, AsyncExitStack() as sessions:
+        connections = [await sessions.enter_async_context(database.read()) for _ in range(4)]
+
+        for session in connections:
+            found = {name: (await session.rows(Query(f"PRAGMA {name}", ()), {}))[0][0] for name in pragmas}
+            assert found == pragmas
+
+
+async def test_migrations_connect_to_sqlite_without_foreign_keys(sqlite_url: str) -> None:
+    async with opened(sqlite_url, enforce_foreign_keys=False) as database, database.read() as session:
+        assert await session.row(Query("PRAGMA foreign_keys", ()), {}) == (0,)
+
+
+async def test_no_more_connections_than_the_pool_may_hold(database_url: str) -> None:
+    connected = []
+    async with opened(database_url, pool_size=3) as database:
+        event.listen(database.engine.sync_engine, "connect", lambda made, _: connected.append(made))
+
+        await asyncio.gather(*(attempt_read(database) for _ in range(20)))
+
+    assert 1 <= len(connected) <= 3
+
+
+def test_making_a_database_opens_nothing(tmp_path: Path) -> None:
+    Database(f"sqlite:///{tmp_path}/fresh.db")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_foreign_keys_hold(database: Database) -> None:
+    row = {"slug": "a", "name": "A", "name_folded": "a", "created_at": clock.now(), "updated_at": clock.now()}
+
+    with pytest.raises(IntegrityError):
+        async with database.write() as session:
+            await session.insert_if_free(apps, row | {"id": "app_1", "account_id": "acc_unknown"})
+
+    async with database.read() as session:
+        assert await session.row(select(func.count()).select_from(apps), {}) == (0,)
+
+
+# Transactions
+
+
+async def test_write_is_one_transaction_that_takes_the_lock_at_once(
+    database: Database, statements: Statements
+) -> None:
+    await attempt_read(database)
+
+    with statements.recorded(database) as sent:
+        await attempt_write(database)
+
+    assert len(sent) == 1
+    begin = "BEGIN IMMEDIATE" if database.is_sqlite else "BEGIN;"
+    assert [each.upper() for each in sent.transactions] == [
+        begin,
+        "COMMIT" if database.is_sqlite else "COMMIT;",
+    ]
+
+
+async def test_read_is_one_statement_without_a_transaction(
+    database: Database, statements: Statements
+) -> None:
+    await attempt_read(database)
+
+    with statements.recorded(database) as sent:
+        await attempt_read(database)
+
+    assert len(sent) == 1
+    assert sent.transactions == []
+
+
+async def test_nested_read_is_one_thread_hop_on_sqlite(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hops = []
+    hop = aiosqlite.Connection._execute
+
+    def counted(connection: aiosqlite.Connection, function: Any, *arguments: Any, **named: Any) -> Any:
+        hops.append(function)
+        return hop(connection, function, *arguments, **named)
+
+    async with opened(sqlite_url) as database:
+        owner = await make_account(database)
+        app = await make_app(database, owner, slug="acme")
+        for _ in range(3):
+            await make_license(database, await make_customer(database, app))
+        values = Values()
+        page = Page("created_at", True, values.slot(20), backward=False, after=None, filters=())
+        licenses = Connection("licenses", "licenses", "License", page, (Total("totalCount"),))
+        nodes = Nodes("nodes", (Scalar("email", "email"), licenses))
+        customers = Connection("customers", "customers", "Customer", page, (Total("totalCount"), nodes))
+        wanted = OneRead("App", Lookup("slug", values.slot("acme")), (Scalar("id", "id"), customers))
+
+        monkeypatch.setattr(aiosqlite.Connection, "_execute", counted)
+        async with database.read() as session:
+            rows = await reads.rows(session, owner.id, wanted, values.items, clock.now())
+
+        assert len(hops) == 1
+        assert len(rows) == 1
+        assert rows[0][0].count('"licenses":{"totalCount":1}') == 3
+
+
+async def test_block_that_raises_leaves_nothing(database: Database) -> None:
+    with pytest.raises(Odd):
+        await fail(database, lambda session: add(session, "Acme"))
+
+    assert await names(database) == []
+    await attempt_write(database)
+    assert await names(database) == ["Acme"]
+
+
+async def test_block_that_is_cancelled_leaves_nothing(database_url: str) -> None:
+    async with opened(database_url, pool_size=1) as database:
+        written = asyncio.Event()
+
+        async def never_done() -> None:
+            async with database.write() as session:
+                await add(session, "Acme")
+                written.set()
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(never_done())
+        await written.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        assert await names(database) == []
+        await attempt_write(database)
+        assert await names(database) == ["Acme"]
+
+
+async def test_read_that_is_cancelled_gives_its_connection_back(database_url: str) -> None:
+    endless = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600000) "
+        "SELECT count(*) FROM n"
+    )
+    async with opened(database_url, pool_size=1) as database:
+
+        async def slow() -> None:
+            async with database.read() as session:
+                await session.rows(Query(endless, ()), {})
+
+        await attempt_read(database)
+        for _ in range(3):
+            task = asyncio.create_task(slow())
+            await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        async with asyncio.timeout(10):
+            assert await names(database) == []
+
+
+async def test_writer_of_sqlite_that_waits_for_its_turn_can_be_cancelled(sqlite_url: str) -> None:
+    async with opened(sqlite_url) as database:
+        async with database.write() as session:
+            await add(session, "First")
+            waiting, cancelled = (asyncio.create_task(attempt_write(database)) for _ in range(2))
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+            assert not cancelled.done()
+
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+
+        await waiting
+        assert await names(database) == ["Acme", "First"]
+
+
+async def test_what_is_not_committed_is_not_read(database: Database) -> None:
+    async with database.read() as reader:
+        async with database.write() as session:
+            await add(session, "Acme")
+            assert await names(database) == []
+            assert await reader.rows(ALL_ACCOUNTS, {}) == []
+
+        # Each SELECT of a session is a snapshot of its own.
+        assert [row[0] for row in await reader.rows(ALL_ACCOUNTS, {})] == ["Acme"]
+
+
+async def test_transactions_that_read_and_then_write_wait_for_each_other(database_url: str) -> None:
+    # Two databases stand for two processes: a lock inside one of them would not do.
+    async with opened(database_url) as one, opened(database_url) as other:
+        await attempt_write(one)
+
+        async def count_up(database: Database) -> None:
+            async with database.write() as session:
+                name = (await session.execute(select(accounts.c.name).with_for_update())).scalar_one()
+                await asyncio.sleep(0.001)
+                await session.execute(accounts.update().values(name=f"{name}!"))
+
+        await asyncio.gather(*(count_up(database) for _ in range(15) for database in (one, other)))
+
+        assert await names(one) == ["Acme" + "!" * 30]
+
+
+async def test_insert_if_free_adds_once(database: Database) -> None:
+    row = account("Acme")
+
+    async with database.write() as session:
+        assert await session.insert_if_free(accounts, row) is True
+        assert await session.insert_if_free(accounts, row) is False
+        assert await session.insert_if_free(accounts, account("Acme")) is False
+
+    assert await names(database) == ["Acme"]
+
+
+async def test_insert_if_free_refuses_what_is_not_about_uniqueness(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        async with database.write() as session:
+            await session.insert_if_free(accounts, account("Acme") | {"created_at": None})
+
+    assert await names(database) == []
+
+
+async def test_transaction_goes_on_after_a_unique_violation(database: Database) -> None:
+    async with database.write() as session:
+        for name in ("Acme", "Bolt"):
+            await add(session, name)
+
+        with pytest.raises(UniqueViolation):
+            await session.execute_unique(accounts.update().values(name="Both"))
+
+        await add(session, "Cog")
+
+    assert await names(database) == ["Acme", "Bolt", "Cog"]
+
+
+async def test_rows_are_loaded_in_the_same_transaction(database: Database) -> None:
+    rows = [(f"acc_{number}", f"Vendor {number}", "2026-01-23T10:00:00Z") for number in range(3)]
+
+    with pytest.raises(Odd):
+        await fail(database, lambda session: session.load(accounts, ["id", "name", "created_at"], rows))
+    assert await names(database) == []
+
+    async with database.write() as session:
+        await session.load(accounts, ["id", "name", "created_at"], rows)
+    assert await names(database) == ["Vendor 0", "Vendor 1", "Vendor 2"]
+
+
+# A store that does not answer
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("place", ["missing/store.db", "folder", "file/store.db", "garbage"])
+async def test_sqlite_that_cannot_be_opened(tmp_path: Path, place: str, attempt: Attempt) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "garbage").write_text("This is no database. " * 100)
+
+    async with opened(f"sqlite:///{tmp_path / place}") as database:
+        with pytest.raises(StoreUnavailable) as raised:
+            await attempt(database)
+
+    assert str(raised.value) == "the database does not answer"
+    assert raised.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("pragma", ["query_only=ON", "max_page_count=1"])
+async def test_sqlite_that_takes_no_more_writes_still_reads(sqlite_url: str, pragma: str) -> None:
+    async with opened(sqlite_url) as database:
+        # As a volume that is mounted read-only, and as one that is full.
+        event.listen(
+            database.engine.sync_engine, "connect", lambda made, _: made.execute(f"PRAGMA {pragma}").close()
+        )
+
+        with pytest.raises(StoreUnavailable):
+            async with database.write() as session:
+                await add(session, "x" * 100_000)
+
+        assert await names(database) == []
+
+
+async def test_sqlite_that_another_process_holds(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_MS", 50)
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    async with opened(sqlite_url) as database:
+        other.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(StoreUnavailable):
+            await attempt_write(database)
+        assert await names(database) == []
+
+        other.execute("ROLLBACK")
+        await attempt_write(database)
+        assert await names(database) == ["Acme"]
+    other.close()
+
+
+async def test_sqlite_that_is_soon_free_is_waited_for(sqlite_url: str) -> None:
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    async with opened(sqlite_url) as database:
+        other.execute("BEGIN IMMEDIATE")
+        writing = asyncio.create_task(attempt_write(database))
+        await asyncio.sleep(0.2)
+        assert not writing.done()
+
+        other.execute("ROLLBACK")
+        await writing
+
+        assert await names(database) == ["Acme"]
+    other.close()
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("kind", ["no server", "no socket", "no host"])
+async def test_postgresql_that_is_not_there(tmp_path: Path, kind: str, attempt: Attempt) -> None:
+    url = {
+        "no server": "postgresql://postgres@127.0.0.1:1/licensegraph",
+        "no socket": f"postgresql://postgres@/licensegraph?host={tmp_path}",
+        "no host": "postgresql://postgres@nowhere.invalid/licensegraph",
+    }[kind]
+
+    async with opened(url) as database:
+        with pytest.raises(StoreUnavailable) as raised:
+            await attempt(database)
+
+    assert str(raised.value) == "the database does not answer"
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(
+    ("known", "asked"), [("postgres@", "nobody@"), ("/test_", "/no_such_")], ids=["role", "database"]
+)
+async def test_postgresql_that_does_not_know_us(
+    postgresql_url: str, known: str, asked: str, attempt: Attempt
+) -> None:
+    assert known in postgresql_url
+
+    async with opened(postgresql_url.replace(known, asked, 1)) as database:
+        with pytest.raises(StoreUnavailable):
+            await attempt(database)
+
+
+@dataclass
+class Refusing:
+    """A server that speaks PostgreSQL just well enough to refuse every connection; silent without a code."""
+
+    sqlstate: str | None
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readexactly(8)  # may we talk TLS?
+            writer.write(b"N")
+            await reader.readexactly(struct.unpack("!I", await reader.readexactly(4))[0] - 4)
+            if self.sqlstate is None:
+                await reader.read()  # until the caller gives up
+                return
+            fields = f"SFATAL\0VFATAL\0C{self.sqlstate}\0Mno\0\0".encode()
+            writer.write(b"E" + struct.pack("!I", 4 + len(fields)) + fields)
+            await writer.drain()
+        finally:
+            writer.close()
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("sqlstate", ["28P01", "53300", "57P03", None])
+async def test_postgresql_that_refuses(
+    sqlstate: str | None, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong password, too many connections, a server that is starting, and one that says nothing."""
+    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 5 if sqlstate else 0.2)
+    server = await asyncio.start_server(Refusing(sqlstate), "127.0.0.1")
+    port = server.sockets[0].getsockname()[1]
+
+    async with opened(f"postgresql://postgres:secret@127.0.0.1:{port}/licensegraph") as database:
+        with pytest.raises(StoreUnavailable) as raised:
+            await attempt(database)
+
+    assert "secret" not in f"{raised.value} {raised.value.__cause__}"
+    server.close()
+    await server.wait_closed()
+
+
+@asynccontextmanager
+async def administrator(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+TERMINATE_ALL = """
+    SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+ASLEEP = """
+    SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()
+"""
+
+
+@BOTH_WAYS
+async def test_postgresql_that_was_restarted_fails_no_later_session(
+    postgresql_url: str, attempt: Attempt
+) -> None:
+    async with opened(postgresql_url, pool_size=3) as database, administrator(postgresql_url) as admin:
+        async with AsyncExitStack() as sessions:
+            for _ in range(3):
+                await sessions.enter_async_context(database.read())
+
+        assert await admin.fetchval(TERMINATE_ALL) == 3
+
+        await attempt(database)
+        await asyncio.gather(*(attempt_read(database) for _ in range(6)))
+
+
+@pytest.mark.parametrize("mode", ["read", "write"])
+async def test_postgresql_that_stops_in_the_middle(postgresql_url: str, mode: str) -> None:
+    async with opened(postgresql_url) as database, administrator(postgresql_url) as admin:
+
+        async def sleep_and_write() -> None:
+            if mode == "read":
+                async with database.read() as session:
+                    await session.rows(Query("SELECT pg_sleep(30)", ()), {})
+            async with database.write() as session:
+                await add(session, "Acme")
+                await session.execute(text("SELECT pg_sleep(30)"))
+
+        sleeping = asyncio.create_task(sleep_and_write())
+        async with asyncio.timeout(10):
+            while not await admin.fetchval(ASLEEP):  # noqa: ASYNC110  (another process sleeps)
+                await asyncio.sleep(0.01)
+        assert await admin.fetchval(TERMINATE_ALL) == 1
+
+        with pytest.raises(StoreUnavailable):
+            await sleeping
+        assert await names(database) == []
+
+
+async def test_postgresql_that_is_a_replica_still_reads(postgresql_url: str) -> None:
+    async with administrator(postgresql_url) as admin:
+        name = await admin.fetchval("SELECT current_database()")
+        await admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+
+    async with opened(postgresql_url) as database:
+        with pytest.raises(StoreUnavailable):
+            await attempt_write(database)
+        assert await names(database) == []
+
+
+async def test_statement_that_is_wrong_is_not_the_stores_fault(database: Database) -> None:
+    with pytest.raises(Exception, match="no_such_table") as raised:
+        async with database.read() as session:
+            await session.rows(Query("SELECT * FROM no_such_table", ()), {})
+
+    assert not isinstance(raised.value, StoreUnavailable)
+    assert await names(database) == []
+
+
+# The URL
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("", "DATABASE_URL is not a URL: write sqlite:///file.db or postgresql://user@host/database"),
+        (
+            "licensegraph.db",
+            "DATABASE_URL is not a URL: write sqlite:///file.db or postgresql://user@host/database",
+        ),
+        ("sqlite://", "DATABASE_URL must name a file: sqlite:///licensegraph.db"),
+        ("sqlite:///:memory:", "DATABASE_URL must name a file: sqlite:///licensegraph.db"),
+        (
+            "mysql://root:hunter2@localhost/licenses",
+            "DATABASE_URL cannot be mysql: use sqlite:///file.db or postgresql://…",
+        ),
+        (
+            "https://example.com/licensegraph.db",
+            "DATABASE_URL cannot be https: use sqlite:///file.db or postgresql://…",
+        ),
+    ],
+)
+def test_url_that_is_not_understood(url: str, said: str) -> None:
+    with pytest.raises(InvalidDatabaseUrl) as raised:
+        Database(url)
+
+    assert str(raised.value) == said
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg2"])
+async def test_postgresql_goes_by_every_name_people_have(postgresql_url: str, scheme: str) -> None:
+    async with opened(postgresql_url.replace("postgresql", scheme, 1)) as database:
+        assert not database.is_sqlite
+        assert await names(database) == []
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"])
+async def test_sqlite_goes_by_every_name_people_have(sqlite_url: str, scheme: str) -> None:
+    async with opened(sqlite_url.replace("sqlite", scheme, 1)) as database:
+        assert database.is_sqlite
+        assert await names(database) == []

@@ -1,0 +1,126 @@
+"""Ids: a type prefix and a time-ordered UUIDv7 in base32."""
+
+import re
+import time
+import uuid
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typeid import TypeID
+
+from db import ids
+
+PREFIXES = [ids.ACCOUNT, ids.KEY, ids.APP, ids.CUSTOMER, ids.LICENSE]
+
+ages = st.datetimes(
+    min_value=datetime(1970, 1, 1),  # noqa: DTZ001  (hypothesis wants it naive and adds the time zone)
+    max_value=datetime(2550, 1, 1),  # noqa: DTZ001
+    timezones=st.sampled_from(
+        [UTC, timezone(timedelta(hours=-11)), timezone(timedelta(hours=5, minutes=45))]
+    ),
+)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_id_is_a_typeid_over_a_version_7_uuid(prefix: str) -> None:
+    id = ids.new_id(prefix).id
+
+    assert re.fullmatch(rf"{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}", id)
+    read = TypeID.from_string(id)
+    assert (read.prefix, uuid.UUID(bytes=bytes(read.uuid.bytes)).version) == (prefix, 7)
+    assert len(id) <= 64
+
+
+def test_ids_of_the_present_always_grow() -> None:
+    made = [ids.new_id(ids.CUSTOMER).id for _ in range(20_000)]
+
+    assert made == sorted(set(made))
+
+
+def test_creation_is_the_present_second() -> None:
+    before = int(time.time())
+
+    made = ids.new_id(ids.APP).created_at
+
+    assert before <= made.timestamp() <= time.time()
+    assert (made.tzinfo, made.microsecond) == (UTC, 0)
+
+
+def test_creation_is_what_the_id_itself_says() -> None:
+    made = ids.new_id(ids.LICENSE)
+
+    milliseconds = int.from_bytes(bytes(TypeID.from_string(made.id).uuid.bytes)[:6])
+
+    assert made.created_at == datetime.fromtimestamp(milliseconds // 1000, UTC)
+
+
+@given(ages)
+def test_id_of_another_moment_was_made_then(moment: datetime) -> None:
+    made = ids.new_id(ids.CUSTOMER, moment)
+
+    assert made.created_at == moment.replace(microsecond=0)
+    assert ids.prefix_of(made.id) == "cus"
+
+
+@given(ages, ages)
+def test_ids_sort_as_their_moments_do(one: datetime, other: datetime) -> None:
+    first, second = ids.new_id(ids.CUSTOMER, one), ids.new_id(ids.CUSTOMER, other)
+
+    if first.created_at != second.created_at:
+        assert (first.id < second.id) == (first.created_at < second.created_at)
+
+
+def test_ids_of_one_moment_differ() -> None:
+    at = datetime(2026, 1, 23, 10, tzinfo=UTC)
+
+    assert len({ids.new_id(ids.CUSTOMER, at).id for _ in range(1_000)}) == 1_000
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_prefix_of_an_id_tells_its_type(prefix: str) -> None:
+    assert ids.prefix_of(ids.new_id(prefix).id) == prefix
+
+
+SUFFIX = "01h455vb4pex5vsknk084sn02q"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "_",
+        "cus",
+        "cus_",
+        SUFFIX,
+        f"_{SUFFIX}",
+        f"cus_{SUFFIX[:-1]}",
+        f"cus_{SUFFIX}0",
+        f"cus_{SUFFIX.upper()}",
+        f"cus-{SUFFIX}",
+        f"cus_{SUFFIX} ",
+        f"cus_{SUFFIX}\n",
+        f"cus_8{SUFFIX[1:]}",  # more than 128 bits
+        f"cus_{SUFFIX[:-1]}i",  # letters that base32 leaves out
+        f"cus_{SUFFIX[:-1]}l",
+        f"cus_{SUFFIX[:-1]}o",
+        f"cus_{SUFFIX[:-1]}u",
+        f"cus_{SUFFIX[:-1]}\u0663",
+        f"cus_{SUFFIX[:-1]}\x00",
+        f"cus_{SUFFIX[:-1]}\ud800",
+        str(uuid.UUID(int=0)),
+        "9223372036854775808",
+    ],
+)
+def test_what_is_no_id_has_no_prefix(text: str) -> None:
+    assert ids.prefix_of(text) is None
+
+
+@given(st.text(alphabet=st.characters(codec=None)))
+def test_any_text_has_a_prefix_only_if_it_is_an_id(text: str) -> None:
+    prefix = ids.prefix_of(text)
+
+    assert prefix is None or re.fullmatch(
+        rf"{re.escape(prefix)}_[0-7][0-9a-hjkmnp-tv-z]{{25}}", text, re.DOTALL
+    )

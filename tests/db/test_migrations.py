@@ -1,0 +1,303 @@
+"""The history of the schema, on both databases."""
+
+import asyncio
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import IntegrityError
+
+from db import migrations
+from db.engine import Database, StoreUnavailable
+from db.metadata import metadata
+from tests.factories import make_account, make_app, make_customer, make_key, make_license
+
+ROOT = Path(__file__).parents[2]
+TABLES = ["accounts", "apps", "customers", "keys", "licenses"]
+
+Facts: TypeAlias = dict[str, dict[str, object]]
+AddMigration: TypeAlias = Callable[..., None]
+
+
+async def run(url: str, function: Callable[[Connection], Any]) -> Any:
+    """Run a function in a transaction, with foreign keys as every connection but the migrations' has them."""
+    database = Database(url)
+    try:
+        async with database.write() as session:
+            return await session.run_sync(function)
+    finally:
+        await database.close()
+
+
+def tables(connection: Connection) -> list[str]:
+    return sorted(inspect(connection).get_table_names())
+
+
+def described(connection: Connection) -> Facts:
+    """Every table but Alembic's own, as the database itself tells of it."""
+    found = inspect(connection)
+    return {
+        table: {
+            "columns": [
+                (column["name"], repr(column["type"]), column["nullable"], column["default"])
+                for column in found.get_columns(table)
+            ],
+            "primary key": (found.get_pk_constraint(table)["name"], found.get_pk_constraint(table)),
+            "unique": {item["name"]: item["column_names"] for item in found.get_unique_constraints(table)},
+            "foreign keys": {item["name"]: item for item in found.get_foreign_keys(table)},
+            "checks": {item["name"]: item["sqltext"] for item in found.get_check_constraints(table)},
+            "indexes": {
+                item["name"]: (item["column_names"], bool(item["unique"]), predicate(connection, item))
+                for item in found.get_indexes(table)
+            },
+        }
+        for table in tables(connection)
+        if table != "alembic_version"
+    }
+
+
+def predicate(connection: Connection, index: Any) -> str | None:
+    """Which rows a partial index holds."""
+    where = index.get("dialect_options", {}).get(f"{connection.dialect.name}_where")
+    return None if where is None else str(where)
+
+
+def contents(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+    return {
+        table: [tuple(row) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY id"))]
+        for table in TABLES
+    }
+
+
+async def fill(url: str) -> None:
+    """Put one row into every table."""
+    database = Database(url)
+    account = await make_account(database)
+    await make_key(database, account)
+    app = await make_app(database, account, description="An editor")
+    await make_license(database, await make_customer(database, app, metadata={"plan": "team"}))
+    await database.close()
+
+
+@pytest.fixture
+def add_migration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AddMigration:
+    """Adds a migration to the end of the history, as long as the test runs."""
+    known = migrations.configuration
+
+    def longer(connection: Connection) -> Config:
+        config = known(connection)
+        folders = [str(ROOT / "db" / "migrations" / "versions"), str(tmp_path)]
+        config.set_main_option("version_locations", os.pathsep.join(folders))
+        return config
+
+    def add(upgrade: str, downgrade: str = "pass") -> None:
+        head = ScriptDirectory(str(ROOT / "db" / "migrations")).get_current_head()
+        (tmp_path / "next.py").write_text(
+            "import sqlalchemy as sa\n"
+            "from alembic import op\n"
+            "revision = 'next'\n"
+            f"down_revision = {head!r}\n"
+            f"def upgrade():\n    {upgrade}\n"
+            f"def downgrade():\n    {downgrade}\n"
+        )
+        monkeypatch.setattr(migrations, "configuration", longer)
+
+    return add
+
+
+async def test_upgrade_and_downgrade_and_upgrade_again(unmigrated_url: str) -> None:
+    assert await run(unmigrated_url, tables) == []
+
+    assert await migrations.upgrade(unmigrated_url) is True
+    made = await run(unmigrated_url, described)
+    assert sorted(made) == TABLES
+
+    await migrations.downgrade(unmigrated_url, "base")
+    assert await run(unmigrated_url, tables) == ["alembic_version"]
+
+    assert await migrations.upgrade(unmigrated_url) is True
+    assert await run(unmigrated_url, described) == made
+
+
+async def test_models_agree_with_the_migrated_database(database_url: str) -> None:
+    await migrations.check(database_url)
+
+
+async def test_check_tells_what_differs(database_url: str) -> None:
+    await run(database_url, lambda connection: connection.execute(text("DROP INDEX ix_keys_account_id")))
+
+    with pytest.raises(CommandError, match="ix_keys_account_id"):
+        await migrations.check(database_url)
+
+
+async def test_migrated_tables_are_those_of_the_models(database_url: str, unmigrated_url: str) -> None:
+    await run(unmigrated_url, metadata.create_all)
+
+    migrated, made = await run(database_url, described), await run(unmigrated_url, described)
+
+    assert sorted(made) == TABLES
+    for table in TABLES:
+        assert migrated[table] == made[table], table
+
+
+async def test_what_holds_the_rules_in_the_migrated_database(database_url: str) -> None:
+    found = await run(database_url, described)
+
+    unique = {name: columns for table in TABLES for name, columns in found[table]["unique"].items()}
+    assert unique == {
+        "uq_accounts_name": ["name"],
+        "uq_apps_slug": ["slug"],
+        "uq_customers_app_id_email_folded": ["app_id", "email_folded"],
+        "uq_customers_app_id_external_id": ["app_id", "external_id"],
+        "uq_keys_digest": ["digest"],
+    }
+    assert found["licenses"]["indexes"]["uq_licenses_current_installation"] == (
+        ["app_id", "installation_id"],
+        True,
+        "is_current",
+    )
+    foreign = {
+        name: (key["referred_table"], key["options"])
+        for table in TABLES
+        for name, key in found[table]["foreign keys"].items()
+    }
+    assert foreign == {
+        "fk_apps_account_id": ("accounts", {"ondelete": "CASCADE"}),
+        "fk_customers_app_id": ("apps", {"ondelete": "CASCADE"}),
+        "fk_keys_account_id": ("accounts", {"ondelete": "CASCADE"}),
+        "fk_licenses_app_id": ("apps", {"ondelete": "CASCADE"}),
+        "fk_licenses_customer_id": ("customers", {"ondelete": "CASCADE"}),
+    }
+
+
+async def test_text_in_postgresql_is_compared_by_code_point_whatever_the_locale(
+    postgresql_url: str,
+) -> None:
+    found = await run(postgresql_url, described)
+
+    types = {type_ for table in TABLES for _, type_, _, _ in found[table]["columns"]}
+    assert types == {"TEXT(collation='C')", "JSON(astext_type=Text())", "BOOLEAN()"}
+
+
+async def test_second_upgrade_does_nothing(database_url: str) -> None:
+    await fill(database_url)
+    before = await run(database_url, contents)
+
+    assert await migrations.upgrade(database_url) is False
+    assert await run(database_url, contents) == before
+
+
+async def test_upgrade_keeps_the_rows_of_a_table_that_is_made_anew(
+    database_url: str, add_migration: AddMigration
+) -> None:
+    # Making `apps` anew drops it on SQLite: with foreign keys on, its customers and licenses would go along.
+    await fill(database_url)
+    before = await run(database_url, contents)
+    add_migration(
+        "with op.batch_alter_table('apps') as apps: "
+        "apps.alter_column('description', existing_type=sa.Text(), nullable=False)",
+        "with op.batch_alter_table('apps') as apps: "
+        "apps.alter_column('description', existing_type=sa.Text(), nullable=True)",
+    )
+
+    assert await migrations.upgrade(database_url) is True
+    changed = (await run(database_url, described))["apps"]["columns"]
+    assert {name: nullable for name, _, nullable, _ in changed}["description"] is False
+    assert await run(database_url, contents) == before
+    assert {table: len(rows) for table, rows in before.items()} == dict.fromkeys(TABLES, 1)
+
+    await migrations.downgrade(database_url, "-1")
+    changed = (await run(database_url, described))["apps"]["columns"]
+    assert {name: nullable for name, _, nullable, _ in changed}["description"] is True
+    assert await run(database_url, contents) == before
+
+
+async def test_migration_that_leaves_a_row_pointing_to_nothing_changes_nothing(
+    database_url: str, add_migration: AddMigration
+) -> None:
+    await fill(database_url)
+    before = await run(database_url, contents)
+    add_migration("op.execute(\"UPDATE customers SET app_id = 'app_gone'\")")
+    # PostgreSQL refuses the statement itself; SQLite's foreign keys are off, and what came of it is checked.
+    is_sqlite = database_url.startswith("sqlite")
+    refusal = (
+        (migrations.MigrationError, "customers") if is_sqlite else (IntegrityError, "fk_customers_app_id")
+    )
+
+    for _ in range(2):
+        with pytest.raises(refusal[0], match=refusal[1]):
+            await migrations.upgrade(database_url)
+        assert await run(database_url, contents) == before
+
+
+async def test_migration_that_fails_half_way_changes_nothing(
+    database_url: str, add_migration: AddMigration
+) -> None:
+    await fill(database_url)
+    before = await run(database_url, contents), await run(database_url, tables)
+    add_migration("op.create_table('odd', sa.Column('id', sa.Text())); op.execute('DELETE FROM keys'); 1 / 0")
+
+    with pytest.raises(ZeroDivisionError):
+        await migrations.upgrade(database_url)
+
+    assert (await run(database_url, contents), await run(database_url, tables)) == before
+
+
+async def test_tasks_that_migrate_at_once_take_turns(unmigrated_url: str) -> None:
+    answers = await asyncio.gather(*(migrations.upgrade(unmigrated_url) for _ in range(8)))
+
+    assert Counter(answers) == {True: 1, False: 7}
+    assert sorted(await run(unmigrated_url, described)) == TABLES
+
+
+async def test_processes_that_migrate_at_once_all_succeed(unmigrated_url: str, tmp_path: Path) -> None:
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(ROOT / "server.py"),
+            "migrate",
+            cwd=tmp_path,
+            env={**os.environ, "DATABASE_URL": unmigrated_url},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]
+
+    said = [await process.communicate() for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert Counter(said) == {
+        (b"The database has been brought up to date.\n", b""): 1,
+        (b"The database is up to date already.\n", b""): 1,
+    }
+    assert sorted(await run(unmigrated_url, described)) == TABLES
+
+
+async def test_database_of_a_later_version_is_left_alone(database_url: str) -> None:
+    await fill(database_url)
+    await run(
+        database_url,
+        lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9'")),
+    )
+    before = await run(database_url, contents)
+
+    with pytest.raises(CommandError, match="9"):
+        await migrations.upgrade(database_url)
+
+    assert await run(database_url, contents) == before
+
+
+async def test_database_that_does_not_answer_is_not_migrated(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable):
+        await migrations.upgrade(f"sqlite:///{tmp_path}/no/such/folder.db")
+    with pytest.raises(StoreUnavailable):
+        await migrations.upgrade(f"postgresql://postgres@/licensegraph?host={tmp_path}")

@@ -1,0 +1,89 @@
+"""The program as people run it: commands to their end, and servers while a test needs them.
+
+Each runs in a folder of the test's own, with no environment but what the test gives it.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+PROGRAM = Path(__file__).parent.parent / "server.py"
+_READY = "Licensegraph answers at "
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers at `url`. `printed` is what it said until it did."""
+
+    process: subprocess.Popen[str]
+    url: str
+    printed: str
+
+    def stop(self) -> int:
+        """Have it finish, and answer the code it exits with."""
+        self.process.terminate()
+        return self.process.wait(60)
+
+
+def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        _command(arguments),
+        cwd=folder,
+        env=_environment(variables),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """Start a server on a free port. Its log goes to `server.log`. The caller ends it."""
+    with (folder / "server.log").open("a") as log:
+        return subprocess.Popen(
+            _command(("serve", "--port", "0", *arguments)),
+            cwd=folder,
+            env=_environment(variables),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+
+
+def ready(process: subprocess.Popen[str]) -> Server:
+    """Wait until a started server answers."""
+    assert process.stdout is not None
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if line.startswith(_READY):
+            url = line.removeprefix(_READY).split()[0]
+            # The address is taken first, and requests wait: on a busy machine for seconds.
+            httpx.get(f"{url}/api/health", timeout=60).raise_for_status()
+            return Server(process, url, printed)
+    raise AssertionError(f"the server exited with {process.wait()}, having said: {printed or 'nothing'}")
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str, **variables: str) -> Iterator[Server]:
+    """A server on a free port, killed in the end if it still runs."""
+    with start(folder, *arguments, **variables) as process:
+        try:
+            yield ready(process)
+        finally:
+            process.kill()
+
+
+def _command(arguments: tuple[str, ...]) -> list[str]:
+    return [sys.executable, str(PROGRAM), *arguments]
+
+
+def _environment(variables: dict[str, str]) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], **variables}
