@@ -18,11 +18,13 @@ help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
 
 $(VENV)/.runtime: requirements.lock
+	@echo "Installing what is needed into $(VENV) …" >&2
 	@$(MAKE_VENV)
 	@$(INSTALL) requirements.lock
 	@touch $@
 
 $(VENV)/.development: requirements-dev.lock
+	@echo "Installing what is needed into $(VENV) …" >&2
 	@$(MAKE_VENV)
 	@$(INSTALL) requirements-dev.lock
 	@touch $@ $(VENV)/.runtime

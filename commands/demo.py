@@ -38,11 +38,10 @@ async def demo(
     async with opened(read_settings()) as database:
         now = clock.now()
         app_id, slug = await _make_app(database, now)
+        data = Believable(app_id, customers, licenses_per_customer, now)
         with _bar() as bar:
             task = bar.add_task("Customers", total=customers)
-            for batch in Believable(app_id, customers, licenses_per_customer, now).batches(
-                ROWS_PER_TRANSACTION
-            ):
+            for batch in data.batches(ROWS_PER_TRANSACTION):
                 async with database.write() as session:
                     await session.load(customers_table, CUSTOMER_COLUMNS, batch.customers)
                     await session.load(licenses_table, LICENSE_COLUMNS, batch.licenses)

@@ -253,17 +253,20 @@ def _is_store_failure(error: BaseException) -> bool:
 def _engine(url: str, pool_size: int) -> AsyncEngine:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
         raise InvalidDatabaseUrl(
             "DATABASE_URL is not a URL: write sqlite:///file.db or postgresql://user@host/database"
         ) from error
     match parsed.get_backend_name():
+        case "sqlite" if parsed.query:
+            raise InvalidDatabaseUrl("DATABASE_URL takes no options behind a SQLite file's name")
         case "sqlite" if parsed.database and parsed.database != ":memory:":
             return create_async_engine(
                 parsed.set(drivername="sqlite+aiosqlite"),
                 async_creator=partial(_connect_sqlite, parsed.database),
                 pool_size=pool_size,
                 max_overflow=0,
+                hide_parameters=True,  # an error's text, which is logged, must not hold customers' data
                 # A read is one statement in autocommit, so there is nothing to roll back, and the
                 # rollback would be a thread hop of its own. A write ends its own transaction.
                 pool_reset_on_return=None,
@@ -286,6 +289,7 @@ def _engine(url: str, pool_size: int) -> AsyncEngine:
                 async_creator=connect,
                 pool_size=pool_size,
                 max_overflow=0,
+                hide_parameters=True,  # an error's text, which is logged, must not hold customers' data
                 pool_reset_on_return=None,
             )
         case "sqlite":

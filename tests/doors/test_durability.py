@@ -1,0 +1,60 @@
+"""kill -9 in the middle of a stream of writes: what was acknowledged is there when the server is back."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import httpx
+from sqlalchemy.engine import make_url
+
+from db.engine import Database
+from tests.factories import Account, make_app, make_key
+from tests.processes import serving
+
+MUTATION = """mutation($email: String!) {
+  createCustomer(input: {appSlug: "atlas", email: $email}) { customer { id } userErrors { code } }
+}"""
+LOOK_UP = "query($id: ID!) { customer(id: $id) { email } }"
+
+
+async def stream(client: httpx.AsyncClient, name: str, acknowledged: dict[str, str]) -> None:
+    """Create customers until the server is gone, noting each that it has confirmed."""
+    number = 0
+    while True:
+        email = f"{name}-{number}@example.com"
+        try:
+            response = await client.post("/graphql", json={"query": MUTATION, "variables": {"email": email}})
+        except httpx.TransportError:
+            return
+        acknowledged[response.json()["data"]["createCustomer"]["customer"]["id"]] = email
+        number += 1
+
+
+async def test_no_acknowledged_row_is_lost(
+    tmp_path: Path, database_url: str, database: Database, account: Account
+) -> None:
+    await make_app(database, account, slug="atlas")
+    headers = {"Authorization": f"Bearer {await make_key(database, account)}"}
+    acknowledged: dict[str, str] = {}
+
+    for life in range(3):
+        before = len(acknowledged)
+        with serving(tmp_path, DATABASE_URL=database_url) as server:
+            async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
+                streams = [stream(client, f"life{life}-{name}", acknowledged) for name in range(4)]
+                writing = asyncio.gather(*streams)
+                while len(acknowledged) < before + 40:  # noqa: ASYNC110  (any moment will do)
+                    await asyncio.sleep(0.01)
+                server.process.kill()
+                await writing
+
+    with serving(tmp_path, DATABASE_URL=database_url) as server:
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
+            for id, email in acknowledged.items():
+                response = await client.post("/graphql", json={"query": LOOK_UP, "variables": {"id": id}})
+                assert response.json()["data"] == {"customer": {"email": email}}
+    assert len(acknowledged) >= 120
+    if database.is_sqlite:
+        with sqlite3.connect(make_url(database_url).database or "") as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        connection.close()

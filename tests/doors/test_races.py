@@ -1,0 +1,177 @@
+"""Many calls at once, through two server processes on one database: the answers, and what is left behind."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import func, select
+
+from db.customers import customers
+from db.engine import Database
+from db.licenses import licenses
+from tests.factories import Account, App, make_app, make_customer, make_key
+from tests.processes import Server, serving
+
+INSTALLATION = "8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11"
+
+
+@pytest.fixture
+def servers(tmp_path: Path, database_url: str, account: Account) -> Iterator[list[Server]]:
+    """Two servers. There is an account already, so that they do not make a demo app."""
+    with ExitStack() as stack:
+        folders = [tmp_path / name for name in ("first", "second")]
+        for folder in folders:
+            folder.mkdir()
+        yield [stack.enter_context(serving(folder, DATABASE_URL=database_url)) for folder in folders]
+
+
+@pytest.fixture
+async def atlas(database: Database, account: Account) -> App:
+    return await make_app(database, account, slug="atlas")
+
+
+@pytest.fixture
+async def clients(
+    servers: list[Server], database: Database, account: Account
+) -> AsyncIterator[list[httpx.AsyncClient]]:
+    headers = {"Authorization": f"Bearer {await make_key(database, account)}"}
+    limits = httpx.Limits(max_connections=100)
+    clients = [
+        httpx.AsyncClient(base_url=server.url, headers=headers, timeout=120, limits=limits)
+        for server in servers
+    ]
+    yield clients
+    for client in clients:
+        await client.aclose()
+
+
+async def mutate(client: httpx.AsyncClient, mutation: str, **variables: Any) -> Any:
+    response = await client.post("/graphql", json={"query": mutation, "variables": variables})
+    answer = response.json()
+    assert response.status_code == 200, answer
+    assert "errors" not in answer, answer
+    return answer["data"]["outcome"]
+
+
+async def count(database: Database, table: Any) -> int:
+    async with database.write() as session:
+        return (await session.execute(select(func.count()).select_from(table))).scalar_one()
+
+
+async def test_two_hundred_get_or_create_calls_make_one_customer(
+    clients: list[httpx.AsyncClient], database: Database, atlas: App
+) -> None:
+    mutation = """mutation($email: String!) {
+      outcome: getOrCreateCustomer(input: {appSlug: "atlas", email: $email}) {
+        created customer { id email } userErrors { code }
+      }
+    }"""
+    emails = ["jane@example.com", "JANE@example.com"]
+
+    outcomes = await asyncio.gather(
+        *(mutate(clients[number % 2], mutation, email=emails[number // 2 % 2]) for number in range(200))
+    )
+
+    assert [outcome["created"] for outcome in outcomes].count(True) == 1
+    assert {outcome["customer"]["id"] for outcome in outcomes} == {outcomes[0]["customer"]["id"]}
+    assert all(outcome["userErrors"] == [] for outcome in outcomes)
+    assert await count(database, customers) == 1
+
+
+async def test_fifty_rest_get_or_create_calls_make_one_customer(
+    clients: list[httpx.AsyncClient], database: Database, atlas: App
+) -> None:
+    path = "/api/v1/apps/atlas/customers/get-or-create"
+
+    answers = await asyncio.gather(
+        *(clients[number % 2].post(path, json={"email": "jane@example.com"}) for number in range(50))
+    )
+
+    statuses = [answer.status_code for answer in answers]
+    assert (statuses.count(201), statuses.count(200)) == (1, 49)
+    assert len({answer.text for answer in answers}) == 1
+    assert await count(database, customers) == 1
+
+
+async def test_licenses_for_one_installation_become_one(
+    clients: list[httpx.AsyncClient], database: Database, atlas: App
+) -> None:
+    customer = await make_customer(database, atlas)
+    mutation = """mutation($customer: ID!, $installation: UUID!) {
+      outcome: createLicense(input: {customerId: $customer, installationId: $installation, forever: true}) {
+        license { id } userErrors { code field }
+      }
+    }"""
+    variables = {"customer": customer.id, "installation": INSTALLATION}
+
+    outcomes = await asyncio.gather(
+        *(mutate(clients[number % 2], mutation, **variables) for number in range(20))
+    )
+
+    made = [outcome for outcome in outcomes if outcome["license"]]
+    refused = [outcome["userErrors"] for outcome in outcomes if not outcome["license"]]
+    assert len(made) == 1
+    assert refused == [[{"code": "TAKEN", "field": ["installationId"]}]] * 19
+    assert await count(database, licenses) == 1
+
+
+async def test_reinstating_and_issuing_leave_one_active_license(
+    clients: list[httpx.AsyncClient], database: Database, atlas: App
+) -> None:
+    customer = await make_customer(database, atlas)
+    variables = {"customer": customer.id, "installation": INSTALLATION}
+    create = """mutation($customer: ID!, $installation: UUID!) {
+      outcome: createLicense(input: {customerId: $customer, installationId: $installation, forever: true}) {
+        license { id } userErrors { code }
+      }
+    }"""
+    change = "mutation($id: ID!) { outcome: %s(input: {id: $id}) { license { status } userErrors { code } } }"
+    revoked = []
+    for _ in range(5):
+        license = (await mutate(clients[0], create, **variables))["license"]
+        await mutate(clients[0], change % "revokeLicense", id=license["id"])
+        revoked.append(license["id"])
+
+    outcomes = await asyncio.gather(
+        *(mutate(clients[place % 2], change % "reinstateLicense", id=id) for place, id in enumerate(revoked)),
+        *(mutate(clients[place % 2], create, **variables) for place in range(5)),
+    )
+
+    codes = [tuple(error["code"] for error in outcome["userErrors"]) for outcome in outcomes]
+    assert sorted(codes) == [(), *[("TAKEN",)] * 9]
+    response = await clients[0].post(
+        "/graphql",
+        json={"query": '{ app(slug: "atlas") { licenses(filter: {status: ACTIVE}) { totalCount } } }'},
+    )
+    assert response.json()["data"]["app"]["licenses"]["totalCount"] == 1
+
+
+async def test_the_count_of_a_deletion_is_exact_while_licenses_arrive(
+    clients: list[httpx.AsyncClient], database: Database, atlas: App
+) -> None:
+    customer = await make_customer(database, atlas)
+    create = """mutation($customer: ID!) {
+      outcome: createLicense(input: {customerId: $customer, forever: true}) {
+        license { id } userErrors { code field }
+      }
+    }"""
+    delete = "mutation($id: ID!) { outcome: deleteCustomer(input: {id: $id}) { deletedLicenseCount } }"
+
+    async def delete_soon() -> int:
+        await asyncio.sleep(0.15)
+        return (await mutate(clients[1], delete, id=customer.id))["deletedLicenseCount"]
+
+    deleted, *outcomes = await asyncio.gather(
+        delete_soon(), *(mutate(clients[number % 2], create, customer=customer.id) for number in range(60))
+    )
+
+    made = [outcome for outcome in outcomes if not outcome["userErrors"]]
+    refused = [outcome["userErrors"] for outcome in outcomes if outcome["userErrors"]]
+    assert deleted == len(made)
+    assert all(errors == [{"code": "NOT_FOUND", "field": ["customerId"]}] for errors in refused)
+    assert await count(database, licenses) == 0
+    assert await count(database, customers) == 0
