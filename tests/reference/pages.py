@@ -1,0 +1,122 @@
+"""A page of a connection: sort all rows, drop those on the wrong side of the cursor, cut."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cmp_to_key
+from typing import Any, TypeAlias
+
+from db import clock
+from db.shaping import cursors
+from db.shaping.cursors import Position
+from tests.reference.rows import Row
+
+Arguments: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order by a value of the row, with its name in cursors. Equal values, and none, go by the ids."""
+
+    name: str
+    value: Callable[[Row], str | None]
+
+
+def _folded(text: str | None) -> str | None:
+    return None if text is None else text.casefold()
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else clock.as_text(at)
+
+
+ORDERS: Mapping[str, Mapping[str, Order]] = {
+    "App": {
+        "CREATED_AT": Order("created_at", lambda row: None),
+        "NAME": Order("name", lambda row: _folded(row["name"])),
+        "SLUG": Order("slug", lambda row: row["slug"]),
+    },
+    "Customer": {
+        "CREATED_AT": Order("created_at", lambda row: None),
+        "EMAIL": Order("email", lambda row: _folded(row["email"])),
+        "NAME": Order("name", lambda row: _folded(row["name"])),
+    },
+    "License": {
+        "CREATED_AT": Order("created_at", lambda row: None),
+        "EXPIRES_AT": Order("expires_at", lambda row: _moment(row["expires_at"])),
+    },
+}
+"""The orders of each kind, as the graph names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Directed:
+    """An order in one direction, over the rows of one kind."""
+
+    kind: str
+    order: Order
+    descending: bool
+
+    def position(self, row: Row) -> Position:
+        return Position(self.order.value(row), row["id"])
+
+    def earlier(self, one: Position, two: Position) -> bool:
+        """Whether a place comes before another: by value, nulls last whatever the direction, then by id."""
+        if (one.value is None) != (two.value is None):
+            return two.value is None
+        left, right = (one.value or "", one.id), (two.value or "", two.id)
+        return left > right if self.descending else left < right
+
+    def sorted(self, rows: Iterable[Row]) -> list[Row]:
+        def compare(one: Row, two: Row) -> int:
+            return -1 if self.earlier(self.position(one), self.position(two)) else 1
+
+        return sorted(rows, key=cmp_to_key(compare))
+
+    def encode(self, row: Row) -> str:
+        place = self.position(row)
+        return cursors.encode(self._tag(), place.id, place.value)
+
+    def decode(self, cursor: str) -> Position:
+        return cursors.decode(self._tag(), cursor)
+
+    def _tag(self) -> str:
+        return f"{self.kind} {self.order.name} {'desc' if self.descending else 'asc'}"
+
+
+def page(
+    kind: str,
+    rows: Iterable[Row],
+    arguments: Arguments,
+    make: Callable[[Row], dict[str, Any]],
+) -> dict[str, Any]:
+    """The connection over rows that have passed its filter."""
+    asked = arguments.get("orderBy") or {"field": "CREATED_AT", "direction": "DESC"}
+    order = _Directed(kind, ORDERS[kind][asked["field"]], asked["direction"] == "DESC")
+    everything = order.sorted(rows)
+    shown, has_previous, has_next = _cut(everything, order, arguments)
+    return {
+        "edges": [{"cursor": order.encode(row), "node": make(row)} for row in shown],
+        "nodes": [make(row) for row in shown],
+        "pageInfo": {
+            "hasNextPage": has_next,
+            "hasPreviousPage": has_previous,
+            "startCursor": order.encode(shown[0]) if shown else None,
+            "endCursor": order.encode(shown[-1]) if shown else None,
+        },
+        "totalCount": len(everything),
+    }
+
+
+def _cut(rows: Sequence[Row], order: _Directed, arguments: Arguments) -> tuple[Sequence[Row], bool, bool]:
+    """The page, and whether rows lie before it and behind it."""
+    first, last, after, before = (arguments.get(name) for name in ("first", "last", "after", "before"))
+    if last is not None or (first is None and before is not None):
+        size = last or 20
+        end = None if before is None else order.decode(before)
+        reached = [row for row in rows if end is None or order.earlier(order.position(row), end)]
+        return reached[-size:], len(reached) > size, len(reached) < len(rows)
+    size = first or 20
+    start = None if after is None else order.decode(after)
+    reached = [row for row in rows if start is None or order.earlier(start, order.position(row))]
+    return reached[:size], len(reached) < len(rows), len(reached) > size

@@ -1,0 +1,321 @@
+"""Arguments of generated queries: values from the data set, as literals and as variables of every kind."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from random import Random
+from typing import Any, TypeVar
+
+from db import clock
+from db.shaping import cursors
+from tests.reference.pages import ORDERS
+from tests.reference.rows import Row
+from tests.schema.dataset import NOW, Dataset, Vendor
+
+T = TypeVar("T")
+
+KINDS = ("App", "Customer", "License")
+
+_DEFAULT_SIZE = 20
+_SIZES = (1, 2, 3, 4, 5, 7, 20, 50, 100)
+_WILDCARDS = ("%", "_", "\\", "/", "//", "100%", "'", '"', " ", "@", "\n", "\t", "\x7f", "")
+_LETTERS = ("ß", "SS", "ss", "i", "İ", "ı", "σ", "ς", "Σ", "zoë", "ZOË", "zoe\u0308", "👩", "👩‍👩‍👧")
+_NO_IDS: Sequence[str | int] = ("", "nope", "cus_", f"app_{'0' * 26}", "lic_!", 7, "app_", "ＡＰＰ", "a\nb")
+
+
+class EnumValue(str):
+    """A text that a literal writes without quotes."""
+
+    __slots__ = ()
+
+
+class Facts:
+    """What can be asked for: ids, texts and moments of the data set."""
+
+    def __init__(self, data: Dataset) -> None:
+        self.vendors = data.vendors
+        self.rows: Mapping[str, Sequence[Row]] = {
+            "App": data.rows.apps,
+            "Customer": data.rows.customers,
+            "License": data.rows.licenses,
+        }
+        # Cursors outlive their rows, and ids may be asked for when these are gone.
+        self.known: Mapping[str, Sequence[Row]] = {
+            kind: (*rows, *deleted)
+            for (kind, rows), deleted in zip(
+                self.rows.items(),
+                (data.deleted.apps, data.deleted.customers, data.deleted.licenses),
+                strict=True,
+            )
+        }
+        customers = self.known["Customer"]
+        self.texts = [row[name] for row in customers for name in ("email", "name") if row[name]]
+        self.external_ids = [row["external_id"] for row in customers if row["external_id"]]
+        self.emails = [row["email"] for row in customers]
+        self.slugs: list[str] = [row["slug"] for row in data.rows.apps]
+        self.created = sorted({row["created_at"] for rows in self.known.values() for row in rows})
+        self.expiries = sorted({row["expires_at"] for row in self.known["License"] if row["expires_at"]})
+        self.app_owners = {row["id"]: row["account_id"] for row in data.rows.apps}
+
+    def own(self, kind: str, vendor: Vendor) -> Sequence[Row]:
+        """The rows of a kind that a vendor may see."""
+        app = "id" if kind == "App" else "app_id"
+        return [row for row in self.rows[kind] if self.app_owners[row[app]] == vendor.account_id]
+
+
+class Choices:
+    """Choices that Hypothesis makes, and shrinks towards the first and the fewest."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+
+    def chance(self, percent: int) -> bool:
+        """True so often."""
+        return self._random.randint(0, 99) >= 100 - percent
+
+    def number(self, least: int, most: int) -> int:
+        """A number between two, both included."""
+        return self._random.randint(least, most)
+
+    def pick(self, choices: Iterable[T]) -> T:
+        """One of several."""
+        among = list(choices)
+        return among[self.number(0, len(among) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Variable:
+    declaration: str
+    given: bool
+    value: Any
+
+
+class Arguments:
+    """Writes the arguments of one document's fields, and remembers the variables."""
+
+    def __init__(self, choices: Choices, facts: Facts, vendor: Vendor) -> None:
+        self._choices = choices
+        self._facts = facts
+        self._vendor = vendor
+        self._variables: dict[str, _Variable] = {}
+
+    def variables_in(self, text: str) -> tuple[str, dict[str, Any]]:
+        """The declarations of the variables that a text uses, and the values that go with the request."""
+        used = {name: each for name, each in self._variables.items() if f"${name} " in text}
+        declarations = ", ".join(each.declaration for each in used.values())
+        return declarations, {name: each.value for name, each in used.items() if each.given}
+
+    def page(self, kind: str, largest: int) -> tuple[str, int]:
+        """The arguments of a connection, and how many objects it returns at most."""
+        order, descending = self._order(kind)
+        backward = self._choices.chance(40)
+        sizes = [size for size in _SIZES if size <= largest] or [1]
+        given = self._choices.pick(sizes) if largest < _DEFAULT_SIZE or self._choices.chance(70) else None
+        place = self._cursor(kind, order, descending) if self._choices.chance(35) else None
+        if backward and given is None and place is None:
+            backward = False
+        arguments = {
+            "first": self._optional("Int", None if backward else given),
+            "after": self._optional("String", None if backward else place),
+            "last": self._optional("Int", given if backward else None),
+            "before": self._optional("String", place if backward else None),
+            "orderBy": self._order_by(kind, order, descending),
+        }
+        if kind != "App":
+            arguments["filter"] = self._filter(kind)
+        return self._listed(arguments), given or _DEFAULT_SIZE
+
+    def _listed(self, arguments: Mapping[str, str | None]) -> str:
+        """Arguments, or an input object's fields, in any order; None is left out."""
+        given = [f"{name}: {text}" for name, text in arguments.items() if text is not None]
+        if len(given) > 1 and self._choices.chance(30):
+            given = given[::-1]
+        return f"({', '.join(given)})" if given else ""
+
+    def _order(self, kind: str) -> tuple[str, bool]:
+        if self._choices.chance(50):
+            return self._choices.pick(ORDERS[kind]), self._choices.chance(50)
+        return "CREATED_AT", True
+
+    def _order_by(self, kind: str, order: str, descending: bool) -> str | None:
+        direction = EnumValue("DESC" if descending else "ASC")
+        if order == "CREATED_AT" and descending and self._choices.chance(70):
+            return self._optional(f"{kind}Order", None)
+        value = {"field": EnumValue(order), "direction": direction}
+        if not descending and self._choices.chance(50):
+            del value["direction"]
+        if self._choices.chance(40):
+            return self.written(f"{kind}Order", value)
+        fields = {"field": self.written(f"{kind}OrderField!", value["field"])}
+        if "direction" in value:
+            fields["direction"] = self.written("OrderDirection!", direction)
+        elif self._choices.chance(30):
+            # Where there is a default, a variable that is not given leaves room for it.
+            fields["direction"] = self._variable("OrderDirection", given=False)
+        return "{" + self._listed(fields)[1:-1] + "}"
+
+    def _cursor(self, kind: str, field: str, descending: bool) -> str:
+        rows, order = self._facts.known[kind], ORDERS[kind][field]
+        row = self._choices.pick(rows)
+        # Now and then of a row that has changed since: its id with a value it no longer has.
+        value = order.value(self._choices.pick(rows) if self._choices.chance(15) else row)
+        direction = "desc" if descending else "asc"
+        return cursors.encode(f"{kind} {order.name} {direction}", row["id"], value)
+
+    def _filter(self, kind: str) -> str | None:
+        if not self._choices.chance(45):
+            return self._optional(f"{kind}Filter", None)
+        fields: dict[str, tuple[str, Any]] = {}
+        for name, (type_, value) in self._conditions(kind).items():
+            if self._choices.chance(40):
+                fields[name] = (type_, None if self._choices.chance(10) else value())
+        if self._choices.chance(30):
+            return self.written(f"{kind}Filter", {name: value for name, (_, value) in fields.items()})
+        return "{" + self._listed({name: self._optional(*each) for name, each in fields.items()})[1:-1] + "}"
+
+    def _conditions(self, kind: str) -> Mapping[str, tuple[str, Callable[[], Any]]]:
+        facts = self._facts
+        if kind == "License":
+            return {
+                "status": (
+                    "LicenseStatus",
+                    lambda: EnumValue(self._choices.pick(("ACTIVE", "EXPIRED", "REVOKED"))),
+                ),
+                "expiresBefore": ("DateTime", lambda: self._moment(facts.expiries)),
+                "expiresAfter": ("DateTime", lambda: self._moment(facts.expiries)),
+            }
+        return {
+            "email": ("String", self._text),
+            "externalId": ("String", lambda: self._choices.pick((*facts.external_ids, "", "no such id"))),
+            "search": ("String", self._text),
+            "createdAfter": ("DateTime", lambda: self._moment(facts.created)),
+            "createdBefore": ("DateTime", lambda: self._moment(facts.created)),
+        }
+
+    def _text(self) -> str:
+        if self._choices.chance(40):
+            return self._choices.pick(_WILDCARDS + _LETTERS + ("no such text",))
+        text: str = self._choices.pick(self._facts.texts)
+        start = self._choices.number(0, len(text) - 1)
+        part = text[start : start + self._choices.number(1, 4)]
+        return self._choices.pick((part, part.upper(), part.lower()))
+
+    def _moment(self, moments: Sequence[datetime]) -> str:
+        moment = self._choices.pick((*moments, NOW)) + timedelta(seconds=self._choices.pick((0, 1, -1)))
+        if self._choices.chance(80):
+            return clock.as_text(moment)
+        return moment.astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat()
+
+    def _slug(self) -> str:
+        return self._choices.pick(
+            (*self._facts.slugs, *self._facts.slugs, "unknown", "", "Editor", "é", "editor ")
+        )
+
+    def _node_id(self) -> str | int:
+        """An id, or what is none: it names no node, which is no error."""
+        kind = self._choices.pick(KINDS)
+        if self._choices.chance(80):
+            return self._id(kind)
+        stranger: str = self._choices.pick(self._facts.known[kind])["id"]
+        return self._choices.pick((stranger.upper(), f"lic{stranger[3:]}", self._vendor.account_id, *_NO_IDS))
+
+    def _id(self, kind: str) -> str:
+        """An id of a kind: mostly the vendor's own, else another's, or one that names nothing any more."""
+        own = [row["id"] for row in self._facts.own(kind, self._vendor)]
+        if self._choices.chance(80):
+            return str(self._choices.pick(own))
+        prefix = own[0].partition("_")[0]
+        return str(
+            self._choices.pick((*(row["id"] for row in self._facts.known[kind]), f"{prefix}_{'0' * 26}"))
+        )
+
+    def _reference(self) -> str:
+        key, pool, type_ = self._choices.pick(
+            (
+                ("email", (*self._facts.emails, "nobody", ""), "String!"),
+                ("id", [self._id("Customer")], "ID!"),
+                ("externalId", (*self._facts.external_ids, "nobody", ""), "String!"),
+            )
+        )
+        value: str = self._choices.pick(pool)
+        if key == "email":
+            value = self._choices.pick((value, value.upper(), value.lower()))
+        if self._choices.chance(30):
+            return self.written("CustomerRef!", {key: value})
+        # Exactly one of: here GraphQL takes no variable that could be null, whatever its default.
+        inside = (
+            self._variable(type_, given=True, value=value) if self._choices.chance(50) else _literal(value)
+        )
+        return f"{{{key}: {inside}}}"
+
+    def flag(self) -> str:
+        """The condition of a directive."""
+        return self.written("Boolean!", self._choices.chance(50))
+
+    def lookup(self, parent: str, name: str) -> tuple[str, int]:
+        """The arguments of a field that finds objects, if it is one, and how many it finds at most."""
+        match parent, name:
+            case "Query", "app":
+                return f"(slug: {self.written('String!', self._slug())})", 1
+            case "Query", ("customer" | "license"):
+                return f"(id: {self.written('ID!', self._id(name.capitalize()))})", 1
+            case "Query", "node":
+                return f"(id: {self.written('ID!', self._node_id())})", 1
+            case "Query", "nodes":
+                ids = [self._node_id() for _ in range(self._choices.number(0, 6))]
+                one_alone = len(ids) == 1 and self._choices.chance(50)
+                return f"(ids: {self.written('[ID!]!', ids[0] if one_alone else ids)})", max(len(ids), 1)
+            case "App", "customer":
+                return f"(by: {self._reference()})", 1
+            case _:
+                # The parts of a connection hold what its size has been multiplied by already.
+                return "", 1
+
+    def _optional(self, type_: str, value: Any) -> str | None:
+        """A value that may be missing, which can be said in four ways."""
+        if value is not None:
+            return self.written(type_, value)
+        if self._choices.chance(85):
+            return None
+        ways: Sequence[Callable[[], str]] = (
+            lambda: "null",
+            lambda: self._variable(type_, given=False),
+            lambda: self._variable(type_, given=True, value=None),
+        )
+        return self._choices.pick(ways)()
+
+    def written(self, type_: str, value: Any) -> str:
+        """A value: as a literal, or as a variable, which may have its value as its default."""
+        if self._choices.chance(65):
+            return _literal(value)
+        if self._choices.chance(70):
+            return self._variable(type_, given=True, value=value)
+        other_default = _literal(value) if self._choices.chance(50) else None
+        nullable = type_.removesuffix("!")
+        if other_default is not None and self._choices.chance(50):
+            return self._variable(nullable, given=False, default=other_default)
+        return self._variable(f"{nullable}!", given=True, value=value, default=other_default)
+
+    def _variable(self, type_: str, *, given: bool, value: Any = None, default: str | None = None) -> str:
+        suffix = "" if default is None else f" = {default}"
+        for name, other in self._variables.items():
+            same = other.declaration == f"${name} : {type_}{suffix}" and other.given == given
+            if same and _literal(other.value) == _literal(value):
+                return f"${name} "
+        name = f"v{len(self._variables)}"
+        self._variables[name] = _Variable(f"${name} : {type_}{suffix}", given, value)
+        return f"${name} "
+
+
+def _literal(value: Any) -> str:
+    """A value as GraphQL writes it."""
+    match value:
+        case EnumValue():
+            return str(value)
+        case dict():
+            return "{" + ", ".join(f"{key}: {_literal(each)}" for key, each in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(_literal(each) for each in value) + "]"
+        case _:
+            return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,307 @@
+"""Hypothesis strategies: queries over a data set, valid by construction and within the limits.
+
+A query is built from the top, with an allowance of cost handed down, so that fragments, aliases and repeated
+fields can be thrown together freely.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import GraphQLField, GraphQLSchema, get_named_type, is_composite_type
+from hypothesis import strategies as st
+
+from tests.schema.arguments import KINDS, Arguments, Choices, Facts
+from tests.schema.dataset import Dataset, Vendor
+from tests.schema.merging import NODE, Claim, Scope
+
+# Below the product's own limits (depth 15, cost 20,000, 100 aliases), since it may count otherwise.
+_DEPTH = 13
+_COST = 12_000
+_ALIASES = 80
+_FIELDS = 250
+
+_TIMES = ("createdAt", "updatedAt")
+_ASKED: Mapping[str, Sequence[str]] = {
+    "Query": ("app", "apps", "customer", "license", "node", "nodes"),
+    NODE: ("id",),
+    "App": ("id", "slug", "name", "description", "webhookUrl", *_TIMES, "customer", "customers", "licenses"),
+    "Customer": ("id", "email", "name", "externalId", "metadata", *_TIMES, "app", "licenses"),
+    "License": (
+        *("id", "installationId", "status", "expiresAt", "revokedAt", "metadata", *_TIMES),
+        *("app", "customer"),
+    ),
+    "PageInfo": ("hasNextPage", "hasPreviousPage", "startCursor", "endCursor"),
+    **{f"{kind}Connection": ("edges", "nodes", "pageInfo", "totalCount") for kind in KINDS},
+    **{f"{kind}Edge": ("cursor", "node") for kind in KINDS},
+}
+"""What is asked of each type: what the reference executor can answer."""
+
+_ALIASES_TO_CHOOSE_FROM = (
+    *("a", "b", "c", "_", "ID", "id", "name", "nodes", "cursor", "email", "totalCount", "select", "data"),
+    # PostgreSQL cuts names after 63 bytes, and takes capitals for what they are only when quoted.
+    *("x" * 63, "x" * 63 + "Y", "x" * 63 + "Z", "Name", "NAME", "row_to_json"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A query as it is sent, and who sends it."""
+
+    document: str
+    variables: Mapping[str, Any]
+    operation: str | None
+    vendor: Vendor
+
+
+def questions(schema: GraphQLSchema, data: Dataset) -> st.SearchStrategy[Question]:
+    """Queries over the data set, by any of its vendors."""
+    facts = Facts(data)
+    # Each choice is one of Hypothesis's own, which it can shrink. But it takes many draws of one strategy
+    # for values worth repeating, and would ask for little else than variations of a few queries.
+    return st.randoms(use_true_random=False).map(
+        lambda random: _Writer(Choices(random), schema, facts).question()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A piece of a document, and what it adds to the limits. `depth`: the levels of fields below it."""
+
+    text: str
+    cost: int = 0
+    depth: int = 0
+    aliases: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Fragment:
+    name: str
+    on: str
+    scope: Scope
+    body: _Part
+
+
+class _Writer:
+    """Writes one document."""
+
+    def __init__(self, choices: Choices, schema: GraphQLSchema, facts: Facts) -> None:
+        self._choices = choices
+        self._schema = schema
+        self._vendor = choices.pick(facts.vendors)
+        self._arguments = Arguments(choices, facts, self._vendor)
+        self._fragments: list[_Fragment] = []
+        self._aliases = 0
+        self._fields = 0
+
+    # ---------------------------------------------------------------- the document
+
+    def question(self) -> Question:
+        for number in range(self._choices.number(0, 3)):
+            on = self._choices.pick((*KINDS, NODE, "CustomerConnection", "LicenseConnection"))
+            scope = Scope()
+            body = self._selection(on, scope, _DEPTH - 7, 200)
+            self._fragments.append(_Fragment(f"F{number}", on, scope, body))
+        # A fragment on the root is the last, since it may spread the others.
+        root = Scope()
+        if self._choices.chance(15):
+            body = self._selection("Query", root, _DEPTH, _COST // 3)
+            self._fragments.append(_Fragment("Root", "Query", root, body))
+        body = self._selection("Query", Scope(), _DEPTH, _COST)
+        return self._assembled(body.text)
+
+    def _assembled(self, body: str) -> Question:
+        used: list[_Fragment] = []
+        text = body
+        for fragment in reversed(self._fragments):
+            if f"...{fragment.name} " in text:
+                used.append(fragment)
+                text += fragment.body.text
+        declared, variables = self._arguments.variables_in(text)
+        name = self._choices.pick(("Asked", "", ""))
+        head = f"query {name}({declared}) " if declared else f"query {name} "
+        if not declared and not name and self._choices.chance(50):
+            head = ""
+        definitions = [head + body, *(f"fragment {each.name} on {each.on} {each.body.text}" for each in used)]
+        if name and self._choices.chance(20):
+            definitions.insert(self._choices.number(0, 1), "query Other { __typename }")
+        many = "query Other" in "".join(definitions)
+        return Question(
+            document="\n".join(definitions),
+            variables=variables,
+            operation=name if many else None,
+            vendor=self._vendor,
+        )
+
+    # ---------------------------------------------------------------- selections
+
+    def _selection(self, parent: str, scope: Scope, depth: int, allowance: int) -> _Part:
+        """A selection set on a type, with at least one field or fragment in it."""
+        if parent in KINDS and self._choices.chance(2):
+            return self._wide_selection(parent, scope)
+        parts: list[_Part] = []
+        most = 5 if self._fields < _FIELDS // 2 else 2
+        for _ in range(self._choices.number(1, most)):
+            left = allowance - sum(part.cost for part in parts)
+            parts.append(self._item(parent, scope, depth, left))
+        return _Part(
+            "{ " + " ".join(part.text for part in parts) + " }",
+            cost=sum(part.cost for part in parts),
+            depth=max(part.depth for part in parts),
+            aliases=sum(part.aliases for part in parts),
+        )
+
+    def _wide_selection(self, parent: str, scope: Scope) -> _Part:
+        """More fields than a function of either database takes arguments for."""
+        names = [name for name in _ASKED[parent] if not self._is_composite(parent, name)]
+        count = min(70, _ALIASES - self._aliases)
+        texts = [
+            self._leaf(parent, scope, f"w{number}", names[number % len(names)])
+            for number in range(max(count, 1))
+        ]
+        self._aliases += len(texts)
+        return _Part("{ " + " ".join(texts) + " }", depth=1, aliases=len(texts))
+
+    def _leaf(self, parent: str, scope: Scope, alias: str, name: str) -> str:
+        type_, claim = str(self._declaration(parent, name).type), Claim(parent, name, "")
+        if not scope.allows(alias, type_, claim):
+            return "__typename"
+        scope.claim(alias, type_, claim)
+        return f"{alias}: {name}"
+
+    def _item(self, parent: str, scope: Scope, depth: int, allowance: int) -> _Part:
+        kind = self._choices.number(0, 99)
+        if kind >= 90 and depth > 1:
+            return self._inline_fragment(parent, scope, depth, allowance)
+        if kind >= 80:
+            spread = self._spread(parent, scope, depth, allowance)
+            if spread is not None:
+                return spread
+        if kind >= 76:
+            return self._typename(parent, scope)
+        if kind >= 68:
+            repeated = self._repeated(parent, scope, depth, allowance)
+            if repeated is not None:
+                return repeated
+        return self._field(parent, scope, depth, allowance)
+
+    def _inline_fragment(self, parent: str, scope: Scope, depth: int, allowance: int) -> _Part:
+        on = self._choices.pick(("", parent, *self._overlapping(parent)))
+        # Not a level of the answer, but without end if it were none here.
+        body = self._selection(on or parent, scope, depth - 1, allowance)
+        head = f"... on {on} " if on else "... "
+        return _Part(head + self._directives() + body.text, body.cost, body.depth, body.aliases)
+
+    def _spread(self, parent: str, scope: Scope, depth: int, allowance: int) -> _Part | None:
+        fitting = [
+            each
+            for each in self._fragments
+            if (each.on == parent or each.on in self._overlapping(parent))
+            and each.body.cost <= allowance
+            and each.body.depth <= depth
+            and each.body.aliases + self._aliases <= _ALIASES
+            and scope.allows_all(each.scope)
+        ]
+        if not fitting:
+            return None
+        chosen = self._choices.pick(fitting)
+        scope.merge(chosen.scope)
+        self._aliases += chosen.body.aliases
+        text = f"...{chosen.name} {self._directives()}"
+        return _Part(text, chosen.body.cost, chosen.body.depth, chosen.body.aliases)
+
+    def _typename(self, parent: str, scope: Scope) -> _Part:
+        text, _, aliases = self._named(scope, "String!", Claim(parent, "__typename", ""))
+        return _Part(f"{text} {self._directives()}".strip(), depth=1, aliases=aliases)
+
+    def _field(self, parent: str, scope: Scope, depth: int, allowance: int) -> _Part:
+        composite_allowed = depth > 2 and allowance > 25 and self._fields < _FIELDS
+        leaves = [name for name in _ASKED[parent] if not self._is_composite(parent, name)]
+        branches = [name for name in _ASKED[parent] if name not in leaves]
+        if not composite_allowed and parent != "Query":
+            branches = []
+        if not leaves and not branches:
+            return self._typename(parent, scope)
+        name = self._choices.pick(
+            branches if branches and (not leaves or self._choices.chance(60)) else leaves
+        )
+        declaration = self._declaration(parent, name)
+        type_ = get_named_type(declaration.type).name
+        if type_.endswith("Connection"):
+            largest = max(allowance // 4, 1)
+            arguments, size = self._arguments.page(type_.removesuffix("Connection"), largest)
+        else:
+            arguments, size = self._arguments.lookup(parent, name)
+        claim = Claim(parent, name, arguments, size)
+        text, below, aliases = self._named(scope, str(declaration.type), claim)
+        return self._selected(text, below, aliases, claim, depth, allowance)
+
+    def _repeated(self, parent: str, scope: Scope, depth: int, allowance: int) -> _Part | None:
+        """A field that is selected here already, with more below it: the two are one in the answer."""
+        there = [
+            (key, entry.below, claim)
+            for key, entry in scope.entries.items()
+            for claim in entry.claims
+            if claim.parent == parent and claim.size * 4 < allowance and depth > 2
+        ]
+        if not there or self._aliases >= _ALIASES:
+            return None
+        key, below, claim = self._choices.pick(there)
+        alias = "" if key == claim.name else f"{key}: "
+        self._aliases += bool(alias)
+        return self._selected(
+            alias + claim.name + claim.arguments, below, int(bool(alias)), claim, depth, allowance
+        )
+
+    def _selected(
+        self, text: str, below: Scope, aliases: int, claim: Claim, depth: int, allowance: int
+    ) -> _Part:
+        """A field with its directives and, where it has any, what is selected of its value."""
+        text = f"{text} {self._directives()}".strip()
+        self._fields += 1
+        if not self._is_composite(claim.parent, claim.name):
+            return _Part(text, cost=int(claim.name == "totalCount"), depth=1, aliases=aliases)
+        target, size = get_named_type(self._declaration(claim.parent, claim.name).type).name, claim.size
+        body = self._selection(target, below, depth - 1, (allowance - 1) // size - 1)
+        return _Part(
+            f"{text} {body.text}",
+            cost=1 + size * (1 + body.cost),
+            depth=1 + body.depth,
+            aliases=aliases + body.aliases,
+        )
+
+    def _named(self, scope: Scope, type_: str, claim: Claim) -> tuple[str, Scope, int]:
+        """A field under a response key that is free, or that stands for the very same field already."""
+        key = claim.name
+        if self._choices.chance(25) and self._aliases < _ALIASES:
+            key = self._choices.pick(_ALIASES_TO_CHOOSE_FROM)
+        number = 0
+        while not scope.allows(key, type_, claim):
+            number += 1
+            key = f"{claim.name.strip('_')}{number}"
+        below = scope.claim(key, type_, claim)
+        aliases = int(key != claim.name)
+        self._aliases += aliases
+        return (f"{key}: " if aliases else "") + claim.name + claim.arguments, below, aliases
+
+    def _overlapping(self, parent: str) -> Sequence[str]:
+        """The other types an object of this type may be of."""
+        if parent == NODE:
+            return KINDS
+        return (NODE,) if parent in KINDS else ()
+
+    def _declaration(self, parent: str, name: str) -> GraphQLField:
+        type_ = self._schema.type_map[parent]
+        return type_.fields[name]  # type: ignore[attr-defined, no-any-return]
+
+    def _is_composite(self, parent: str, name: str) -> bool:
+        if name == "__typename":
+            return False
+        named = get_named_type(self._declaration(parent, name).type)
+        return is_composite_type(named)
+
+    def _directives(self) -> str:
+        if not self._choices.chance(8):
+            return ""
+        names = self._choices.pick((("skip",), ("include",), ("skip", "include")))
+        return " ".join(f"@{name}(if: {self._arguments.flag()})" for name in names) + " "
