@@ -111,8 +111,10 @@ async def find_app(session: WriteSession, account_id: str, id: str) -> str | Non
     """The app's id of a customer, who will not be deleted before the transaction ends; or None."""
     statement = (
         select(customers.c.app_id)
+        .join(apps.apps, apps.apps.c.id == customers.c.app_id)
         .where(customers.c.id == id, apps.owns(customers.c.app_id))
-        .with_for_update(read=True, key_share=True, of=customers)
+        # The app first, as its deletion does: in the other order the two would wait for each other.
+        .with_for_update(read=True, key_share=True, of=[apps.apps, customers])
     )
     return (await session.execute(statement, {"account": account_id})).scalar()
 
@@ -128,7 +130,8 @@ async def delete(session: WriteSession, id: str) -> None:
 
 
 async def count_in_app(session: WriteSession, app_id: str) -> int:
-    """How many customers an app has."""
-    statement = select(func.count()).select_from(customers).where(customers.c.app_id == app_id)
+    """How many customers an app has. They are locked: who deletes them next deletes as many."""
+    locked = select(customers.c.id).where(customers.c.app_id == app_id).with_for_update().subquery()
+    statement = select(func.count()).select_from(locked)
     total: int = (await session.execute(statement)).scalar_one()
     return total

@@ -57,6 +57,7 @@ _POSTGRES_UNAVAILABLE = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.DiskFullError,
+    asyncpg.DeadlockDetectedError,  # of two that waited for each other one was turned away, and may come back
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
 )
@@ -317,7 +318,7 @@ def _configure_sqlite(engine: AsyncEngine, enforce_foreign_keys: bool) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # BEGIN is ours to send, below
-        connection.create_function("cursor_token", 3, cursors.encode, deterministic=True)
+        connection.create_function("cursor_token", 3, cursors.encode_found, deterministic=True)
         cursor = connection.cursor()
         for pragma in (
             f"busy_timeout={BUSY_TIMEOUT_MS}",  # first: setting the journal mode may have to wait

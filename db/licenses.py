@@ -145,7 +145,11 @@ async def delete(session: WriteSession, account_id: str, id: str) -> bool:
 
 
 async def count(session: WriteSession, column: str, owner_id: str) -> int:
-    """How many licenses an app (`app_id`) or a customer (`customer_id`) has."""
-    statement = select(func.count()).select_from(licenses).where(licenses.c[column] == owner_id)
+    """How many licenses an app (`app_id`) or a customer (`customer_id`) has.
+
+    They are locked: who deletes them next deletes as many.
+    """
+    locked = select(licenses.c.id).where(licenses.c[column] == owner_id).with_for_update().subquery()
+    statement = select(func.count()).select_from(locked)
     total: int = (await session.execute(statement)).scalar_one()
     return total

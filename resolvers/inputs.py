@@ -6,7 +6,7 @@ document. `check` runs a model and raises every fault of an input at once.
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -51,13 +51,23 @@ class Input(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
+    @classmethod
+    def faults_of_the_whole(cls, values: Mapping[str, object]) -> Iterable[Fault]:
+        """Faults that lie in no field alone, looked for whatever else is wrong. `values` are not checked."""
+        return ()
+
 
 def check(model: type[M], values: Mapping[str, object], context: Mapping[str, object] | None = None) -> M:
     """Validate an input. Raises Faults with all that is wrong, in the model's order."""
+    faults: list[Fault] = []
     try:
-        return model.model_validate(values, context=context)
+        valid = model.model_validate(values, context=context)
     except ValidationError as error:
-        raise Faults(list(_faults(error))) from None
+        faults += _faults(error)
+    faults += model.faults_of_the_whole(values)
+    if faults:
+        raise Faults(faults)
+    return valid
 
 
 def is_storable(text: str) -> bool:
@@ -228,6 +238,7 @@ def _uuid(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_storable)]
+RequiredText = Annotated[Text, AfterValidator(_not_blank)]
 Email = Annotated[
     Text, BeforeValidator(_trimmed), AfterValidator(_email), Field(json_schema_extra={"format": "email"})
 ]

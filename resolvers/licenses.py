@@ -1,18 +1,29 @@
 """Licenses: issued, revoked, reinstated, deleted."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from db import clock, customers, ids, licenses
 from db.engine import ReadSession, UniqueViolation, WriteSession
 from db.licenses import StoredLicense
 from resolvers import reading
-from resolvers.errors import FaultCode, fault
-from resolvers.inputs import Input, Metadata, Moment, Text, Uuid, check, empty_is_none, invalid, is_storable
+from resolvers.errors import Fault, FaultCode, fault
+from resolvers.inputs import (
+    Input,
+    Metadata,
+    Moment,
+    RequiredText,
+    Text,
+    Uuid,
+    check,
+    empty_is_none,
+    invalid,
+    is_storable,
+)
 from resolvers.reading import Json, Shape
 from resolvers.viewer import Scope, Viewer
 
@@ -29,19 +40,24 @@ def _in_the_future(moment: datetime) -> datetime:
 class CreateLicense(Input):
     """A new license of a customer: exactly one of `expires_at`, `duration_days`, `forever` says how long."""
 
-    customer_id: Text
+    customer_id: RequiredText
     installation_id: Uuid | None = None
     expires_at: Annotated[Moment, AfterValidator(_in_the_future)] | None = None
     duration_days: Annotated[int, Field(ge=1, le=MAX_DURATION_DAYS)] | None = None
     forever: bool | None = None
     metadata: Metadata = {}
 
-    @model_validator(mode="after")
-    def _one_term(self) -> Self:
-        terms = (self.expires_at is not None, self.duration_days is not None, self.forever is True)
+    @classmethod
+    def faults_of_the_whole(cls, values: Mapping[str, object]) -> Iterable[Fault]:
+        forever = values.get("forever")
+        terms = (
+            values.get("expires_at") is not None,
+            values.get("duration_days") is not None,
+            forever is not None and forever is not False,
+        )
         if sum(terms) != 1:
-            raise invalid("needs exactly one of: an expiry, a duration in days, or to be forever")
-        return self
+            message = "needs exactly one of: an expiry, a duration in days, or to be forever"
+            yield Fault(FaultCode.INVALID, message)
 
     def end(self, start: datetime) -> datetime | None:
         """When a license that is issued at `start` expires; None: never."""

@@ -240,7 +240,7 @@ def _needs(noun: Noun, backward: bool, parts: Iterable[Part]) -> Needs:
         rows=any(isinstance(part, Nodes | Edges | PageCursor) for part in flat) or look_ahead,
         columns=frozenset(columns),
         look_ahead=look_ahead,
-        numbered=any(isinstance(part, PageCursor) for part in flat),
+        end_cursors=any(isinstance(part, PageCursor) for part in flat),
     )
 
 

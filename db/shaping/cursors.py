@@ -32,7 +32,7 @@ class Position:
 
 
 def encode(tag: str, id: str, value: str | None) -> str:
-    """Write the cursor of a row. `value` is None where the sort value is null or the order is that of ids."""
+    """The cursor of a row. `value` is None where the sort value is null or the order is that of ids."""
     payload = f"{tag}\n{id}\n" + ("" if value is None else f"={value}")
     return base64.urlsafe_b64encode((_checksum(payload) + payload).encode()).rstrip(b"=").decode()
 
@@ -57,8 +57,13 @@ def _checksum(payload: str) -> str:
     return hashlib.sha256(payload.encode()).hexdigest()[:_CHECKSUM_LENGTH]
 
 
+def encode_found(tag: str, id: str | None, value: str | None) -> str | None:
+    """As `encode`, for SQLite to call: of no row there is no cursor."""
+    return None if id is None else encode(tag, id, value)
+
+
 class token(FunctionElement[str]):  # noqa: N801
-    """The SQL that writes a row's cursor."""
+    """The SQL that writes a row's cursor; null where there is no row."""
 
     name = "cursor_token"
     type = Text()

@@ -21,8 +21,8 @@ from db.shaping.nouns import Kind
 _MAX_IDENTIFIER = 63
 _MAX_COLUMNS = 1_600
 _MAX_PAIRS = 50
-# SQLite refuses expressions deeper than 1,000, and a chain of || is as deep as it is long.
-_CHAIN = 128
+# See `_Concatenation`. A run of few operands needs no parentheses.
+_CHAIN, _FEW = 16, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +88,15 @@ class json_text(FunctionElement[str]):  # noqa: N801
 
 @compiles(json_object, "sqlite")
 def _sqlite_object(element: json_object, compiler: SQLCompiler, **kw: Any) -> str:
-    pieces: list[str] = []
-    text = "{"
-    for key, (kind, nullable), clause in zip(element.keys, element.kinds, element.clauses, strict=True):
-        text += f'"{key}":'
-        pieces += [_quoted(text), _sqlite_value(kind, nullable, compiler.process(clause, **kw))]
-        text = ","
-    return _joined([*pieces, _quoted("}" if pieces else "{}")])
+    text = _Concatenation()
+    text.literal("{")
+    for place, (key, (kind, nullable), clause) in enumerate(
+        zip(element.keys, element.kinds, element.clauses, strict=True)
+    ):
+        text.literal(f'{"," if place else ""}"{key}":')
+        _write_sqlite(text, kind, nullable, compiler.process(clause, **kw))
+    text.literal("}")
+    return text.sql()
 
 
 @compiles(json_array, "sqlite")
@@ -144,15 +146,15 @@ def _postgresql_object(element: json_object, compiler: SQLCompiler, **kw: Any) -
 
 
 def _postgresql_wide_object(pairs: Sequence[tuple[str, str]]) -> str:
-    pieces: list[str] = []
-    text = "{"
-    for key, value in pairs:
-        text += f'"{key}":'
+    text = _Concatenation()
+    text.literal("{")
+    for place, (key, value) in enumerate(pairs):
+        text.literal(f'{"," if place else ""}"{key}":')
         # A constant has no type of its own, and to_json() takes none without.
-        typed = f"{value}::text" if value.startswith("'") and value.endswith("'") else value
-        pieces += [_quoted(text), f"coalesce(to_json({typed})::text, 'null')"]
-        text = ","
-    return f"({_joined([*pieces, _quoted('}')])})::json"
+        typed = f"{value}::text" if _is_constant(value) else value
+        text.expression(f"coalesce(to_json({typed})::text, 'null')")
+    text.literal("}")
+    return f"({text.sql()})::json"
 
 
 @compiles(json_array, "postgresql")
@@ -191,32 +193,80 @@ def _postgresql_ids(element: ids_in, compiler: SQLCompiler, **kw: Any) -> str:
     return f"{column} = ANY (ARRAY(SELECT json_array_elements_text({ids}::json)))"
 
 
-def _sqlite_value(kind: Kind, nullable: bool, value: str) -> str:
+def _write_sqlite(text: "_Concatenation", kind: Kind, nullable: bool, value: str) -> None:
     match kind:
         case Kind.TEXT:
-            return f"json_quote({value})"
+            text.expression(f"json_quote({value})")
         case Kind.PLAIN if nullable:
-            return f"""coalesce('"' || {value} || '"', 'null')"""
+            text.expression(f"""coalesce('"' || {value} || '"', 'null')""")
         case Kind.PLAIN:
-            return f"""'"' || {value} || '"'"""
+            text.literal('"')
+            text.literal(value[1:-1]) if _is_constant(value) else text.expression(value)
+            text.literal('"')
         case Kind.BOOLEAN:
-            return f"CASE WHEN {value} THEN 'true' ELSE 'false' END"
+            text.expression(f"CASE WHEN {value} THEN 'true' ELSE 'false' END")
         case Kind.INTEGER:
-            return f"({value})"
+            text.expression(f"({value})")
         case Kind.JSON:
-            return f"coalesce({value}, 'null')" if nullable else value
+            text.expression(f"coalesce({value}, 'null')" if nullable else value)
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _is_constant(value: str) -> bool:
+    return value.startswith("'") and value.endswith("'")
 
 
-def _joined(pieces: Sequence[str]) -> str:
-    """One ``||`` expression over all pieces, without parentheses around it.
+class _Concatenation:
+    """Text made of literals and SQL expressions, as one ``||`` expression without parentheses around it.
 
-    SQLite's parser, up to 3.45, keeps no more than 100 open constructs on its stack, and a selection nests
-    as deep as its document: so there are no parentheses that can be done without.
+    SQLite sets two bounds that pull in opposite directions. Its parser, up to 3.45, keeps no more than 100
+    open constructs on its stack: so a nested SELECT stands in no parentheses but its own. And an expression
+    may be 1,000 deep, where a chain is as deep as it is long, and counts anew in every SELECT around it: so
+    neighbouring literals are one, and what stands between two nested SELECTs is one operand, well balanced.
     """
+
+    def __init__(self) -> None:
+        self._operands: list[str] = []
+        self._run: list[str] = []
+        self._literal = ""
+
+    def literal(self, text: str) -> None:
+        """Go on with a fixed text, written by this project (nothing in it needs escaping)."""
+        self._literal += text
+
+    def expression(self, sql: str) -> None:
+        """Go on with the value of an expression."""
+        if self._literal:
+            self._run.append(f"'{self._literal}'")
+            self._literal = ""
+        if "(SELECT " in sql:
+            self._end_run()
+            self._operands.append(sql)
+        else:
+            self._run.append(sql)
+
+    def sql(self) -> str:
+        """The whole as SQL."""
+        if self._literal:
+            self._run.append(f"'{self._literal}'")
+        if not self._operands:
+            return " || ".join(_balanced(self._run))
+        self._end_run()
+        return " || ".join(self._operands)
+
+    def _end_run(self) -> None:
+        if self._run:
+            self._operands += (
+                _balanced(self._run) if len(self._run) < _FEW else [_chain(_balanced(self._run))]
+            )
+            self._run = []
+
+
+def _balanced(pieces: list[str]) -> list[str]:
+    """The pieces gathered into no more than a short chain."""
     while len(pieces) > _CHAIN:
-        pieces = [f"({' || '.join(pieces[i : i + _CHAIN])})" for i in range(0, len(pieces), _CHAIN)]
-    return " || ".join(pieces)
+        pieces = [_chain(pieces[i : i + _CHAIN]) for i in range(0, len(pieces), _CHAIN)]
+    return pieces
+
+
+def _chain(pieces: list[str]) -> str:
+    return f"({' || '.join(pieces)})"

@@ -44,14 +44,14 @@ class Needs:
     """What the selected parts read of a page, known before it is built.
 
     `rows`: whether any part looks at rows; `columns`: of its rows; `look_ahead`: whether one row more than
-    the page holds is fetched, to tell whether there is one; `numbered`: whether a row's
-    place in the page is asked for.
+    the page holds is fetched, to tell whether there is one; `end_cursors`: whether the cursors of the page's
+    ends are asked for.
     """
 
     rows: bool
     columns: frozenset[str]
     look_ahead: bool
-    numbered: bool
+    end_cursors: bool
 
 
 class PageRows:
@@ -91,16 +91,19 @@ class PageRows:
 
     def array(self, item: ColumnElement[Any]) -> ColumnElement[Any]:
         """The page's rows as a JSON array of `item`."""
-        return json_array(item, self.columns[_NUMBER] <= self._size if self._needs.look_ahead else None)
+        return json_array(item, self._within() if self._needs.look_ahead else None)
 
     def cursor(self) -> ColumnElement[str]:
         """The cursor of a row."""
         value = None if self._order.column is None else self.columns[self._order.column]
-        tag = self.noun.cursor_tag(self._page.order, self._page.descending)
-        return cursors.token(tag, self.columns["id"], value)
+        return self._token(self.columns["id"], value)
 
     def end_cursor(self, last: bool) -> ColumnElement[str]:
         """The cursor of the page's first row or of its last, null when the page is empty."""
+        if self._order.column is None:
+            end = func.min if last == self._page.descending else func.max
+            id = end(self.columns["id"])
+            return self._token(id.filter(self._within()) if self._needs.look_ahead else id, None)
         number, fetched = self.columns[_NUMBER], self.columns[_FETCHED]
         # Rows are numbered as they were fetched, which backward is from the last row on.
         farthest = case((fetched < self._size, fetched), else_=self._size)
@@ -136,14 +139,24 @@ class PageRows:
         if page.offset is not None:
             fetched = fetched.offset(slot_parameter(page.offset, Integer))
         rows: FromClause = _correlated(fetched, self._parent).subquery()
-        if needs.numbered or needs.look_ahead:
-            number = func.row_number().over(order_by=self._ordering(rows, reverse=page.backward))
-            numbered = select(*rows.c, number.label(_NUMBER), func.count().over().label(_FETCHED)).subquery()
-            in_order = numbered.c[_NUMBER].desc() if page.backward else numbered.c[_NUMBER]
-            return select(*numbered.c).order_by(in_order).subquery()
+        # Where cursors hold the id alone, those of the page's ends are found without counting.
+        counted = needs.end_cursors and self._order.column is not None
+        if counted or needs.look_ahead:
+            order = self._ordering(rows, reverse=page.backward)
+            columns = [func.row_number().over(order_by=order).label(_NUMBER)]
+            columns += [func.count().over().label(_FETCHED)] if counted else []
+            # They come in the order they are numbered by.
+            rows = select(*rows.c, *columns).subquery()
         if page.backward:
             return select(*rows.c).order_by(*self._ordering(rows, reverse=False)).subquery()
         return rows
+
+    def _within(self) -> ColumnElement[bool]:
+        """Whether a row belongs to the page, and is not the one fetched to look ahead."""
+        return self.columns[_NUMBER] <= self._size  # type: ignore[no-any-return]
+
+    def _token(self, id: ColumnElement[str], value: ColumnElement[Any] | None) -> ColumnElement[str]:
+        return cursors.token(self.noun.cursor_tag(self._page.order, self._page.descending), id, value)
 
     def _reach(self, row: FromClause) -> list[ColumnElement[bool]]:
         """The rows this connection is over: its parent's, or the account's, that pass its filters."""

@@ -114,9 +114,7 @@ def test_extended_cursor_is_refused(length: int, added: str) -> None:
             decode(TAG, text)
 
 
-@pytest.mark.parametrize(
-    "length", [pytest.param(1), 2, pytest.param(3)]
-)
+@pytest.mark.parametrize("length", [1, 2, 3])
 def test_last_character_has_but_one_form(length: int) -> None:
     # Base64 leaves bits unused in the last character: other letters would read as the same bytes.
     cursor = encode(TAG, ID, "a" * length)

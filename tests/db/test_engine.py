@@ -526,6 +526,28 @@ async def test_postgresql_that_stops_in_the_middle(postgresql_url: str, mode: st
         assert await names(database) == []
 
 
+async def test_writer_that_postgresql_turns_away_may_come_again(postgresql_url: str) -> None:
+    rename = accounts.update().values(name=accounts.c.name + "!")
+    async with opened(postgresql_url) as database:
+        async with database.write() as session:
+            for name in ("Acme", "Bolt"):
+                await add(session, name)
+        meeting = asyncio.Barrier(2)
+
+        async def change(first: str, second: str) -> None:
+            async with database.write() as session:
+                await session.execute(rename.where(accounts.c.name == first))
+                await meeting.wait()
+                await session.execute(rename.where(accounts.c.name == second))
+
+        outcomes = await asyncio.gather(
+            change("Acme", "Bolt"), change("Bolt", "Acme"), return_exceptions=True
+        )
+
+        assert sorted(map(type, outcomes), key=str) == [type(None), StoreUnavailable]
+        assert await names(database) == ["Acme!", "Bolt!"]
+
+
 async def test_postgresql_that_is_a_replica_still_reads(postgresql_url: str) -> None:
     async with administrator(postgresql_url) as admin:
         name = await admin.fetchval("SELECT current_database()")

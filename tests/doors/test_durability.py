@@ -1,12 +1,15 @@
 """kill -9 in the middle of a stream of writes: what was acknowledged is there when the server is back."""
 
 import asyncio
+import json
 import sqlite3
 from pathlib import Path
 
 import httpx
+from sqlalchemy import select
 from sqlalchemy.engine import make_url
 
+from db.customers import customers
 from db.engine import Database
 from tests.factories import Account, make_app, make_key
 from tests.processes import serving
@@ -58,3 +61,35 @@ async def test_no_acknowledged_row_is_lost(
         with sqlite3.connect(make_url(database_url).database or "") as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         connection.close()
+
+
+async def test_a_write_in_flight_is_finished_when_the_server_is_told_to_stop(
+    tmp_path: Path, database_url: str, database: Database, account: Account
+) -> None:
+    await make_app(database, account, slug="atlas")
+    key = await make_key(database, account)
+    body = json.dumps({"query": MUTATION, "variables": {"email": "last@example.com"}}).encode()
+    head = (
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {key}\r\nExpect: 100-continue\r\nConnection: close\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+
+    with serving(tmp_path, DATABASE_URL=database_url) as server:
+        url = httpx.URL(server.url)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(head.encode())
+        # It knows the key, has asked for the body, and waits.
+        assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+        server.process.terminate()
+        await asyncio.sleep(0.5)
+        assert server.process.poll() is None
+        writer.write(body)
+        answer = await reader.read()
+        writer.close()
+        assert server.process.wait(60) == 0
+
+    outcome = json.loads(answer.rpartition(b"\r\n\r\n")[2])["data"]["createCustomer"]
+    async with database.write() as session:
+        stored = (await session.execute(select(customers.c.id, customers.c.email))).all()
+    assert list(map(tuple, stored)) == [(outcome["customer"]["id"], "last@example.com")]

@@ -10,10 +10,12 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
+from db import clock
+from db.apps import apps
 from db.customers import customers
 from db.engine import Database
 from db.licenses import licenses
-from tests.factories import Account, App, make_app, make_customer, make_key
+from tests.factories import Account, App, make_app, make_customer, make_key, make_license
 from tests.processes import Server, serving
 
 INSTALLATION = "8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11"
@@ -175,3 +177,138 @@ async def test_the_count_of_a_deletion_is_exact_while_licenses_arrive(
     assert all(errors == [{"code": "NOT_FOUND", "field": ["customerId"]}] for errors in refused)
     assert await count(database, licenses) == 0
     assert await count(database, customers) == 0
+
+
+async def test_one_of_many_customers_gets_the_email(
+    clients: list[httpx.AsyncClient], database: Database, atlas: App
+) -> None:
+    mutation = """mutation($email: String!) {
+      outcome: createCustomer(input: {appSlug: "atlas", email: $email}) { userErrors { code field } }
+    }"""
+
+    outcomes = await asyncio.gather(
+        *(mutate(clients[number % 2], mutation, email="jane@example.com") for number in range(20))
+    )
+
+    refused = [outcome["userErrors"] for outcome in outcomes if outcome["userErrors"]]
+    assert refused == [[{"code": "TAKEN", "field": ["email"]}]] * 19
+    assert await count(database, customers) == 1
+
+
+async def test_one_of_many_apps_gets_the_slug(clients: list[httpx.AsyncClient], database: Database) -> None:
+    mutation = """mutation($slug: String!) {
+      outcome: createApp(input: {name: "Atlas", slug: $slug}) { userErrors { code field } }
+    }"""
+
+    outcomes = await asyncio.gather(
+        *(mutate(clients[number % 2], mutation, slug="atlas") for number in range(20))
+    )
+
+    refused = [outcome["userErrors"] for outcome in outcomes if outcome["userErrors"]]
+    assert refused == [[{"code": "TAKEN", "field": ["slug"]}]] * 19
+    assert await count(database, apps) == 1
+
+
+@pytest.mark.parametrize("column", ["expires_at", "revoked_at"])
+async def test_license_that_is_of_no_more_use_makes_room_for_one(
+    clients: list[httpx.AsyncClient], database: Database, atlas: App, column: str
+) -> None:
+    customer = await make_customer(database, atlas)
+    old = await make_license(
+        database, customer, installation_id=INSTALLATION, is_current=True, **{column: clock.now()}
+    )
+    mutation = """mutation($customer: ID!, $installation: UUID!) {
+      outcome: createLicense(input: {customerId: $customer, installationId: $installation, forever: true}) {
+        license { id } userErrors { code field }
+      }
+    }"""
+    variables = {"customer": customer.id, "installation": INSTALLATION}
+
+    outcomes = await asyncio.gather(
+        *(mutate(clients[number % 2], mutation, **variables) for number in range(20))
+    )
+
+    (made,) = (outcome["license"]["id"] for outcome in outcomes if outcome["license"])
+    refused = [outcome["userErrors"] for outcome in outcomes if not outcome["license"]]
+    assert refused == [[{"code": "TAKEN", "field": ["installationId"]}]] * 19
+    async with database.write() as session:
+        stored = (await session.execute(select(licenses.c.id, licenses.c.is_current))).all()
+    assert sorted(map(tuple, stored)) == sorted([(old.id, False), (made, True)])
+
+
+async def test_a_deleted_app_takes_along_exactly_what_was_put_into_it(
+    clients: list[httpx.AsyncClient], database: Database, account: Account
+) -> None:
+    make = """mutation($slug: String!, $email: String!) {
+      outcome: createCustomer(input: {appSlug: $slug, email: $email}) { userErrors { code field } }
+    }"""
+    issue = """mutation($customer: ID!) {
+      outcome: createLicense(input: {customerId: $customer, forever: true}) { userErrors { code field } }
+    }"""
+    delete = """mutation($slug: String!) {
+      outcome: deleteApp(input: {slug: $slug}) { deletedCustomerCount deletedLicenseCount }
+    }"""
+
+    async def delete_soon(app: App, seconds: float) -> Any:
+        await asyncio.sleep(seconds)
+        return await mutate(clients[1], delete, slug=app.slug)
+
+    for seconds in (0.0, 0.02, 0.05, 0.1):
+        app = await make_app(database, account)
+        customer = await make_customer(database, app)
+
+        deleted, *outcomes = await asyncio.gather(
+            delete_soon(app, seconds),
+            *(mutate(clients[each % 2], issue, customer=customer.id) for each in range(20)),
+            *(mutate(clients[each % 2], make, slug=app.slug, email=f"{each}@x.io") for each in range(20)),
+        )
+
+        issued, made = outcomes[:20], outcomes[20:]
+        assert deleted == {
+            "deletedCustomerCount": 1 + sum(outcome["userErrors"] == [] for outcome in made),
+            "deletedLicenseCount": sum(outcome["userErrors"] == [] for outcome in issued),
+        }
+        for refused, field in ((issued, "customerId"), (made, "appSlug")):
+            assert all(
+                outcome["userErrors"] in ([], [{"code": "NOT_FOUND", "field": [field]}])
+                for outcome in refused
+            )
+        assert [await count(database, table) for table in (apps, customers, licenses)] == [0, 0, 0]
+
+
+async def test_what_several_delete_at_once_is_counted_once(
+    clients: list[httpx.AsyncClient], database: Database, account: Account
+) -> None:
+    delete_license = """mutation($id: ID!) {
+      outcome: deleteLicense(input: {id: $id}) { deletedLicenseId userErrors { code } }
+    }"""
+    delete_customer = """mutation($id: ID!) {
+      outcome: deleteCustomer(input: {id: $id}) { deletedCustomerId deletedLicenseCount userErrors { code } }
+    }"""
+    delete_app = """mutation($slug: String!) {
+      outcome: deleteApp(input: {slug: $slug}) {
+        deletedCustomerCount deletedLicenseCount userErrors { code }
+      }
+    }"""
+
+    async def delete_soon(app: App) -> Any:
+        await asyncio.sleep(0.01)
+        return await mutate(clients[0], delete_app, slug=app.slug)
+
+    for _ in range(5):
+        app = await make_app(database, account)
+        owners = [await make_customer(database, app) for _ in range(5)]
+        held = [await make_license(database, owner) for owner in owners for _ in range(4)]
+
+        outcomes = await asyncio.gather(
+            *(mutate(clients[0], delete_license, id=license.id) for license in held[::2]),
+            *(mutate(clients[1], delete_customer, id=owner.id) for owner in owners[::2]),
+            delete_soon(app),
+        )
+
+        assert all(outcome["userErrors"] in ([], [{"code": "NOT_FOUND"}]) for outcome in outcomes)
+        gone_customers = sum(outcome.get("deletedCustomerId") is not None for outcome in outcomes)
+        gone_licenses = sum(outcome.get("deletedLicenseId") is not None for outcome in outcomes)
+        assert gone_customers + sum(outcome.get("deletedCustomerCount", 0) for outcome in outcomes) == 5
+        assert gone_licenses + sum(outcome.get("deletedLicenseCount", 0) for outcome in outcomes) == 20
+        assert [await count(database, table) for table in (apps, customers, licenses)] == [0, 0, 0]

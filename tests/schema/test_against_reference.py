@@ -1,4 +1,4 @@
-"""Generated queries: the application's answers and the reference executor's are the same, to the byte."""
+"""The application's answers and the reference executor's are the same, to the byte, whatever is asked."""
 
 import asyncio
 import json
@@ -17,14 +17,28 @@ from tests.reference.executor import Reference
 from tests.schema.dataset import NOW, make_dataset
 from tests.schema.queries import Question, questions
 
+APP = "id slug name description webhookUrl createdAt updatedAt"
+CUSTOMER = "id email name externalId metadata createdAt updatedAt"
+PAGE = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor } totalCount"
 
-async def test_generated_queries_are_answered_as_the_reference_does(
-    client: httpx.AsyncClient,
-    database: Database,
-    sdl: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+# How a document goes down from a customer to a customer, and how often within the limit of depth.
+WAYS_DOWN = {
+    "objects": (f"app {{ customer(by: {{id: $id}}) {{ %s {CUSTOMER} }} {APP} }}", 6),
+    "nodes": (f"app {{ customers(first: 2) {{ nodes {{ %s {CUSTOMER} }} {PAGE} }} {APP} }}", 4),
+    "edges": (
+        f"app {{ customers(last: 2) {{ edges {{ node {{ %s {CUSTOMER} }} cursor }} {PAGE} }} {APP} }}",
+        3,
+    ),
+}
+WIDE = " ".join(f"w{number}: metadata" for number in range(95))
+
+
+@pytest.fixture(autouse=True)
+def frozen_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: NOW)
+
+
+async def test_generated_queries(client: httpx.AsyncClient, database: Database, sdl: str) -> None:
     data = await make_dataset(database)
     reference = Reference(sdl, data.rows)
     loop = asyncio.get_running_loop()
@@ -33,14 +47,8 @@ async def test_generated_queries_are_answered_as_the_reference_does(
     def answers_are_equal(question: Question) -> None:
         note(f"{question.document}\n{json.dumps(question.variables, ensure_ascii=False)}")
         asked = asyncio.run_coroutine_threadsafe(ask(client, question), loop)
-        expected = reference.answer(
-            question.document,
-            question.variables,
-            operation=question.operation,
-            account_id=question.vendor.account_id,
-            now=NOW,
-        )
-        assert written(asked.result()) == written({"data": expected})
+        expected = answer_of(reference, question)
+        assert written(asked.result()) == written(expected)
 
     # Hypothesis is no coroutine: it runs in a thread and hands its questions to the loop that serves them.
     # Hundreds of log lines would bury the one query that it reports.
@@ -48,7 +56,30 @@ async def test_generated_queries_are_answered_as_the_reference_does(
         await asyncio.to_thread(answers_are_equal)
 
 
+@pytest.mark.parametrize("innermost", ["id", WIDE], ids=["narrow", "wide"])
+@pytest.mark.parametrize("way", WAYS_DOWN)
+async def test_the_deepest_documents(
+    client: httpx.AsyncClient, database: Database, sdl: str, way: str, innermost: str
+) -> None:
+    data = await make_dataset(database)
+    step, times = WAYS_DOWN[way]
+    document = innermost
+    for _ in range(times):
+        document = step % document
+    question = Question(
+        f"query ($id: ID!) {{ customer(id: $id) {{ {document} }} }}",
+        {"id": data.rows.customers[0]["id"]},
+        None,
+        data.vendors[0],
+    )
+
+    answer = await ask(client, question)
+
+    assert written(answer) == written(answer_of(Reference(sdl, data.rows), question))
+
+
 async def ask(client: httpx.AsyncClient, question: Question) -> Mapping[str, Any]:
+    """The application's answer."""
     response = await client.post(
         "/graphql",
         json={
@@ -61,6 +92,18 @@ async def ask(client: httpx.AsyncClient, question: Question) -> Mapping[str, Any
     answer: dict[str, Any] = response.json()
     answer.pop("extensions", None)
     return answer
+
+
+def answer_of(reference: Reference, question: Question) -> Mapping[str, Any]:
+    """The reference executor's answer."""
+    data = reference.answer(
+        question.document,
+        question.variables,
+        operation=question.operation,
+        account_id=question.vendor.account_id,
+        now=NOW,
+    )
+    return {"data": data}
 
 
 def written(answer: Mapping[str, Any]) -> str:

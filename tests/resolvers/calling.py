@@ -1,0 +1,83 @@
+"""Calling resolvers as the doors do, and looking at what is stored."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Concatenate, TypeAlias, TypeVar
+
+import pytest
+from sqlalchemy import Table, select
+
+from db.accounts import accounts
+from db.apps import apps
+from db.customers import customers
+from db.engine import Database, WriteSession
+from db.keys import keys
+from db.licenses import licenses
+from db.shaping.selection import Scalar, Values
+from resolvers.errors import Faults
+from resolvers.reading import Json, Shape
+from resolvers.viewer import Viewer
+
+T = TypeVar("T")
+Row: TypeAlias = Mapping[str, Any]
+
+TABLES = (accounts, apps, customers, keys, licenses)
+
+
+async def write(
+    database: Database,
+    resolver: Callable[Concatenate[Viewer, WriteSession, ...], Awaitable[T]],
+    viewer: Viewer,
+    *arguments: object,
+) -> T:
+    """Call a resolver in a transaction of its own."""
+    async with database.write() as session:
+        return await resolver(viewer, session, *arguments)
+
+
+async def refused(
+    database: Database,
+    resolver: Callable[Concatenate[Viewer, WriteSession, ...], Awaitable[object]],
+    viewer: Viewer,
+    *arguments: object,
+) -> list[tuple[str, str]]:
+    """The faults a resolver finds, each as its code and its field. Nothing whatever has changed by then."""
+    before = await everything(database)
+    with pytest.raises(Faults) as raised:
+        await write(database, resolver, viewer, *arguments)
+    assert await everything(database) == before
+    return faults_of(raised.value)
+
+
+def faults_of(error: Faults) -> list[tuple[str, str]]:
+    """Faults, each as its code and its field."""
+    return [(fault.code.value, ".".join(fault.field)) for fault in error.faults]
+
+
+async def everything(database: Database) -> dict[str, list[Row]]:
+    """Every row of every table."""
+    return {table.name: await rows(database, table) for table in TABLES}
+
+
+async def rows(database: Database, table: Table) -> list[Row]:
+    """Every row of a table, oldest first."""
+    async with database.write() as session:
+        found = await session.execute(select(table).order_by(table.c.id))
+        return [dict(row) for row in found.mappings()]
+
+
+async def row(database: Database, table: Table, id: str) -> Row:
+    """The row of this id."""
+    return next(row for row in await rows(database, table) if row["id"] == id)
+
+
+def shape(*names: str) -> Shape:
+    """What is to be answered of an object: these of its attributes."""
+    return Shape(tuple(Scalar(name, name) for name in names), Values())
+
+
+async def read(
+    database: Database, resolver: Callable[..., Awaitable[Json | None]], viewer: Viewer, *arguments: object
+) -> Json | None:
+    """Call a resolver that reads."""
+    async with database.read() as session:
+        return await resolver(viewer, session, *arguments)
