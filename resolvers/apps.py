@@ -11,7 +11,7 @@ from db import apps, clock, customers, ids, licenses
 from db.engine import ReadSession, WriteSession
 from db.types import fold
 from resolvers import reading
-from resolvers.errors import FaultCode, fault
+from resolvers.errors import FaultCode, fault, unknown
 from resolvers.inputs import (
     URL_LENGTH,
     Description,
@@ -144,7 +144,7 @@ async def update_app(viewer: Viewer, session: WriteSession, slug: str, values: M
     else:
         id = await apps.find(session, viewer.account_id, slug) if is_slug(slug) else None
     if id is None:
-        raise _unknown()
+        raise unknown(slug, "slug")
     return id
 
 
@@ -153,7 +153,7 @@ async def delete_app(viewer: Viewer, session: WriteSession, slug: str) -> Delete
     viewer.require(Scope.WRITE)
     id = await apps.find_for_update(session, viewer.account_id, slug) if is_slug(slug) else None
     if id is None:
-        raise _unknown()
+        raise unknown(slug, "slug")
     deleted = DeletedApp(
         id,
         customer_count=await customers.count_in_app(session, id),
@@ -165,7 +165,3 @@ async def delete_app(viewer: Viewer, session: WriteSession, slug: str) -> Delete
 
 def _context(viewer: Viewer) -> dict[str, object]:
     return {"http_webhooks": viewer.policy.http_webhooks}
-
-
-def _unknown() -> Exception:
-    return fault(FaultCode.NOT_FOUND, "does not exist", "slug")

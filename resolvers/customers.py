@@ -8,7 +8,7 @@ from db.engine import ReadSession, UniqueViolation, WriteSession
 from db.shaping.selection import Object
 from db.types import fold, fold_optional
 from resolvers import reading
-from resolvers.errors import Fault, FaultCode, Faults, fault
+from resolvers.errors import Fault, FaultCode, Faults, fault, unknown
 from resolvers.inputs import Email, ExternalId, Input, Metadata, OptionalName, check, is_slug, is_storable
 from resolvers.reading import FieldShape, Json, Shape
 from resolvers.viewer import Scope, Viewer
@@ -138,14 +138,14 @@ async def delete_customer(viewer: Viewer, session: WriteSession, id: str) -> Del
 async def _require_app(viewer: Viewer, session: WriteSession, slug: str) -> str:
     id = await apps.find(session, viewer.account_id, slug) if is_slug(slug) else None
     if id is None:
-        raise fault(FaultCode.NOT_FOUND, "does not exist", "app_slug")
+        raise unknown(slug, "app_slug")
     return id
 
 
 async def _require_customer(viewer: Viewer, session: WriteSession, id: str) -> str:
     app_id = await customers.find_for_update(session, viewer.account_id, id) if is_storable(id) else None
     if app_id is None:
-        raise fault(FaultCode.NOT_FOUND, "does not exist", "id")
+        raise unknown(id, "id")
     return app_id
 
 

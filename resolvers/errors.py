@@ -72,3 +72,10 @@ class Faults(Refused):
 def fault(code: FaultCode, message: str, *field: str) -> Faults:
     """A single fault, to be raised."""
     return Faults([Fault(code, message, field)])
+
+
+def unknown(value: str, field: str) -> Faults:
+    """A value that was to name something, and names nothing: for there is no such thing, or it is empty."""
+    if not value:
+        return fault(FaultCode.BLANK, "can't be blank", field)
+    return fault(FaultCode.NOT_FOUND, "does not exist", field)

@@ -11,7 +11,7 @@ from db import clock, customers, ids, licenses
 from db.engine import ReadSession, UniqueViolation, WriteSession
 from db.licenses import StoredLicense
 from resolvers import reading
-from resolvers.errors import Fault, FaultCode, fault
+from resolvers.errors import Fault, FaultCode, fault, unknown
 from resolvers.inputs import (
     Input,
     Metadata,
@@ -88,7 +88,7 @@ async def create_license(viewer: Viewer, session: WriteSession, values: Mapping[
     given = check(CreateLicense, values)
     app_id = await customers.find_app(session, viewer.account_id, given.customer_id)
     if app_id is None:
-        raise fault(FaultCode.NOT_FOUND, "does not exist", "customer_id")
+        raise unknown(given.customer_id, "customer_id")
     new = ids.new_id(ids.LICENSE)
     installation_id = given.installation_id or str(uuid.uuid4())
     await licenses.retire(session, app_id, installation_id, new.created_at)
@@ -146,14 +146,14 @@ async def delete_license(viewer: Viewer, session: WriteSession, id: str) -> str:
     """Delete a license and answer its id. Raises Faults."""
     viewer.require(Scope.WRITE)
     if not is_storable(id) or not await licenses.delete(session, viewer.account_id, id):
-        raise fault(FaultCode.NOT_FOUND, "does not exist", "id")
+        raise unknown(id, "id")
     return id
 
 
 async def _require_license(viewer: Viewer, session: WriteSession, id: str) -> StoredLicense:
     found = await licenses.find_for_update(session, viewer.account_id, id) if is_storable(id) else None
     if found is None:
-        raise fault(FaultCode.NOT_FOUND, "does not exist", "id")
+        raise unknown(id, "id")
     return found
 
 

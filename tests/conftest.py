@@ -1,6 +1,7 @@
 """What all tests share: databases, the app and its client, counted statements, Hypothesis profiles."""
 
 import shutil
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     folder = config.stash[_FOLDER] = make_folder()
     config.add_cleanup(lambda: _remove(folder))
+    # Being told to end is to end in order, like Ctrl-C: otherwise PostgreSQL would outlive the run.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -201,7 +201,7 @@ async def test_another_accounts_app_is_a_missing_one(
 ) -> None:
     await make_license(database, await make_customer(database, strangers_app))
 
-    for slug in (strangers_app.slug, "missing", "", "Not A Slug", "\x00", "\ud800"):
+    for slug in (strangers_app.slug, "missing", "Not A Slug", "\x00", "\ud800"):
         assert await refused(database, update_app, viewer, slug, {"name": "Mine"}) == [("NOT_FOUND", "slug")]
         assert await refused(database, update_app, viewer, slug, {}) == [("NOT_FOUND", "slug")]
         assert await refused(database, delete_app, viewer, slug) == [("NOT_FOUND", "slug")]

@@ -395,7 +395,7 @@ async def test_another_accounts_customer_is_a_missing_one(
     await make_license(database, theirs)
     missing = theirs.id[:-1] + ("0" if theirs.id[-1] != "0" else "1")
 
-    for id in (theirs.id, missing, app.id, "", "cus_", "\x00", "\ud800"):
+    for id in (theirs.id, missing, app.id, "cus_", "\x00", "\ud800"):
         assert await refused(database, update_customer, viewer, id, {"name": "Mine"}) == [("NOT_FOUND", "id")]
         assert await refused(database, update_customer, viewer, id, {}) == [("NOT_FOUND", "id")]
         assert await refused(database, delete_customer, viewer, id) == [("NOT_FOUND", "id")]

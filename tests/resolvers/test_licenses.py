@@ -401,7 +401,7 @@ async def test_another_accounts_license_is_a_missing_one(
     active = await make_license(database, customer)
     revoked = await make_license(database, customer, revoked_at=real_clock.now())
 
-    for id in (active.id, revoked.id, ada.id, "lic_01h455vb4pex5vsknk084sn02q", "", "lic_", "\x00", "\ud800"):
+    for id in (active.id, revoked.id, ada.id, "lic_01h455vb4pex5vsknk084sn02q", "lic_", "\x00", "\ud800"):
         for refusal in (
             await refused(database, revoke_license, viewer, id, {}),
             await refused(database, reinstate_license, viewer, id),

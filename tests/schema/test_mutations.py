@@ -259,3 +259,22 @@ async def test_payload_objects_may_be_asked_twice_and_with_arguments(graph: Grap
         "one": {"slug": "a"},
         "two": {"customers": {"nodes": [], "pageInfo": {"hasNextPage": False}}, "__typename": "App"},
     }
+
+
+async def test_what_is_named_by_an_empty_text_is_blank(graph: Graph) -> None:
+    data = await graph.data(
+        """mutation {
+          a: updateApp(input: {slug: ""}) { userErrors { code field } }
+          b: deleteApp(input: {slug: ""}) { userErrors { code field } }
+          c: createCustomer(input: {appSlug: "", email: "a@b.de"}) { userErrors { code field } }
+          d: updateCustomer(input: {id: ""}) { userErrors { code field } }
+          e: createLicense(input: {customerId: "", forever: true}) { userErrors { code field } }
+          f: revokeLicense(input: {id: ""}) { userErrors { code field } }
+          g: deleteLicense(input: {id: ""}) { userErrors { code field } }
+        }"""
+    )
+
+    fields = {"a": "slug", "b": "slug", "c": "appSlug", "e": "customerId"}
+    assert data == {
+        key: {"userErrors": [{"code": "BLANK", "field": [fields.get(key, "id")]}]} for key in "abcdefg"
+    }

@@ -1,0 +1,3 @@
+import asyncio
+async def test_s(database):
+    await asyncio.sleep(30)
