@@ -115,7 +115,7 @@ class Compiler:
     def _connection(self, field: Connection, parent: "_Scope | None") -> ColumnElement[Any]:
         """A page of rows with what was asked about it. Without a parent: over all the account has."""
         noun = self._nouns[field.noun]
-        needs = _needs(noun, field.page.backward, field.parts)
+        needs = _needs(noun, field.parts)
         reach = None if parent is None else (parent.noun.connections[field.name], parent.row)
         rows = PageRows(noun, field.page, reach, needs)
         members = [self._part(rows, part) for part in field.parts]
@@ -229,17 +229,15 @@ def _matches(noun: Noun, row: FromClause, by: Lookup) -> ColumnElement[bool]:
     return row.c[noun.lookups[by.name].column] == slot_parameter(by.slot)
 
 
-def _needs(noun: Noun, backward: bool, parts: Iterable[Part]) -> Needs:
+def _needs(noun: Noun, parts: Iterable[Part]) -> Needs:
     flat = list(_flattened(parts))
     columns: set[str] = set()
     for part in flat:
         if isinstance(part, Nodes | EdgeNode):
             columns.update(_columns(noun, part.fields))
-    look_ahead = any(isinstance(part, HasMore) and part.forward != backward for part in flat)
     return Needs(
-        rows=any(isinstance(part, Nodes | Edges | PageCursor) for part in flat) or look_ahead,
+        rows=any(isinstance(part, Nodes | Edges | PageCursor) for part in flat),
         columns=frozenset(columns),
-        look_ahead=look_ahead,
         end_cursors=any(isinstance(part, PageCursor) for part in flat),
     )
 

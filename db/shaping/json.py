@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, literal_column, true
+from sqlalchemy import ColumnElement, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -59,15 +59,11 @@ class json_object(FunctionElement[Any]):  # noqa: N801
 
 
 class json_array(FunctionElement[Any]):  # noqa: N801
-    """An aggregate: the JSON array of `item` over the rows that pass `where`, in the rows' own order."""
+    """An aggregate: the JSON array of its argument over all rows, in the rows' own order."""
 
     name = "json_array"
     type = NullType()
     inherit_cache = False
-
-    def __init__(self, item: ColumnElement[Any], where: ColumnElement[bool] | None = None) -> None:
-        self.filtered = where is not None
-        super().__init__(item, true() if where is None else where)
 
 
 class json_or_null(FunctionElement[Any]):  # noqa: N801
@@ -101,9 +97,8 @@ def _sqlite_object(element: json_object, compiler: SQLCompiler, **kw: Any) -> st
 
 @compiles(json_array, "sqlite")
 def _sqlite_array(element: json_array, compiler: SQLCompiler, **kw: Any) -> str:
-    item, where = (compiler.process(clause, **kw) for clause in element.clauses)
-    condition = f" FILTER (WHERE {where})" if element.filtered else ""
-    return f"'[' || coalesce(group_concat({item}, ','){condition}, '') || ']'"
+    (item,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"'[' || coalesce(group_concat({item}, ','), '') || ']'"
 
 
 @compiles(json_or_null, "sqlite")
@@ -159,9 +154,8 @@ def _postgresql_wide_object(pairs: Sequence[tuple[str, str]]) -> str:
 
 @compiles(json_array, "postgresql")
 def _postgresql_array(element: json_array, compiler: SQLCompiler, **kw: Any) -> str:
-    item, where = (compiler.process(clause, **kw) for clause in element.clauses)
-    condition = f" FILTER (WHERE {where})" if element.filtered else ""
-    return f"coalesce(json_agg({item}){condition}, '[]'::json)"
+    (item,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"coalesce(json_agg({item}), '[]'::json)"
 
 
 @compiles(json_text, "postgresql")

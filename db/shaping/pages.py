@@ -17,7 +17,6 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
-    case,
     column,
     false,
     func,
@@ -43,14 +42,12 @@ def slot_parameter(slot: Slot, type_: Any = Text) -> BindParameter[Any]:
 class Needs:
     """What the selected parts read of a page, known before it is built.
 
-    `rows`: whether any part looks at rows; `columns`: of its rows; `look_ahead`: whether one row more than
-    the page holds is fetched, to tell whether there is one; `end_cursors`: whether the cursors of the page's
-    ends are asked for.
+    `rows`: whether any part looks at rows; `columns`: of its rows; `end_cursors`: whether the cursors of the
+    page's ends are asked for.
     """
 
     rows: bool
     columns: frozenset[str]
-    look_ahead: bool
     end_cursors: bool
 
 
@@ -70,7 +67,6 @@ class PageRows:
         self._parent = parent
         self._order = noun.orders[page.order]
         self._size = slot_parameter(page.size, Integer)
-        self._needs = needs
         self._nested: list[ColumnElement[Any]] = []
         self.source: FromClause = self._build(needs)
         """The page's rows, as what is nested in them sees them."""
@@ -91,7 +87,7 @@ class PageRows:
 
     def array(self, item: ColumnElement[Any]) -> ColumnElement[Any]:
         """The page's rows as a JSON array of `item`."""
-        return json_array(item, self._within() if self._needs.look_ahead else None)
+        return json_array(item)
 
     def cursor(self) -> ColumnElement[str]:
         """The cursor of a row."""
@@ -102,23 +98,24 @@ class PageRows:
         """The cursor of the page's first row or of its last, null when the page is empty."""
         if self._order.column is None:
             end = func.min if last == self._page.descending else func.max
-            id = end(self.columns["id"])
-            return self._token(id.filter(self._within()) if self._needs.look_ahead else id, None)
-        number, fetched = self.columns[_NUMBER], self.columns[_FETCHED]
+            return self._token(end(self.columns["id"]), None)
         # Rows are numbered as they were fetched, which backward is from the last row on.
-        farthest = case((fetched < self._size, fetched), else_=self._size)
-        wanted = farthest if last != self._page.backward else 1
-        return func.max(self.cursor()).filter(number == wanted)
+        wanted = self.columns[_FETCHED] if last != self._page.backward else 1
+        return func.max(self.cursor()).filter(self.columns[_NUMBER] == wanted)
 
     def has_more(self, forward: bool) -> ColumnElement[bool]:
         """Whether rows lie behind the page (`forward`) or before it."""
-        if forward != self._page.backward:
-            return func.count() > self._size
-        if self._page.after is None:
+        page, row = self._page, self.noun.table.alias()
+        beyond_page = forward != page.backward
+        if page.after is None and not beyond_page:
             return false()
-        row = self.noun.table.alias()
-        passed = self._beyond(row, self._page.after, later=self._page.backward, inclusive=True)
-        return _correlated(select(1).select_from(row).where(*self._reach(row), passed), self._parent).exists()
+        rows = select(1).select_from(row).where(*self._reach(row))
+        if page.after is not None:
+            rows = rows.where(self._beyond(row, page.after, later=forward, inclusive=not beyond_page))
+        if beyond_page:
+            # More rows than the page holds, in whatever order: nothing is sorted or counted for this.
+            rows = rows.limit(1).offset(self._size)
+        return _correlated(rows, self._parent).exists()
 
     def total(self) -> ColumnElement[int]:
         """How many rows pass the filters, whatever the page."""
@@ -134,26 +131,19 @@ class PageRows:
         fetched = select(*(row.c[name] for name in sorted(names))).where(*self._reach(row))
         if page.after is not None:
             fetched = fetched.where(self._beyond(row, page.after, later=not page.backward, inclusive=False))
-        limit = self._size + 1 if needs.look_ahead else self._size
-        fetched = fetched.order_by(*self._ordering(row, reverse=page.backward)).limit(limit)
+        fetched = fetched.order_by(*self._ordering(row, reverse=page.backward)).limit(self._size)
         if page.offset is not None:
             fetched = fetched.offset(slot_parameter(page.offset, Integer))
         rows: FromClause = _correlated(fetched, self._parent).subquery()
-        # Where cursors hold the id alone, those of the page's ends are found without counting.
-        counted = needs.end_cursors and self._order.column is not None
-        if counted or needs.look_ahead:
+        if needs.end_cursors and self._order.column is not None:
+            # Where cursors hold the id alone, those of the page's ends are found without numbers.
             order = self._ordering(rows, reverse=page.backward)
-            columns = [func.row_number().over(order_by=order).label(_NUMBER)]
-            columns += [func.count().over().label(_FETCHED)] if counted else []
+            number = func.row_number().over(order_by=order).label(_NUMBER)
             # They come in the order they are numbered by.
-            rows = select(*rows.c, *columns).subquery()
+            rows = select(*rows.c, number, func.count().over().label(_FETCHED)).subquery()
         if page.backward:
             return select(*rows.c).order_by(*self._ordering(rows, reverse=False)).subquery()
         return rows
-
-    def _within(self) -> ColumnElement[bool]:
-        """Whether a row belongs to the page, and is not the one fetched to look ahead."""
-        return self.columns[_NUMBER] <= self._size  # type: ignore[no-any-return]
 
     def _token(self, id: ColumnElement[str], value: ColumnElement[Any] | None) -> ColumnElement[str]:
         return cursors.token(self.noun.cursor_tag(self._page.order, self._page.descending), id, value)
