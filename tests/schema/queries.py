@@ -137,7 +137,7 @@ class _Writer:
 
     def _selection(self, parent: str, scope: Scope, depth: int, allowance: int) -> _Part:
         """A selection set on a type, with at least one field or fragment in it."""
-        if parent in KINDS and self._choices.chance(2):
+        if parent in KINDS and self._aliases < _ALIASES and self._choices.chance(2):
             return self._wide_selection(parent, scope)
         parts: list[_Part] = []
         most = 5 if self._fields < _FIELDS // 2 else 2
@@ -156,8 +156,7 @@ class _Writer:
         names = [name for name in _ASKED[parent] if not self._is_composite(parent, name)]
         count = min(70, _ALIASES - self._aliases)
         texts = [
-            self._leaf(parent, scope, f"w{number}", names[number % len(names)])
-            for number in range(max(count, 1))
+            self._leaf(parent, scope, f"w{number}", names[number % len(names)]) for number in range(count)
         ]
         self._aliases += len(texts)
         return _Part("{ " + " ".join(texts) + " }", depth=1, aliases=len(texts))
@@ -233,6 +232,9 @@ class _Writer:
         else:
             arguments, size = self._arguments.lookup(parent, name)
         claim = Claim(parent, name, arguments, size)
+        # A response key that is taken can only be made free by an alias.
+        if self._aliases >= _ALIASES and not scope.allows(name, str(declaration.type), claim):
+            return self._typename(parent, scope)
         text, below, aliases = self._named(scope, str(declaration.type), claim)
         return self._selected(text, below, aliases, claim, depth, allowance)
 
