@@ -41,7 +41,7 @@ def parse_json(text: bytes | str) -> Any:
     try:
         return json.loads(text.decode() if isinstance(text, bytes) else text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise MalformedJson("The body is not JSON.") from error
+        raise MalformedJson("This is not JSON.") from error
 
 
 def _refuse_constant(name: str) -> None:

@@ -141,7 +141,9 @@ class WriteSession:
             async with self._connection.begin_nested():
                 return await self._connection.execute(statement, values)
         except IntegrityError as error:
-            raise UniqueViolation from error
+            if _is_unique_violation(error):
+                raise UniqueViolation from error
+            raise
 
     async def run_sync(self, function: Callable[..., T], *arguments: object) -> T:
         """Run a function that wants an ordinary SQLAlchemy connection, inside the transaction."""
@@ -238,6 +240,13 @@ class _store_failures:  # noqa: N801
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if error is not None and _is_store_failure(error):
             raise StoreUnavailable("the database does not answer") from error
+
+
+def _is_unique_violation(error: IntegrityError) -> bool:
+    cause = getattr(error.orig, "__cause__", None) or error.orig
+    if isinstance(cause, sqlite3.Error):
+        return cause.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE
+    return isinstance(cause, asyncpg.UniqueViolationError)
 
 
 def _is_store_failure(error: BaseException) -> bool:

@@ -1,7 +1,10 @@
 """Paging: the defaults and bounds of both doors' pages, and cursors as they come in."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
+from db import clock
 from db.shaping import cursors
 from db.shaping.nouns import Noun
 from db.shaping.selection import After, Filter, Page, Values
@@ -23,7 +26,7 @@ class PageArguments:
     before: str | None = None
     order: str = "created_at"
     descending: bool = True
-    filters: tuple[tuple[str, str], ...] = ()
+    filters: tuple[tuple[str, str | datetime], ...] = ()
 
     @property
     def size(self) -> int:
@@ -45,10 +48,11 @@ def page(noun: Noun, arguments: PageArguments, values: Values) -> Page:
     )
 
 
-def filters(noun: Noun, wanted: tuple[tuple[str, str], ...], values: Values) -> list[Filter]:
+def filters(noun: Noun, wanted: Iterable[tuple[str, str | datetime]], values: Values) -> list[Filter]:
     """Put filters into slots. An empty text is no filter. Raises BadUserInput."""
     chosen = []
-    for name, text in wanted:
+    for name, value in wanted:
+        text = _bound(name, value) if isinstance(value, datetime) else value
         if not is_storable(text):
             raise BadUserInput(name, "must not contain NUL or lone surrogates")
         if len(text) > MAX_FILTER_LENGTH:
@@ -56,6 +60,13 @@ def filters(noun: Noun, wanted: tuple[tuple[str, str], ...], values: Values) -> 
         if text:
             chosen.append(Filter(name, values.slot(noun.filters[name].bind(text))))
     return chosen
+
+
+def _bound(name: str, moment: datetime) -> str:
+    """A moment as what stored moments, which are whole seconds, are compared with."""
+    text = clock.as_text(moment)
+    # "Before 10:00:00.5" means up to and with 10:00:00: before whatever follows that second's own text.
+    return f"{text}~" if moment.microsecond and name.endswith("_before") else text
 
 
 def _check(arguments: PageArguments) -> None:

@@ -75,7 +75,7 @@ def page_shape(query: PageQuery, connection: str, noun: str, resource: type[Answ
         descending=True,
         size=size,
         offset=values.slot(skipped),
-        filters=tuple(paging.filters(NOUNS[noun], tuple(filters.items()), values)),
+        filters=tuple(paging.filters(NOUNS[noun], filters.items(), values)),
     )
     meta = Group("meta", (Total("total"), Echo("page", number), Echo("per_page", size)))
     parts = (Nodes("data", fields_of(resource)), meta)

@@ -152,11 +152,16 @@ class _CustomerPayload(Payload):
         return await read_back(info, customers.customer, self.customer_id)
 
 
-@strawberry.type(description="What createCustomer did.")
-class CreateCustomerPayload(_CustomerPayload):
+@strawberry.type
+class _ChangedCustomerPayload(_CustomerPayload):
     @classmethod
     def of(cls, outcome: str) -> Self:
         return cls(customer_id=outcome)
+
+
+@strawberry.type(description="What createCustomer did.")
+class CreateCustomerPayload(_ChangedCustomerPayload):
+    pass
 
 
 @strawberry.type(description="What getOrCreateCustomer did.")
@@ -169,10 +174,8 @@ class GetOrCreateCustomerPayload(_CustomerPayload):
 
 
 @strawberry.type(description="What updateCustomer did.")
-class UpdateCustomerPayload(_CustomerPayload):
-    @classmethod
-    def of(cls, outcome: str) -> Self:
-        return cls(customer_id=outcome)
+class UpdateCustomerPayload(_ChangedCustomerPayload):
+    pass
 
 
 @strawberry.type(description="What deleteCustomer did.")

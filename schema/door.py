@@ -75,22 +75,22 @@ class GraphQLDoor:
             outcome = await self._operations.execute(request, Context(viewer, self._database))
             return self._executed(outcome, media_type)
         except _HttpRefusal as refusal:
-            return self._refused(media_type, refusal.status, refusal.code, str(refusal), refusal.headers)
+            return _refused(media_type, refusal.status, refusal.code, str(refusal), refusal.headers)
         except MutationNotAllowed:
-            return self._refused(
+            return _refused(
                 media_type, 405, Code.BAD_USER_INPUT, "A mutation is sent by POST.", {"Allow": "POST"}
             )
         except Unauthenticated as error:
-            return self._unauthenticated(media_type, [GraphQLError(str(error))])
+            return _unauthenticated(media_type, [GraphQLError(str(error))])
         except StoreUnavailable as error:
-            return self._refused(media_type, 503, Code.UNAVAILABLE, str(error))
+            return _refused(media_type, 503, Code.UNAVAILABLE, str(error))
         except PayloadTooLarge as error:
-            return self._refused(media_type, 413, Code.BAD_USER_INPUT, str(error))
+            return _refused(media_type, 413, Code.BAD_USER_INPUT, str(error))
         except MalformedJson as error:
-            return self._refused(media_type, 400, Code.BAD_USER_INPUT, str(error))
+            return _refused(media_type, 400, Code.BAD_USER_INPUT, str(error))
         except RequestRefused as refused:
             if refused.code is Code.UNAUTHENTICATED:
-                return self._unauthenticated(media_type, refused.errors)
+                return _unauthenticated(media_type, refused.errors)
             status = 400 if media_type is MediaType.RESPONSE else 200
             return _response(
                 media_type, status, {"errors": [formatted(e, refused.code) for e in refused.errors]}
@@ -124,19 +124,16 @@ class GraphQLDoor:
         unreachable = nothing_done and any(code_of(error) is Code.UNAVAILABLE for error in errors)
         return _response(media_type, 503 if unreachable else 200, answer)
 
-    def _unauthenticated(self, media_type: MediaType | None, errors: list[GraphQLError]) -> Response:
-        answer = {"errors": [formatted(error, Code.UNAUTHENTICATED) for error in errors]}
-        return _response(media_type, 401, answer, {"WWW-Authenticate": "Bearer"})
 
-    def _refused(
-        self,
-        media_type: MediaType | None,
-        status: int,
-        code: Code,
-        message: str,
-        headers: dict[str, str] | None = None,
-    ) -> Response:
-        return _response(media_type, status, {"errors": [formatted(GraphQLError(message), code)]}, headers)
+def _unauthenticated(media_type: MediaType | None, errors: list[GraphQLError]) -> Response:
+    answer = {"errors": [formatted(error, Code.UNAUTHENTICATED) for error in errors]}
+    return _response(media_type, 401, answer, {"WWW-Authenticate": "Bearer"})
+
+
+def _refused(
+    media_type: MediaType | None, status: int, code: Code, message: str, headers: dict[str, str] | None = None
+) -> Response:
+    return _response(media_type, status, {"errors": [formatted(GraphQLError(message), code)]}, headers)
 
 
 def _wants_page(http: HttpRequest) -> bool:

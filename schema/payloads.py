@@ -1,6 +1,5 @@
 """Payloads: what a mutation answers, and the one way every mutation runs."""
 
-import re
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any, Concatenate, Self, TypeVar
@@ -12,6 +11,7 @@ from resolvers.errors import Fault, Faults
 from resolvers.reading import Json
 from resolvers.viewer import Scope, Viewer
 from schema.context import context_of
+from schema.names import camel_case
 from schema.reading import read
 
 
@@ -82,9 +82,5 @@ def _user_error(fault: Fault) -> UserError:
     return UserError(
         code=UserErrorCode(fault.code.value),
         message=fault.message,
-        field=[_camel_case(head), *rest] if fault.field else None,
+        field=[camel_case(head), *rest] if fault.field else None,
     )
-
-
-def _camel_case(name: str) -> str:
-    return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)

@@ -4,9 +4,7 @@ Fields are collected by graphql-core itself (fragments, type conditions, directi
 selection holds exactly what the executor would have walked, in the order in which it would have answered.
 """
 
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -14,7 +12,7 @@ from graphql import GraphQLError, GraphQLField, GraphQLObjectType, get_named_typ
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.execution.values import get_argument_values
 
-from db import clock, ids
+from db import ids
 from db.reads import NOUNS
 from db.shaping.nouns import Noun
 from db.shaping.selection import (
@@ -43,6 +41,7 @@ from resolvers.reading import FieldShape, Shape, ShapeByNoun
 from schema.context import AnyShape
 from schema.executor import SplicingExecutor
 from schema.limits import LimitExceeded
+from schema.names import camel_case, snake_case
 
 _CONNECTIONS = {f"{noun.name}Connection": noun for noun in NOUNS.values()}
 _NODE = "Node"
@@ -202,11 +201,6 @@ def require_id(noun: Noun, text: str) -> None:
         raise BadUserInput("id", f"is not the id of a {noun.name} ({noun.prefix}_…)")
 
 
-def snake_case(name: str) -> str:
-    """The Python name of a GraphQL field or argument."""
-    return re.sub(r"[A-Z]", lambda match: "_" + match[0].lower(), name)
-
-
 def _page_arguments(arguments: dict[str, Any]) -> paging.PageArguments:
     order = arguments.get("orderBy")
     return paging.PageArguments(
@@ -215,7 +209,7 @@ def _page_arguments(arguments: dict[str, Any]) -> paging.PageArguments:
         last=arguments.get("last"),
         before=arguments.get("before"),
         filters=tuple(
-            (snake_case(name), _filter_text(name, value))
+            (snake_case(name), value.value if isinstance(value, Enum) else value)
             for name, value in (arguments.get("filter") or {}).items()
             if value is not None
         ),
@@ -227,22 +221,10 @@ def _page_arguments(arguments: dict[str, Any]) -> paging.PageArguments:
     )
 
 
-def _filter_text(name: str, value: object) -> str:
-    match value:
-        case datetime():
-            # Stored moments are whole seconds. "Before 10:00:00.5" means up to and with 10:00:00.
-            is_fraction = bool(value.microsecond) and name.endswith("Before")
-            return clock.as_text(value.astimezone(UTC) + timedelta(seconds=1 if is_fraction else 0))
-        case Enum():
-            return str(value.value)
-        case _:
-            return str(value)
-
-
 def located(error: BadUserInput, details: FieldDetailsList) -> GraphQLError:
     """A refused argument as an error of the field that it stands at."""
     node = details[0].node
-    argument = re.sub(r"_([a-z])", lambda match: match[1].upper(), error.argument)
+    argument = camel_case(error.argument)
     return GraphQLError(
         f"{node.name.value}: {argument} {error}",
         nodes=[node],

@@ -16,8 +16,8 @@ from db.reads import NOUNS
 from resolvers.errors import FaultCode
 from schema.graph import graphql_schema, schema
 from schema.licenses import LicenseStatus
+from schema.names import snake_case
 from schema.payloads import UserErrorCode
-from schema.selections import snake_case
 
 _SNAPSHOT = Path("schema/schema.graphql")
 _CONTRACT = Path("tests/schema/contract.graphql")
