@@ -315,12 +315,38 @@ async def _connect_sqlite(path: str) -> aiosqlite.Connection:
     thread = connection._thread  # noqa: SLF001
     thread.daemon = True
     try:
-        return await connection
+        await connection
     except BaseException:
         # The connection's thread has one more thing to tell the event loop. Were the loop closed by then,
         # as it is when a command fails, the thread would end with a traceback on standard error.
         thread.join()
         raise
+    try:
+        await _use_write_ahead_log(connection)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def _use_write_ahead_log(connection: aiosqlite.Connection) -> None:
+    """Switch a database to WAL, which it then stays in.
+
+    Of several connections that find a new file at once SQLite refuses all but one without waiting, whatever
+    the busy timeout, since they could wait for each other.
+    """
+    await connection.execute_fetchall(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    deadline = asyncio.get_running_loop().time() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            await connection.execute_fetchall("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.01)
+        else:
+            return
 
 
 def _configure_sqlite(engine: AsyncEngine, enforce_foreign_keys: bool) -> None:
@@ -330,8 +356,6 @@ def _configure_sqlite(engine: AsyncEngine, enforce_foreign_keys: bool) -> None:
         connection.create_function("cursor_token", 3, cursors.encode_found, deterministic=True)
         cursor = connection.cursor()
         for pragma in (
-            f"busy_timeout={BUSY_TIMEOUT_MS}",  # first: setting the journal mode may have to wait
-            "journal_mode=WAL",
             "synchronous=FULL",
             f"foreign_keys={'ON' if enforce_foreign_keys else 'OFF'}",
             "temp_store=MEMORY",

@@ -251,6 +251,16 @@ async def test_migration_that_fails_half_way_changes_nothing(
     assert (await run(database_url, contents), await run(database_url, tables)) == before
 
 
+async def test_processes_that_find_a_new_sqlite_file_at_once_all_get_in(tmp_path: Path) -> None:
+    """SQLite refuses at once, whatever its busy timeout, when several switch a file to WAL; not every time."""
+    for number in range(20):
+        url = f"sqlite:///{tmp_path / f'{number}.db'}"
+
+        answers = await asyncio.gather(*(migrations.upgrade(url) for _ in range(8)))
+
+        assert sorted(answers) == [False] * 7 + [True]
+
+
 async def test_tasks_that_migrate_at_once_take_turns(unmigrated_url: str) -> None:
     answers = await asyncio.gather(*(migrations.upgrade(unmigrated_url) for _ in range(8)))
 
