@@ -252,7 +252,7 @@ async def test_migration_that_fails_half_way_changes_nothing(
 
 
 async def test_processes_that_find_a_new_sqlite_file_at_once_all_get_in(tmp_path: Path) -> None:
-    """SQLite refuses at once, whatever its busy timeout, when several switch a file to WAL; not every time."""
+    """SQLite refuses at once, whatever its busy timeout, when several switch a file to WAL."""
     for number in range(20):
         url = f"sqlite:///{tmp_path / f'{number}.db'}"
 
