@@ -9,13 +9,13 @@ from typing import Annotated
 import uvicorn
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from sqlalchemy.exc import DBAPIError
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from asgi import logs
 from commands import first_start
 from commands.migrate import opened
+from db.engine import DRIVER_ERRORS
 from settings import Settings, read_settings
 
 GRACE_SECONDS = 25  # to finish what is in flight; orchestrators wait 30 before they kill
@@ -56,7 +56,7 @@ async def _prepare(settings: Settings, *, migrate: bool) -> str | None:
     async with opened(settings, migrate=migrate) as database:
         try:
             return await first_start.begin(database)
-        except DBAPIError as error:
+        except DRIVER_ERRORS as error:
             if migrate:
                 raise
             raise CannotServe("the database is not up to date: run `python server.py migrate`") from error

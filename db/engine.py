@@ -1,66 +1,51 @@
 """The way to a database: SQLite in a file, or PostgreSQL.
 
-Here, in `db.types` and in `db.shaping` alone do the two differ.
+SQLAlchemy Core makes the text of every statement, once; the driver runs it (`db.sqlite`, `db.postgresql`).
 
 `Database.read` and `Database.write` open the two kinds of session. They are different types, so that a
-write on a read path is a type error, and the engine knows how to begin.
+write on a read path is a type error.
 """
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
-import aiosqlite
 import asyncpg
 from cachetools import LRUCache
-from sqlalchemy import Connection, Executable, Table, event
+from sqlalchemy import ClauseElement, Insert, Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import CursorResult
-from sqlalchemy.engine.url import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.engine.result import IteratorResult, Result, SimpleResultMetaData
+from sqlalchemy.engine.url import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.selectable import Select, SelectBase
 
-from db.shaping import cursors
+from db.postgresql import Postgresql
+from db.sqlite import Sqlite
+from db.store import ResultRow, Store, Transaction
 
-T = TypeVar("T")
-ResultRow: TypeAlias = tuple[Any, ...]
+__all__ = [
+    "DRIVER_ERRORS",
+    "Database",
+    "InvalidDatabaseUrl",
+    "Query",
+    "ReadSession",
+    "ResultRow",
+    "StoreUnavailable",
+    "UniqueViolation",
+    "WriteSession",
+]
 
-BUSY_TIMEOUT_MS = 15_000
-CONNECT_TIMEOUT_S = 10
 # Compiling a read takes milliseconds, running it microseconds. A text is some tens of kilobytes.
 CACHED_STATEMENTS = 512
 
-# What SQLite says when it is the store, and not the statement, that failed.
-_SQLITE_UNAVAILABLE = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOTADB,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_READONLY,
-}
-_POSTGRES_UNAVAILABLE = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.DiskFullError,
-    asyncpg.DeadlockDetectedError,  # of two that waited for each other one was turned away, and may come back
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InterfaceError,
-)
+DRIVER_ERRORS = (sqlite3.Error, asyncpg.PostgresError)
+"""What the drivers raise when a statement fails, and not the store."""
+
+Processor: TypeAlias = Callable[[Any], Any]
 
 
 class StoreUnavailable(Exception):
@@ -79,32 +64,56 @@ class InvalidDatabaseUrl(ValueError):
 class Query:
     """A statement as the driver takes it: its text, and its parameters in the driver's order.
 
-    Each is a name and, for the constants that the statement brings along, its value.
+    Each is a name and, for the constants that the statement brings along, its value. The processors turn
+    Python's values into stored ones, by parameter, and back, by column of the result.
     """
 
     sql: str
     parameters: tuple[tuple[str, Any], ...]
+    processors: tuple[Processor | None, ...] = ()
+    columns: tuple[tuple[str, Processor | None], ...] = ()
+
+    def stored(self, values: Mapping[str, object]) -> list[Any]:
+        """The arguments for the driver, of values as Python has them."""
+        arguments = []
+        for (name, constant), process in zip(self.parameters, self.processors, strict=True):
+            value = values.get(name, constant)
+            arguments.append(value if process is None else process(value))
+        return arguments
+
+    def result(self, rows: Sequence[ResultRow]) -> Result[Any]:
+        """Rows of the driver's as SQLAlchemy shows them, their values as Python has them."""
+        processors = [process for _, process in self.columns]
+        if any(processors):
+            rows = [
+                tuple(
+                    value if process is None else process(value)
+                    for value, process in zip(row, processors, strict=True)
+                )
+                for row in rows
+            ]
+        else:
+            rows = [tuple(row) for row in rows]
+        return IteratorResult(SimpleResultMetaData([name for name, _ in self.columns]), iter(rows))
 
 
 class ReadSession:
-    """Runs single SELECTs, each its own snapshot: one thread hop on SQLite, one round trip on PostgreSQL.
+    """Runs single SELECTs, each its own snapshot: one thread hop on SQLite, one round trip on PostgreSQL."""
 
-    SQLAlchemy makes the text; the driver runs it, since begin, fetch, close and rollback would each be
-    a hop or a trip of their own around one statement.
-    """
-
-    def __init__(self, database: "Database", driver_connection: Any) -> None:
+    def __init__(self, database: "Database", store: Store) -> None:
         self.database = database
-        self._driver = driver_connection
+        self._store = store
 
     async def rows(self, query: Query | Select[Any], values: Mapping[str, object]) -> Sequence[ResultRow]:
-        """All rows of a query. `values` are the bind parameters by name, as plain str, int, bool or None."""
+        """All rows of a query, as they are stored.
+
+        `values` are the bind parameters by name, as plain str, int, bool or None.
+        """
         if not isinstance(query, Query):
             query = self.database.compile(query)
-        arguments = [values.get(name, constant) for name, constant in query.parameters]
-        if self.database.is_sqlite:
-            return await self._driver.execute_fetchall(query.sql, arguments)  # type: ignore[no-any-return]
-        return await self._driver.fetch(query.sql, *arguments)  # type: ignore[no-any-return]
+        return await self._store.fetch(
+            query.sql, [values.get(name, constant) for name, constant in query.parameters]
+        )
 
     async def row(self, query: Query | Select[Any], values: Mapping[str, object]) -> ResultRow | None:
         """The first row of a query, or None."""
@@ -113,154 +122,152 @@ class ReadSession:
 
 
 class WriteSession:
-    """One transaction, committed when its block ends and rolled back when the block raises."""
+    """One transaction, committed when its block ends and rolled back when the block raises.
 
-    def __init__(self, database: "Database", connection: AsyncConnection) -> None:
+    It begins with its first statement: a block that sends none costs nothing.
+    """
+
+    def __init__(self, database: "Database", transaction: Transaction) -> None:
         self.database = database
-        self._connection = connection
+        self._transaction = transaction
 
-    async def execute(self, statement: Executable, values: Any = None) -> CursorResult[Any]:
+    async def execute(
+        self, statement: ClauseElement, values: Mapping[str, object] | None = None
+    ) -> Result[Any]:
         """Run one statement inside the transaction."""
-        return await self._connection.execute(statement, values)
+        query = self.database.compile(statement)
+        return query.result(await self._transaction.fetch(query.sql, query.stored(values or {})))
 
     async def insert_if_free(self, table: Table, values: Mapping[str, object]) -> bool:
         """Add a row unless a unique constraint stands against it, exactly, under any concurrency.
 
         False: nothing was added, and what stood against it is there to be read.
         """
-        make = sqlite.insert if self.database.is_sqlite else postgresql.insert
-        statement = make(table).values(values).on_conflict_do_nothing().returning(table.c.id)
-        return (await self._connection.execute(statement)).first() is not None
+        statement = self.database.insertion(table, tuple(values))
+        return (await self.execute(statement, values)).first() is not None
 
-    async def execute_unique(self, statement: Executable, values: Any = None) -> CursorResult[Any]:
+    async def execute_unique(
+        self, statement: ClauseElement, values: Mapping[str, object] | None = None
+    ) -> Result[Any]:
         """Run one statement that may break a unique constraint, inside a savepoint of its own.
 
         Raises UniqueViolation, after which the transaction is as it was before and goes on.
         """
         try:
-            async with self._connection.begin_nested():
-                return await self._connection.execute(statement, values)
-        except IntegrityError as error:
-            if _is_unique_violation(error):
+            async with self._transaction.savepoint():
+                return await self.execute(statement, values)
+        except Exception as error:
+            if self.database.store.is_unique_violation(error):
                 raise UniqueViolation from error
             raise
 
-    async def run_sync(self, function: Callable[..., T], *arguments: object) -> T:
-        """Run a function that wants an ordinary SQLAlchemy connection, inside the transaction."""
-        return await self._connection.run_sync(function, *arguments)
-
     async def load(self, table: Table, columns: Sequence[str], rows: Sequence[ResultRow]) -> None:
         """Append many rows the fastest way the database has. Values are written as they are stored."""
-        driver = (await self._connection.get_raw_connection()).driver_connection
-        assert driver is not None
-        if self.database.is_sqlite:
-            marks = ", ".join("?" * len(columns))
-            names = ", ".join(columns)
-            await driver.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", rows)  # noqa: S608
-        else:
-            # SQLAlchemy begins asyncpg's transaction with the first statement of its own, and COPY is none.
-            await self._connection.exec_driver_sql("SELECT 1")
-            await driver.copy_records_to_table(table.name, columns=columns, records=rows)
+        await self._transaction.load(table.name, columns, rows)
 
 
 class Database:
     """An open database. Made once per process by `create_app`, closed with `close`.
 
-    Making one opens nothing: the first session does.
+    Making one opens nothing: the first statement does.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, enforce_foreign_keys: bool = True) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
         """`url` is what people have: ``sqlite:///file.db`` or ``postgresql://user@host/db``.
 
-        `pool_size` bounds the connections of this process. `enforce_foreign_keys` is for the migrations
-        alone: rebuilding a SQLite table with enforcement on would cascade into its children.
-
-        Raises InvalidDatabaseUrl.
+        `pool_size` bounds the connections of this process; on SQLite those that read, beside the one that
+        writes. Raises InvalidDatabaseUrl.
         """
-        self.engine = _engine(url, pool_size)
-        self.is_sqlite = self.engine.dialect.name == "sqlite"
-        self._writes = self.engine.execution_options(write=True)
-        self._compiled: dict[Select[Any], Query] = {}
+        parsed = parse_url(url)
+        self.is_sqlite = parsed.drivername == "sqlite"
+        self.store: Store = (
+            Sqlite(parsed.database or "", pool_size) if self.is_sqlite else Postgresql(dsn(parsed), pool_size)
+        )
+        # Statements by identity: those that live as long as the process are compiled once.
+        self._compiled: WeakKeyDictionary[ClauseElement, Query] = WeakKeyDictionary()
+        self._insertions: dict[tuple[Table, tuple[str, ...]], Insert] = {}
         # The statements of reads by their selections (`db.reads`); theirs is the text of this dialect.
         self.statements: LRUCache[Hashable, Query] = LRUCache(CACHED_STATEMENTS)
-        # SQLite has one writer. Waiting for it here costs nothing; waiting in SQLite would hold a
-        # thread and, beyond the busy timeout, fail.
-        self._writer = asyncio.Lock() if self.is_sqlite else None
-        if self.is_sqlite:
-            _configure_sqlite(self.engine, enforce_foreign_keys)
-        else:
-            _configure_postgres(self.engine)
 
-    def compile(self, statement: Select[Any]) -> Query:
-        """The driver's text of a statement, made once. For statements that live as long as the process."""
+    def compile(self, statement: ClauseElement) -> Query:
+        """The driver's text of a statement, made once for as long as the statement lives."""
         query = self._compiled.get(statement)
         if query is None:
             query = self._compiled[statement] = self.compile_once(statement)
         return query
 
-    def compile_once(self, statement: SelectBase) -> Query:
+    def compile_once(self, statement: ClauseElement | SelectBase) -> Query:
         """The driver's text of a statement, for callers that keep it themselves."""
-        compiled = statement.compile(dialect=self.engine.dialect)
+        dialect = self.store.dialect
+        compiled = statement.compile(dialect=dialect)
+        if not isinstance(compiled, SQLCompiler):  # DDL
+            return Query(str(compiled), ())
         names = compiled.positiontup or ()
-        return Query(compiled.string, tuple((name, compiled.params[name]) for name in names))
+        columns = getattr(statement, "exported_columns", None) or ()
+        return Query(
+            compiled.string,
+            tuple((name, compiled.params[name]) for name in names),
+            tuple(compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names),
+            tuple(
+                (column.key or "", column.type.dialect_impl(dialect).result_processor(dialect, None))
+                for column in columns
+            ),
+        )
+
+    def insertion(self, table: Table, columns: tuple[str, ...]) -> Insert:
+        """The statement that adds a row unless a unique constraint stands against it, and answers its id."""
+        statement = self._insertions.get((table, columns))
+        if statement is None:
+            make = sqlite.insert if self.is_sqlite else postgresql.insert
+            statement = self._insertions[table, columns] = (
+                make(table)
+                .values({name: bindparam(name, type_=table.c[name].type) for name in columns})
+                .on_conflict_do_nothing()
+                .returning(table.c.id)
+            )
+        return statement
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[ReadSession]:
         """A session for reading. Raises StoreUnavailable when the database does not answer."""
-        with _store_failures():
-            connection = await self.engine.connect()
-            try:
-                raw = await connection.get_raw_connection()
-                yield ReadSession(self, raw.driver_connection)
-            finally:
-                await connection.close()
+        with store_failures(self.store):
+            yield ReadSession(self, self.store)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[WriteSession]:
         """One transaction. Raises StoreUnavailable when the database does not answer."""
-        with _store_failures():
-            if self._writer is None:
-                async with self._writes.begin() as connection:
-                    yield WriteSession(self, connection)
-            else:
-                async with self._writer, self._writes.begin() as connection:
-                    yield WriteSession(self, connection)
+        with store_failures(self.store):
+            async with self.store.transaction() as transaction:
+                yield WriteSession(self, transaction)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self.engine.dispose()
+        await self.store.close()
 
 
-class _store_failures:  # noqa: N801
+class store_failures:  # noqa: N801
     """Turn what says that the store, not the statement, failed into StoreUnavailable."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        if error is not None and _is_store_failure(error):
+        if error is not None and self._store.is_unavailable(_driver_error(error)):
             raise StoreUnavailable("the database does not answer") from error
 
 
-def _is_unique_violation(error: IntegrityError) -> bool:
-    cause = getattr(error.orig, "__cause__", None) or error.orig
-    if isinstance(cause, sqlite3.Error):
-        return cause.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE
-    return isinstance(cause, asyncpg.UniqueViolationError)
-
-
-def _is_store_failure(error: BaseException) -> bool:
+def _driver_error(error: BaseException) -> BaseException:
+    """What the driver said, where SQLAlchemy (in the migrations) has put it into an error of its own."""
     if isinstance(error, DBAPIError) and error.orig is not None:
-        if error.connection_invalidated:
-            return True
-        error = error.orig
-        error = error.__cause__ or error
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _SQLITE_UNAVAILABLE
-    return isinstance(error, (OSError, TimeoutError, PoolTimeoutError, *_POSTGRES_UNAVAILABLE))
+        return error.orig.__cause__ or error.orig
+    return error
 
 
-def _engine(url: str, pool_size: int) -> AsyncEngine:
+def parse_url(url: str) -> URL:
+    """What `DATABASE_URL` says. Its drivername is ``sqlite`` or ``postgresql``. Raises InvalidDatabaseUrl."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
@@ -271,111 +278,17 @@ def _engine(url: str, pool_size: int) -> AsyncEngine:
         case "sqlite" if parsed.query:
             raise InvalidDatabaseUrl("DATABASE_URL takes no options behind a SQLite file's name")
         case "sqlite" if parsed.database and parsed.database != ":memory:":
-            return create_async_engine(
-                parsed.set(drivername="sqlite+aiosqlite"),
-                async_creator=partial(_connect_sqlite, parsed.database),
-                pool_size=pool_size,
-                max_overflow=0,
-                hide_parameters=True,  # an error's text, which is logged, must not hold customers' data
-                # A read is one statement in autocommit, so there is nothing to roll back, and the
-                # rollback would be a thread hop of its own. A write ends its own transaction.
-                pool_reset_on_return=None,
-            )
-        case "postgresql" | "postgres":
-            # asyncpg reads the URL itself, and so takes everything libpq's URLs may carry (sslmode, a
-            # socket's folder as host, several hosts).
-            dsn = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
-
-            async def connect() -> Any:
-                # The just-in-time compiler costs more than any page here takes.
-                return await asyncpg.connect(
-                    dsn,
-                    timeout=CONNECT_TIMEOUT_S,
-                    server_settings={"application_name": "licensegraph", "jit": "off"},
-                )
-
-            return create_async_engine(
-                "postgresql+asyncpg://",
-                async_creator=connect,
-                pool_size=pool_size,
-                max_overflow=0,
-                hide_parameters=True,  # an error's text, which is logged, must not hold customers' data
-                pool_reset_on_return=None,
-            )
+            return parsed.set(drivername="sqlite")
         case "sqlite":
             raise InvalidDatabaseUrl("DATABASE_URL must name a file: sqlite:///licensegraph.db")
+        case "postgresql" | "postgres":
+            return parsed.set(drivername="postgresql")
         case other:
             raise InvalidDatabaseUrl(
                 f"DATABASE_URL cannot be {other}: use sqlite:///file.db or postgresql://…"
             )
 
 
-async def _connect_sqlite(path: str) -> aiosqlite.Connection:
-    connection = aiosqlite.connect(path, check_same_thread=False)
-    thread = connection._thread  # noqa: SLF001
-    thread.daemon = True
-    try:
-        await connection
-    except BaseException:
-        # The connection's thread has one more thing to tell the event loop. Were the loop closed by then,
-        # as it is when a command fails, the thread would end with a traceback on standard error.
-        thread.join()
-        raise
-    try:
-        await _use_write_ahead_log(connection)
-    except BaseException:
-        await connection.close()
-        raise
-    return connection
-
-
-async def _use_write_ahead_log(connection: aiosqlite.Connection) -> None:
-    """Switch a database to WAL, which it then stays in.
-
-    Of several connections that find a new file at once SQLite refuses all but one without waiting, whatever
-    the busy timeout, since they could wait for each other.
-    """
-    await connection.execute_fetchall(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    deadline = asyncio.get_running_loop().time() + BUSY_TIMEOUT_MS / 1000
-    while True:
-        try:
-            await connection.execute_fetchall("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not is_busy or asyncio.get_running_loop().time() > deadline:
-                raise
-            await asyncio.sleep(0.01)
-        else:
-            return
-
-
-def _configure_sqlite(engine: AsyncEngine, enforce_foreign_keys: bool) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
-    def configure(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # BEGIN is ours to send, below
-        connection.create_function("cursor_token", 3, cursors.encode_found, deterministic=True)
-        cursor = connection.cursor()
-        for pragma in (
-            "synchronous=FULL",
-            f"foreign_keys={'ON' if enforce_foreign_keys else 'OFF'}",
-            "temp_store=MEMORY",
-            "cache_size=-16000",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: Connection) -> None:
-        # A plain BEGIN takes the lock at the first write, where waiting can no longer help: of many
-        # such read-then-write transactions most would fail at once.
-        if connection.get_execution_options().get("write"):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _configure_postgres(engine: AsyncEngine) -> None:
-    @event.listens_for(engine.sync_engine, "checkout")
-    def refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
-        # asyncpg knows at once when the server has gone. Asking it costs nothing, and the pool then
-        # replaces what the server closed, so a restart of PostgreSQL fails no request after it.
-        if connection.driver_connection.is_closed():
-            raise DisconnectionError("the server closed this connection")
+def dsn(url: URL) -> str:
+    """A PostgreSQL URL as text, with its password, for the driver."""
+    return url.render_as_string(hide_password=False)

@@ -1,8 +1,7 @@
 """Counts the statements that really reach the driver.
 
-SQLAlchemy's own events would not do: reads go to the driver directly (see `db.engine.ReadSession`). So SQLite
-itself reports what it runs, and of asyncpg the protocol is wrapped: its query loggers leave out prepared
-statements, which is what SQLAlchemy's writes are.
+SQLAlchemy's own events would not do: it writes statements, and the drivers run them. So SQLite itself reports
+what it runs, and of asyncpg the protocol is wrapped, since its query loggers leave out BEGIN and COMMIT.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +11,6 @@ from weakref import WeakKeyDictionary
 
 import pytest
 from asyncpg.protocol import Protocol
-from sqlalchemy import event
 
 from db.engine import Database
 
@@ -44,7 +42,7 @@ class Statements:
     def watch(self, database: Database) -> None:
         """Watch all connections that the database will open."""
         self._recordings[database] = []
-        event.listen(database.engine.sync_engine, "connect", lambda made, _: self._connected(database, made))
+        database.store.on_connect.append(lambda connection: self._connected(database, connection))
 
     @contextmanager
     def recorded(self, database: Database) -> Iterator[Recording]:
@@ -76,7 +74,7 @@ class Statements:
 
     def _connected(self, database: Database, connection: Any) -> None:
         if not database.is_sqlite:
-            self._databases[connection.driver_connection._protocol] = database
+            self._databases[connection._protocol] = database
             return
         previous = ""
 
@@ -87,7 +85,7 @@ class Statements:
             if not again and not statement.startswith("--"):
                 self._note(database, statement)
 
-        connection.run_async(lambda driver: driver.set_trace_callback(trace))
+        connection.set_trace_callback(trace)
 
     def _note(self, database: Database, statement: str) -> None:
         for recording in self._recordings[database]:

@@ -1,5 +1,6 @@
 """The history of the schema: one, for both databases. A released migration is never edited."""
 
+import asyncio
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -9,9 +10,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import URL, Connection, NullPool, create_engine, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from db.engine import Database
+from db import postgresql, sqlite
+from db.engine import Database, dsn, parse_url, store_failures
 
 T = TypeVar("T")
 
@@ -37,12 +40,12 @@ async def upgrade(url: str, revision: str = "head") -> bool:
     Processes that start together take turns: the second finds the work done. Raises StoreUnavailable,
     InvalidDatabaseUrl and MigrationError.
     """
-    return await _in_transaction(url, _upgrade, revision)
+    return await in_transaction(url, _upgrade, revision)
 
 
 async def downgrade(url: str, revision: str) -> None:
     """Take a database back to a revision; "base" is the empty one. One transaction; raises as `upgrade`."""
-    await _in_transaction(url, _downgrade, revision)
+    await in_transaction(url, _downgrade, revision)
 
 
 async def check(url: str) -> None:
@@ -50,23 +53,46 @@ async def check(url: str) -> None:
 
     It sees no CHECK constraint, predicate or collation: tests/db/test_migrations.py compares those.
     """
-    await _in_transaction(url, _check)
+    await in_transaction(url, _check)
 
 
-async def _in_transaction(url: str, work: Callable[..., T], *arguments: object) -> T:
-    database = Database(url, pool_size=1, enforce_foreign_keys=False)
-    try:
-        async with database.write() as session:
-            return await session.run_sync(_alone, work, *arguments)
-    finally:
-        await database.close()
+async def in_transaction(url: str, work: Callable[..., T], *arguments: object) -> T:
+    """Run a function that wants SQLAlchemy's connection in one transaction, in which no one else migrates.
+
+    On SQLite without foreign keys, which `check_foreign_keys` makes up for. Raises StoreUnavailable and
+    InvalidDatabaseUrl.
+    """
+    database = Database(url)
+    with store_failures(database.store):
+        if database.is_sqlite:
+            return await asyncio.to_thread(_on_sqlite, parse_url(url), work, *arguments)
+        return await _on_postgresql(parse_url(url), work, *arguments)
 
 
-def _alone(connection: Connection, work: Callable[..., T], *arguments: object) -> T:
-    # SQLite is locked by BEGIN IMMEDIATE already.
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _POSTGRES_LOCK})
-    return work(connection, *arguments)
+def _on_sqlite(url: URL, work: Callable[..., T], *arguments: object) -> T:
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite.connect(url.database or "", enforce_foreign_keys=False),
+        poolclass=NullPool,
+        hide_parameters=True,
+    )
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        answer = work(connection, *arguments)
+        connection.commit()
+        return answer
+
+
+async def _on_postgresql(url: URL, work: Callable[..., T], *arguments: object) -> T:
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: postgresql.connect(dsn(url)),
+        poolclass=NullPool,
+        hide_parameters=True,
+    )
+    async with engine.begin() as connection:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _POSTGRES_LOCK})
+        return await connection.run_sync(work, *arguments)
 
 
 def _upgrade(connection: Connection, revision: str) -> bool:

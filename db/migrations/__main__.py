@@ -9,8 +9,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from db.engine import Database
-from db.migrations import configuration, upgrade
+from db.migrations import configuration, in_transaction, upgrade
 
 
 def main() -> None:
@@ -26,10 +25,7 @@ async def _revise(message: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'migrated.db'}"
         await upgrade(url)
-        database = Database(url, pool_size=1, enforce_foreign_keys=False)
-        async with database.write() as session:
-            await session.run_sync(_write, message)
-        await database.close()
+        await in_transaction(url, _write, message)
 
 
 def _write(connection: Connection, message: str) -> None:

@@ -5,21 +5,29 @@ import sqlite3
 import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import aiosqlite
 import asyncpg
 import pytest
-from sqlalchemy import event, func, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection as MigratingConnection
+from sqlalchemy import func, select, text
 
-from db import clock, engine, ids, reads
+from db import clock, ids, migrations, postgresql, reads, sqlite
 from db.accounts import accounts
 from db.apps import apps
-from db.engine import Database, InvalidDatabaseUrl, Query, StoreUnavailable, UniqueViolation, WriteSession
+from db.engine import (
+    DRIVER_ERRORS,
+    Database,
+    InvalidDatabaseUrl,
+    Query,
+    StoreUnavailable,
+    UniqueViolation,
+    WriteSession,
+)
 from db.shaping.selection import Connection, Lookup, Nodes, OneRead, Page, Scalar, Total, Values
 from tests.factories import make_account, make_app, make_customer, make_license
 from tests.statements import Statements
@@ -81,7 +89,7 @@ async def no_connection_left_open() -> AsyncIterator[None]:
     """Each connection of SQLite has a thread, also one that could not be opened."""
     yield
     for thread in threading.enumerate():
-        if "_connection_worker_thread" in thread.name:
+        if thread.name.startswith("sqlite-"):
             thread.join(2)
             assert not thread.is_alive()
 
@@ -92,23 +100,30 @@ async def no_connection_left_open() -> AsyncIterator[None]:
 async def test_every_connection_of_sqlite_is_set_up(sqlite_url: str) -> None:
     pragmas = {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 2, "busy_timeout": 15_000}
 
-    async with opened(sqlite_url, pool_size=4) as database, AsyncExitStack() as sessions:
-        connections = [await sessions.enter_async_context(database.read()) for _ in range(4)]
+    found = []
 
-        for session in connections:
-            found = {name: (await session.rows(Query(f"PRAGMA {name}", ()), {}))[0][0] for name in pragmas}
-            assert found == pragmas
+    def ask(connection: sqlite3.Connection) -> None:
+        found.append({name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas})
+
+    async with opened(sqlite_url, pool_size=4) as database:
+        database.store.on_connect.append(ask)
+        await asyncio.gather(*(attempt_read(database) for _ in range(20)), attempt_write(database))
+
+    assert len(found) >= 2
+    assert all(each == pragmas for each in found)
 
 
 async def test_migrations_connect_to_sqlite_without_foreign_keys(sqlite_url: str) -> None:
-    async with opened(sqlite_url, enforce_foreign_keys=False) as database, database.read() as session:
-        assert await session.row(Query("PRAGMA foreign_keys", ()), {}) == (0,)
+    def ask(connection: MigratingConnection) -> Any:
+        return connection.exec_driver_sql("PRAGMA foreign_keys").scalar()
+
+    assert await migrations.in_transaction(sqlite_url, ask) == 0
 
 
 async def test_no_more_connections_than_the_pool_may_hold(database_url: str) -> None:
-    connected = []
+    connected: list[object] = []
     async with opened(database_url, pool_size=3) as database:
-        event.listen(database.engine.sync_engine, "connect", lambda made, _: connected.append(made))
+        database.store.on_connect.append(connected.append)
 
         await asyncio.gather(*(attempt_read(database) for _ in range(20)))
 
@@ -124,7 +139,7 @@ def test_making_a_database_opens_nothing(tmp_path: Path) -> None:
 async def test_foreign_keys_hold(database: Database) -> None:
     row = {"slug": "a", "name": "A", "name_folded": "a", "created_at": clock.now(), "updated_at": clock.now()}
 
-    with pytest.raises(IntegrityError):
+    with pytest.raises(DRIVER_ERRORS):
         async with database.write() as session:
             await session.insert_if_free(apps, row | {"id": "app_1", "account_id": "acc_unknown"})
 
@@ -167,11 +182,11 @@ async def test_nested_read_is_one_thread_hop_on_sqlite(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hops = []
-    hop = aiosqlite.Connection._execute
+    hop = ThreadPoolExecutor.submit
 
-    def counted(connection: aiosqlite.Connection, function: Any, *arguments: Any, **named: Any) -> Any:
+    def counted(threads: ThreadPoolExecutor, function: Any, *arguments: Any) -> Any:
         hops.append(function)
-        return hop(connection, function, *arguments, **named)
+        return hop(threads, function, *arguments)
 
     async with opened(sqlite_url) as database:
         owner = await make_account(database)
@@ -185,7 +200,7 @@ async def test_nested_read_is_one_thread_hop_on_sqlite(
         customers = Connection("customers", "customers", "Customer", page, (Total("totalCount"), nodes))
         wanted = OneRead("App", Lookup("slug", values.slot("acme")), (Scalar("id", "id"), customers))
 
-        monkeypatch.setattr(aiosqlite.Connection, "_execute", counted)
+        monkeypatch.setattr(ThreadPoolExecutor, "submit", counted)
         async with database.read() as session:
             rows = await reads.rows(session, owner.id, wanted, values.items, clock.now())
 
@@ -303,7 +318,7 @@ async def test_insert_if_free_adds_once(database: Database) -> None:
 
 
 async def test_insert_if_free_refuses_what_is_not_about_uniqueness(database: Database) -> None:
-    with pytest.raises(IntegrityError):
+    with pytest.raises(DRIVER_ERRORS):
         async with database.write() as session:
             await session.insert_if_free(accounts, account("Acme") | {"created_at": None})
 
@@ -357,9 +372,7 @@ async def test_sqlite_that_cannot_be_opened(tmp_path: Path, place: str, attempt:
 async def test_sqlite_that_takes_no_more_writes_still_reads(sqlite_url: str, pragma: str) -> None:
     async with opened(sqlite_url) as database:
         # As a volume that is mounted read-only, and as one that is full.
-        event.listen(
-            database.engine.sync_engine, "connect", lambda made, _: made.execute(f"PRAGMA {pragma}").close()
-        )
+        database.store.on_connect.append(lambda connection: connection.execute(f"PRAGMA {pragma}"))
 
         with pytest.raises(StoreUnavailable):
             async with database.write() as session:
@@ -369,7 +382,7 @@ async def test_sqlite_that_takes_no_more_writes_still_reads(sqlite_url: str, pra
 
 
 async def test_sqlite_that_another_process_holds(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
     other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
     async with opened(sqlite_url) as database:
         other.execute("BEGIN IMMEDIATE")
@@ -456,7 +469,7 @@ async def test_postgresql_that_refuses(
     sqlstate: str | None, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wrong password, too many connections, a server that is starting, and one that says nothing."""
-    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 5 if sqlstate else 0.2)
+    monkeypatch.setattr(postgresql, "CONNECT_TIMEOUT_S", 5 if sqlstate else 0.2)
     server = await asyncio.start_server(Refusing(sqlstate), "127.0.0.1")
     port = server.sockets[0].getsockname()[1]
 
@@ -493,9 +506,7 @@ async def test_postgresql_that_was_restarted_fails_no_later_session(
     postgresql_url: str, attempt: Attempt
 ) -> None:
     async with opened(postgresql_url, pool_size=3) as database, administrator(postgresql_url) as admin:
-        async with AsyncExitStack() as sessions:
-            for _ in range(3):
-                await sessions.enter_async_context(database.read())
+        await asyncio.gather(*(database.store.fetch("SELECT pg_sleep(0.2)", ()) for _ in range(3)))
 
         assert await admin.fetchval(TERMINATE_ALL) == 3
 

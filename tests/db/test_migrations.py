@@ -28,13 +28,8 @@ AddMigration: TypeAlias = Callable[..., None]
 
 
 async def run(url: str, function: Callable[[Connection], Any]) -> Any:
-    """Run a function in a transaction, with foreign keys as every connection but the migrations' has them."""
-    database = Database(url)
-    try:
-        async with database.write() as session:
-            return await session.run_sync(function)
-    finally:
-        await database.close()
+    """Run a function in a transaction of SQLAlchemy's."""
+    return await migrations.in_transaction(url, function)
 
 
 def tables(connection: Connection) -> list[str]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import text
+from sqlalchemy import select
 
 from db.engine import Database
+from db.metadata import metadata
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -34,9 +35,13 @@ async def load(database: Database) -> Rows:
 
 
 async def _table(database: Database, name: str) -> list[Row]:
-    async with database.engine.connect() as connection:
-        found = await connection.execute(text(f"SELECT * FROM {name}"))
-        return [{column: _value(column, value) for column, value in row.items()} for row in found.mappings()]
+    table = metadata.tables[name]
+    async with database.read() as session:
+        found = await session.rows(select(table), {})
+    names = table.columns.keys()
+    return [
+        {column: _value(column, value) for column, value in zip(names, row, strict=True)} for row in found
+    ]
 
 
 def _value(column: str, value: Any) -> Any:
@@ -44,5 +49,4 @@ def _value(column: str, value: Any) -> Any:
         return None
     if column in _TIMES:
         return datetime.fromisoformat(value)
-    # SQLAlchemy has parsed PostgreSQL's JSON already; on SQLite the column is a text.
-    return json.loads(value) if column == "metadata" and isinstance(value, str) else value
+    return json.loads(value) if column == "metadata" else value

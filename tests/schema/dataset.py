@@ -176,7 +176,8 @@ async def _make_licenses(database: Database, customer: Customer, number: int) ->
 async def _delete(database: Database, gone: Rows) -> None:
     async with database.write() as session:
         for table, rows in ((customers, gone.customers), (licenses, gone.licenses)):
-            await session.execute(delete(table).where(table.c.id.in_([row["id"] for row in rows])))
+            for row in rows:
+                await session.execute(delete(table).where(table.c.id == row["id"]))
 
 
 def _day(number: int) -> datetime:

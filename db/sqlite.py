@@ -1,0 +1,228 @@
+"""SQLite: one file, read by a few threads and written by one.
+
+Each thread has a connection of its own, so a statement is one hop to a thread and back, and waiting for the
+file never keeps the event loop. SQLite has one writer at a time: writers of this process wait for their turn
+here, which costs nothing; waiting in SQLite would hold a thread and, beyond the busy timeout, fail.
+"""
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import Dialect
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+from db.shaping import cursors
+from db.store import ConnectionHook, ResultRow
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS = 15_000
+# Of each connection. A statement that is kept prepared holds up to some hundreds of kilobytes.
+PREPARED_STATEMENTS = 64
+
+# What SQLite says when it is the store, and not the statement, that failed.
+_UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
+
+
+class Sqlite:
+    """A file with its threads: `readers` of them at most, and the one that writes."""
+
+    dialect: Dialect = SQLiteDialect_pysqlite(paramstyle="qmark")
+
+    def __init__(self, path: str, readers: int) -> None:
+        self.on_connect: list[ConnectionHook] = []
+        self._path = path
+        self._readers = ThreadPoolExecutor(readers, "sqlite-reader")
+        self._writer = ThreadPoolExecutor(1, "sqlite-writer")
+        self._turn = asyncio.Lock()
+        self._of_thread = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+
+    async def fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[ResultRow]:
+        """Run a statement that reads."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._fetch, sql, arguments)
+
+    async def change(self, sql: str, arguments: Sequence[Any]) -> Sequence[ResultRow]:
+        """Run a statement as a transaction of its own."""
+        async with self._turn:
+            return await self.in_writer(self._fetch, sql, arguments)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["SqliteTransaction"]:
+        """One transaction, which begins with its first statement."""
+        transaction = SqliteTransaction(self, self._turn)
+        try:
+            yield transaction
+        except BaseException:
+            # Also when the first statement was cancelled and its thread may still be waiting to begin.
+            await transaction.end("ROLLBACK")
+            raise
+        await transaction.end("COMMIT")
+
+    @staticmethod
+    def is_unavailable(error: BaseException) -> bool:
+        """Whether this says that the store failed, and not the statement."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return isinstance(error, OSError) or (isinstance(error, sqlite3.Error) and code in _UNAVAILABLE)
+
+    @staticmethod
+    def is_unique_violation(error: BaseException) -> bool:
+        """Whether a unique constraint refused a change."""
+        code = getattr(error, "sqlite_errorcode", 0)
+        return isinstance(error, sqlite3.Error) and code == sqlite3.SQLITE_CONSTRAINT_UNIQUE
+
+    async def close(self) -> None:
+        """Close every connection, once what runs has ended."""
+        await asyncio.get_running_loop().run_in_executor(None, self._close)
+
+    async def in_writer(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run a function in the thread that writes."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
+
+    def connection(self) -> sqlite3.Connection:
+        """The connection of the thread that asks."""
+        found: sqlite3.Connection | None = getattr(self._of_thread, "connection", None)
+        if found is None:
+            found = connect(self._path)
+            self._connections.append(found)
+            for hook in self.on_connect:
+                hook(found)
+            self._of_thread.connection = found
+        return found
+
+    def _fetch(self, sql: str, arguments: Sequence[Any]) -> list[ResultRow]:
+        return self.connection().execute(sql, arguments).fetchall()
+
+    def _close(self) -> None:
+        for threads in (self._readers, self._writer):
+            threads.shutdown()
+        for connection in self._connections:
+            connection.close()
+
+
+class SqliteTransaction:
+    """What a write may do between BEGIN and COMMIT. All of it runs in the thread that writes."""
+
+    def __init__(self, store: Sqlite, turn: asyncio.Lock) -> None:
+        self._store = store
+        self._turn = turn
+        self._has_turn = False
+
+    async def fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[ResultRow]:
+        """Run one statement."""
+        return await self._run(lambda connection: connection.execute(sql, arguments).fetchall())
+
+    async def load(self, table: str, columns: Sequence[str], rows: Sequence[ResultRow]) -> None:
+        """Append many rows."""
+        marks = ", ".join("?" * len(columns))
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
+        await self._run(lambda connection: connection.executemany(sql, rows))
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """A part of the transaction that is undone alone when it raises."""
+        await self.fetch("SAVEPOINT part", ())
+        try:
+            yield
+        except BaseException:
+            await self.fetch("ROLLBACK TO part", ())
+            raise
+        finally:
+            await self.fetch("RELEASE part", ())
+
+    async def end(self, verb: str) -> None:
+        """COMMIT or ROLLBACK, if anything was begun, and let the next writer in."""
+        if not self._has_turn:
+            return
+
+        def finish() -> None:
+            connection = self._store.connection()
+            try:
+                if connection.in_transaction:
+                    connection.execute(verb)
+            except sqlite3.Error:
+                if connection.in_transaction:  # a COMMIT that found the disk full
+                    connection.execute("ROLLBACK")
+                raise
+
+        try:
+            # Who is cancelled while this runs leaves it to end all the same, before the next writer begins.
+            await asyncio.shield(self._store.in_writer(finish))
+        finally:
+            self._turn.release()
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if not self._has_turn:
+            await self._turn.acquire()
+            self._has_turn = True
+
+        def begun() -> T:
+            connection = self._store.connection()
+            if not connection.in_transaction:
+                # A plain BEGIN takes the lock at the first write, where waiting can no longer help: of many
+                # such read-then-write transactions most would fail at once.
+                connection.execute("BEGIN IMMEDIATE")
+            return work(connection)
+
+        return await self._store.in_writer(begun)
+
+
+def connect(path: str, *, enforce_foreign_keys: bool = True) -> sqlite3.Connection:
+    """A new connection, set up as every one is, in autocommit: BEGIN is the caller's to send.
+
+    `enforce_foreign_keys` is for the migrations alone: rebuilding a table with enforcement on would cascade
+    into its children. Raises sqlite3.Error.
+    """
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=PREPARED_STATEMENTS
+    )
+    try:
+        connection.create_function("cursor_token", 3, cursors.encode_found, deterministic=True)
+        _use_write_ahead_log(connection)
+        for pragma in (
+            "synchronous=FULL",
+            f"foreign_keys={'ON' if enforce_foreign_keys else 'OFF'}",
+            "temp_store=MEMORY",
+            "cache_size=-16000",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Switch a database to WAL, which it then stays in.
+
+    Of several connections that find a new file at once SQLite refuses all but one without waiting, whatever
+    the busy timeout, since they could wait for each other.
+    """
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").fetchall()
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
