@@ -38,6 +38,10 @@ class Shape:
     fields: tuple[Field, ...]
     values: Values
 
+    def with_values(self, values: Values) -> "Shape":
+        """The same, of another request."""
+        return Shape(self.fields, values)
+
 
 @dataclass(frozen=True, slots=True)
 class FieldShape:
@@ -46,6 +50,10 @@ class FieldShape:
     field: Object | Connection
     values: Values
 
+    def with_values(self, values: Values) -> "FieldShape":
+        """The same, of another request."""
+        return FieldShape(self.field, values)
+
 
 @dataclass(frozen=True, slots=True)
 class ShapeByNoun:
@@ -53,6 +61,10 @@ class ShapeByNoun:
 
     fields: Mapping[str, tuple[Field, ...]]
     values: Values
+
+    def with_values(self, values: Values) -> "ShapeByNoun":
+        """The same, of another request."""
+        return ShapeByNoun(self.fields, values)
 
 
 async def one(

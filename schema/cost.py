@@ -4,20 +4,22 @@ A connection counts its page size once for each of `nodes` and `edges` that is s
 multiplies, a `totalCount` adds 1 wherever it stands, a single object 1. A mutation adds 10.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 from db.shaping.selection import (
     Connection,
     EdgeNode,
-    EdgePart,
     Edges,
     Field,
     Group,
     Nodes,
     Object,
     Part,
+    Slot,
     Total,
-    Values,
+    Value,
 )
 from resolvers.reading import FieldShape, Shape
 from schema.context import AnyShape
@@ -25,42 +27,65 @@ from schema.context import AnyShape
 MUTATION_COST = 10
 
 
-def cost_of(shape: AnyShape, count: int = 1) -> int:
-    """The cost of a shape that is answered for `count` objects."""
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A cost as far as it is known without values: `fixed` objects, and of each connection its rows.
+
+    A connection is the slot of its size and what one of its rows costs.
+    """
+
+    fixed: int
+    connections: "tuple[tuple[Slot, Cost], ...]" = ()
+
+    def of(self, values: Sequence[Value]) -> int:
+        """The number, given the values of the slots."""
+        return self.fixed + sum(cast("int", values[slot]) * row.of(values) for slot, row in self.connections)
+
+
+def costs_of(shape: AnyShape) -> tuple[Cost, ...]:
+    """The cost of a shape; of one whose type is not known yet, that for each type it may be of."""
     match shape:
-        case Shape(fields, values):
-            return count * (1 + _fields(fields, values))
-        case FieldShape(field, values):
-            return count * _fields([field], values)
+        case Shape(fields, _):
+            return (_sum(1, _fields(fields)),)
+        case FieldShape(field, _):
+            return (_sum(0, _fields([field])),)
         case _:
-            dearest = max(_fields(fields, shape.values) for fields in shape.fields.values())
-            return count * (1 + dearest)
+            return tuple(_sum(1, _fields(fields)) for fields in shape.fields.values())
 
 
-def _fields(fields: Iterable[Field], values: Values) -> int:
-    total = 0
+def _sum(fixed: int, costs: Iterable[Cost]) -> Cost:
+    parts = list(costs)
+    return Cost(
+        fixed + sum(part.fixed for part in parts),
+        tuple(connection for part in parts for connection in part.connections),
+    )
+
+
+def _fields(fields: Iterable[Field]) -> Iterator[Cost]:
     for field in fields:
         match field:
             case Object(fields=below):
-                total += 1 + _fields(below, values)
+                yield _sum(1, _fields(below))
             case Connection(page=page, parts=parts):
-                size = values.items[page.size]
-                assert isinstance(size, int)
-                total += sum(_part(part, size, values) for part in parts)
+                yield Cost(_totals(parts), ((page.size, _sum(0, _rows(parts))),))
             case _:
                 pass
-    return total
 
 
-def _part(part: Part | EdgePart, size: int, values: Values) -> int:
-    match part:
-        case Nodes(fields=fields) | EdgeNode(fields=fields):
-            return size * (1 + _fields(fields, values))
-        case Edges(parts=parts):
-            return max(size, sum(_part(child, size, values) for child in parts))
-        case Group(parts=parts):
-            return sum(_part(child, size, values) for child in parts)
-        case Total():
-            return 1
-        case _:
-            return 0
+def _totals(parts: Iterable[Part]) -> int:
+    return sum(_totals(part.parts) if isinstance(part, Group) else isinstance(part, Total) for part in parts)
+
+
+def _rows(parts: Iterable[Part]) -> Iterator[Cost]:
+    """What each of the lists in a connection costs, a row."""
+    for part in parts:
+        match part:
+            case Nodes(fields=fields):
+                yield _sum(1, _fields(fields))
+            case Edges(parts=edge_parts):
+                nodes = [part for part in edge_parts if isinstance(part, EdgeNode)]
+                yield _sum(0, (_sum(1, _fields(node.fields)) for node in nodes)) if nodes else Cost(1)
+            case Group(parts=below):
+                yield from _rows(below)
+            case _:
+                pass

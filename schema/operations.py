@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from cachetools import LRUCache
 from graphql import (
-    DocumentNode,
     ExecutionResult,
     GraphQLError,
     NoSchemaIntrospectionCustomRule,
@@ -24,11 +22,7 @@ from schema.errors import Code, RequestRefused
 from schema.executor import SplicingExecutor
 from schema.graph import graphql_schema
 from schema.limits import LimitExceeded, Limits, check_form
-from schema.roots import Roots
-
-# Documents seen before, by text, up to so many characters in all. Clients send few different ones; a stream
-# of ever new ones must not eat the memory.
-_CACHED_CHARACTERS = 2_000_000
+from schema.prepared import Document, PreparedOperations
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +43,6 @@ class Outcome:
     cost: int
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A valid document and the length of its text."""
-
-    node: DocumentNode
-    characters: int
-
-
 class MutationNotAllowed(Exception):
     """A mutation came by a way that may only ask (GET)."""
 
@@ -69,7 +55,7 @@ class Operations:
         self._introspection = introspection
         closed = () if introspection else (NoSchemaIntrospectionCustomRule,)
         self._rules = (*specified_rules, MaybeNullValidationRule, *closed)
-        self._documents: LRUCache[str, Document] = LRUCache(_CACHED_CHARACTERS, getsizeof=_characters)
+        self._prepared = PreparedOperations(limits.max_tokens)
 
     async def execute(self, request: Request, context: Context) -> Outcome:
         """Execute a request. Raises RequestRefused when nothing of it was, and MutationNotAllowed."""
@@ -78,8 +64,8 @@ class Operations:
         if executor.operation.operation is OperationType.MUTATION and not request.may_mutate:
             raise MutationNotAllowed
         try:
-            roots = Roots(executor, self.limits.max_tokens)
-            if context.viewer.is_anonymous and not roots.are_open:
+            prepared = self._prepared.operation(document, executor)
+            if context.viewer.is_anonymous and not prepared.are_open:
                 raise Unauthenticated
         except Unauthenticated as error:
             raise RequestRefused([GraphQLError(str(error))], Code.UNAUTHENTICATED) from None
@@ -87,18 +73,18 @@ class Operations:
             raise RequestRefused([error], Code.GRAPHQL_VALIDATION_FAILED) from None
         except GraphQLError as error:
             raise RequestRefused([error], Code.BAD_USER_INPUT) from None
-        if self.limits.max_cost and roots.cost > self.limits.max_cost:
-            raise RequestRefused([_too_dear(roots.cost, self.limits.max_cost)], Code.COST_LIMIT_EXCEEDED)
-        context.shapes = roots.shapes
+        if self.limits.max_cost and prepared.cost > self.limits.max_cost:
+            raise RequestRefused([_too_dear(prepared.cost, self.limits.max_cost)], Code.COST_LIMIT_EXCEEDED)
+        context.shapes = prepared.shapes
         result = executor.execute_operation()
         if inspect.isawaitable(result):
             result = await result
-        return Outcome(cast("ExecutionResult", result), roots.cost)
+        return Outcome(cast("ExecutionResult", result), prepared.cost)
 
-    def _document(self, text: str) -> DocumentNode:
-        known = self._documents.get(text)
+    def _document(self, text: str) -> Document:
+        known = self._prepared.document(text)
         if known is not None:
-            return known.node
+            return known
         try:
             document = parse(
                 text, max_tokens=self.limits.max_tokens or None, allow_empty_selection_sets=False
@@ -115,14 +101,12 @@ class Operations:
         errors = validate(graphql_schema, document, self._rules, hide_suggestions=not self._introspection)
         if errors:
             raise RequestRefused(errors, Code.GRAPHQL_VALIDATION_FAILED)
-        if len(text) <= _CACHED_CHARACTERS:
-            self._documents[text] = Document(document, len(text))
-        return document
+        return self._prepared.keep(text, document)
 
-    def _executor(self, document: DocumentNode, request: Request, context: Context) -> SplicingExecutor:
+    def _executor(self, document: Document, request: Request, context: Context) -> SplicingExecutor:
         executor = SplicingExecutor.build(
             graphql_schema,
-            document,
+            document.node,
             context_value=context,
             raw_variable_values=dict(request.variables or {}),
             operation_name=request.operation_name,
@@ -131,10 +115,6 @@ class Operations:
         if isinstance(executor, list):
             raise RequestRefused(executor, Code.BAD_USER_INPUT)
         return cast("SplicingExecutor", executor)
-
-
-def _characters(document: Document) -> int:
-    return document.characters
 
 
 def _too_dear(cost: int, maximum: int) -> GraphQLError:

@@ -1,47 +1,133 @@
-"""The root fields of one request: what each is to answer, what it costs, whether it needs a key."""
+"""The root fields of an operation: what each is to answer, what it costs, whether it needs a key.
 
-from typing import Any
+This is worked out in two steps, so that of a document seen before only the second is left. What an operation
+selects, and where its arguments stand, depends on its text alone (and on the variables of its directives):
+its `Outline`. Judging the arguments of one request gives the values of all slots and, where an argument
+decides over the form of a statement (an order, a filter that is there or not), that form.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from graphql import GraphQLField, GraphQLObjectType, OperationType, get_named_type
 from graphql.execution.collect_fields import FieldDetailsList, collect_fields
-from graphql.execution.values import get_argument_values
 
 from db.reads import NOUNS
+from db.shaping.selection import Values
 from resolvers import reading
 from resolvers.errors import BadUserInput
 from schema.context import AnyShape
-from schema.cost import MUTATION_COST, cost_of
+from schema.cost import MUTATION_COST, Cost, costs_of
 from schema.executor import SplicingExecutor
-from schema.selections import Selections, located, require_id
+from schema.selections import ArgumentSite, Form, Selections, arguments_at, located, require_id
+
+ResponsePath: TypeAlias = tuple[str, ...]
 
 
-class Roots:
-    """Goes over an operation's root fields once, before anything is executed.
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A field that one statement answers: of a query, or of a mutation's payload.
 
-    `shapes` are what the statements are to answer, by response path; `cost` is that of the whole operation;
-    `are_open` says that no root field needs a key.
+    `asked_by` is where the ids stand that a query's field is asked by, if they do.
+    """
+
+    path: ResponsePath
+    sites: tuple[ArgumentSite[Form], ...]
+    asked_by: tuple[GraphQLField, FieldDetailsList] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a root is to answer, in one form of its statement. The values of `shape` are another request's."""
+
+    shape: AnyShape
+    costs: tuple[Cost, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outline:
+    """What an operation asks, whatever the values of its arguments.
+
+    `fixed_cost` is that of its mutations; `are_open` says that no root field needs a key; `fields` is how
+    many fields it unfolds to.
+    """
+
+    roots: tuple[Root, ...]
+    fixed_cost: int
+    are_open: bool
+    fields: int
+
+
+@dataclass(slots=True)
+class Judged:
+    """The arguments of one request: the form each takes, the values, and how many objects a root asks for."""
+
+    forms: list[Form] = field(default_factory=list)
+    values: list[Values] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+
+
+def judge(outline: Outline, executor: SplicingExecutor) -> Judged:
+    """Judge the arguments of a request whose outline is known. Raises GraphQLError."""
+    judged = Judged()
+    for root in outline.roots:
+        judged.counts.append(1 if root.asked_by is None else _count(*root.asked_by, executor))
+        values = Values()
+        judged.forms += [site.judge(executor.variable_values, values) for site in root.sites]
+        judged.values.append(values)
+    return judged
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What each root of an outline is to answer, in one form of their statements."""
+
+    outline: Outline
+    roots: tuple[Answer, ...]
+
+    def cost(self, judged: Judged) -> int:
+        """The cost of the whole operation."""
+        total = self.outline.fixed_cost
+        for answer, values, count in zip(self.roots, judged.values, judged.counts, strict=True):
+            total += count * max(cost.of(values.items) for cost in answer.costs)
+        return total
+
+    def shapes(self, judged: Judged) -> dict[ResponsePath, AnyShape]:
+        """What the statements are to answer, by response path."""
+        return {
+            root.path: answer.shape.with_values(values)
+            for root, answer, values in zip(self.outline.roots, self.roots, judged.values, strict=True)
+        }
+
+
+class Survey:
+    """Goes over an operation's root fields, once for each form of its statements, before any is executed.
 
     Raises GraphQLError for an argument that cannot be understood, and LimitExceeded.
     """
 
     def __init__(self, executor: SplicingExecutor, max_fields: int) -> None:
-        self.shapes: dict[tuple[str, ...], AnyShape] = {}
-        self.cost = 0
-        self.are_open = True
         self._executor = executor
         self._selections = Selections(executor, max_fields)
+        self._roots: list[Root] = []
+        self._answers: list[Answer] = []
+        self.judged = Judged()
+        fixed_cost, are_open = 0, True
         is_mutation = executor.operation.operation is OperationType.MUTATION
-        root = executor.schema.get_root_type(executor.operation.operation)
-        assert root is not None
-        for key, details in self._root_fields(root):
+        type = executor.schema.get_root_type(executor.operation.operation)
+        assert type is not None
+        for key, details in self._root_fields(type):
             name = details[0].node.name.value
             if name.startswith("__"):
                 continue
-            self.are_open = False
+            are_open = False
             if is_mutation:
-                self._add_mutation(key, root.fields[name], details)
+                fixed_cost += MUTATION_COST
+                self._add_mutation(key, type.fields[name], details)
             else:
-                self._add_query(key, root.fields[name], details)
+                self._add_query(key, type.fields[name], details)
+        self.outline = Outline(tuple(self._roots), fixed_cost, are_open, self._selections.fields_seen)
+        self.answers = Answers(self.outline, tuple(self._answers))
 
     def _root_fields(self, root: GraphQLObjectType) -> list[tuple[str, FieldDetailsList]]:
         executor = self._executor
@@ -51,34 +137,44 @@ class Roots:
         return list(collected.grouped_field_set.items())
 
     def _add_query(self, key: str, field: GraphQLField, details: FieldDetailsList) -> None:
-        arguments = get_argument_values(field, details[0].node, self._executor.variable_values)
-        try:
-            count = self._count(field, arguments)
-        except BadUserInput as error:
-            raise located(error, details) from None
+        count = _count(field, details, self._executor)
         shape = self._selections.shape(field, details)
         assert shape is not None
-        self.shapes[(key,)] = shape
-        self.cost += cost_of(shape, count)
-
-    @staticmethod
-    def _count(field: GraphQLField, arguments: dict[str, Any]) -> int:
-        """How many objects a root field asks for, having judged the ids it asks for them by."""
-        if "ids" in arguments:
-            reading.require_few(arguments["ids"])
-            return len(arguments["ids"])
-        noun = NOUNS.get(get_named_type(field.type).name)
-        if noun is not None and "id" in arguments:
-            require_id(noun, arguments["id"])
-        return 1
+        self._add((key,), shape, count, (field, details))
 
     def _add_mutation(self, key: str, field: GraphQLField, details: FieldDetailsList) -> None:
-        self.cost += MUTATION_COST
         payload = get_named_type(field.type)
         assert isinstance(payload, GraphQLObjectType)
         for child_key, child in self._executor.collect_subfields(payload, details).grouped_field_set.items():
             name = child[0].node.name.value
             shape = None if name == "__typename" else self._selections.shape(payload.fields[name], child)
             if shape is not None:
-                self.shapes[key, child_key] = shape
-                self.cost += cost_of(shape)
+                self._add((key, child_key), shape, 1, None)
+
+    def _add(
+        self,
+        path: ResponsePath,
+        shape: AnyShape,
+        count: int,
+        asked_by: tuple[GraphQLField, FieldDetailsList] | None,
+    ) -> None:
+        self._roots.append(Root(path, tuple(self._selections.sites), asked_by))
+        self._answers.append(Answer(shape, costs_of(shape)))
+        self.judged.forms += self._selections.forms
+        self.judged.values.append(shape.values)
+        self.judged.counts.append(count)
+
+
+def _count(field: GraphQLField, details: FieldDetailsList, executor: SplicingExecutor) -> int:
+    """How many objects a root field asks for, having judged the ids it asks for them by."""
+    arguments: dict[str, Any] = arguments_at(field, details, executor.variable_values)
+    try:
+        if "ids" in arguments:
+            reading.require_few(arguments["ids"])
+            return len(arguments["ids"])
+        noun = NOUNS.get(get_named_type(field.type).name)
+        if noun is not None and "id" in arguments:
+            require_id(noun, arguments["id"])
+    except BadUserInput as error:
+        raise located(error, details) from None
+    return 1

@@ -4,13 +4,23 @@ Fields are collected by graphql-core itself (fragments, type conditions, directi
 selection holds exactly what the executor would have walked, in the order in which it would have answered.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-from graphql import GraphQLError, GraphQLField, GraphQLObjectType, get_named_type
+from graphql import (
+    ArgumentNode,
+    GraphQLError,
+    GraphQLField,
+    GraphQLObjectType,
+    Node,
+    ObjectFieldNode,
+    VariableNode,
+    get_named_type,
+)
 from graphql.execution.collect_fields import FieldDetailsList
-from graphql.execution.values import get_argument_values
+from graphql.execution.values import VariableValues, get_argument_values
 
 from db import ids
 from db.reads import NOUNS
@@ -27,11 +37,13 @@ from db.shaping.selection import (
     Lookup,
     Nodes,
     Object,
+    Page,
     PageCursor,
     Part,
     Scalar,
     Total,
     Typename,
+    Value,
     Values,
 )
 from resolvers import paging
@@ -47,6 +59,69 @@ _CONNECTIONS = {f"{noun.name}Connection": noun for noun in NOUNS.values()}
 _NODE = "Node"
 
 
+Form: TypeAlias = Page | Lookup
+"""What an argument decides about the form of a statement; its values are in slots."""
+
+
+F_co = TypeVar("F_co", bound=Form, covariant=True)
+
+
+class ArgumentSite(Protocol[F_co]):
+    """A place in a document where arguments stand that a statement depends on."""
+
+    def judge(self, variables: VariableValues, values: Values) -> F_co:
+        """Check the arguments of a request and put their values into slots. Raises GraphQLError."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PageSite:
+    """The arguments of a connection."""
+
+    noun: Noun
+    field: GraphQLField
+    details: FieldDetailsList
+
+    def judge(self, variables: VariableValues, values: Values) -> Page:
+        arguments = arguments_at(self.field, self.details, variables)
+        try:
+            return paging.page(self.noun, _page_arguments(arguments), values)
+        except BadUserInput as error:
+            raise located(error, self.details) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _LookupSite:
+    """The argument `by`, which finds one row of a connection."""
+
+    noun: Noun
+    field: GraphQLField
+    details: FieldDetailsList
+
+    def judge(self, variables: VariableValues, values: Values) -> Lookup:
+        ((name, text),) = arguments_at(self.field, self.details, variables)["by"].items()
+        attribute = snake_case(name)
+        try:
+            if attribute == "id":
+                require_id(self.noun, text)
+            if not is_storable(text):
+                raise BadUserInput(attribute, "must not contain NUL or lone surrogates")
+        except BadUserInput as error:
+            raise located(error, self.details) from None
+        return Lookup(attribute, values.slot(self.noun.lookups[attribute].bind(text)))
+
+
+@dataclass(frozen=True, slots=True)
+class _ConstantSite:
+    """Arguments without a variable, judged once."""
+
+    form: Form
+    items: tuple[Value, ...]
+
+    def judge(self, _variables: VariableValues, values: Values) -> Form:
+        values.items += self.items
+        return self.form
+
+
 class Selections:
     """Makes the shapes of one request."""
 
@@ -54,10 +129,15 @@ class Selections:
         """`max_fields` bounds what fragments may unfold to; 0 sets no bound."""
         self._executor = executor
         self._max_fields = max_fields
-        self._fields_seen = 0
+        self.fields_seen = 0
+        self.sites: list[ArgumentSite[Form]] = []
+        """Where the arguments of the last shape stand, in the order in which they fill its slots."""
+        self.forms: list[Form] = []
+        """The form that each of them takes in this request."""
 
     def shape(self, field: GraphQLField, details: FieldDetailsList) -> AnyShape | None:
         """What a field's statement is to answer; None for a field that is not answered by one."""
+        self.sites, self.forms = [], []
         named = get_named_type(field.type)
         values = Values()
         if named.name in NOUNS:
@@ -79,8 +159,8 @@ class Selections:
     def _selected(self, type: Any, details: FieldDetailsList) -> Iterator[tuple[str, str, FieldDetailsList]]:
         """The response key, the field's name and its nodes, in the order in which they are answered."""
         for key, found in self._executor.collect_subfields(type, details).grouped_field_set.items():
-            self._fields_seen += 1
-            if self._max_fields and self._fields_seen > self._max_fields:
+            self.fields_seen += 1
+            if self._max_fields and self.fields_seen > self._max_fields:
                 raise LimitExceeded(f"The document unfolds to more than {self._max_fields} fields.")
             yield key, found[0].node.name.value, found
 
@@ -108,20 +188,19 @@ class Selections:
         if attribute in noun.connections:
             return self._connection(key, _CONNECTIONS[target.name], field, details, values, noun)
         child = NOUNS[target.name]
-        by = self._lookup(child, field, details, values) if attribute in noun.singular else None
+        by = None
+        if attribute in noun.singular:
+            by = self._judged(_LookupSite(child, field, details), details, values)
         return Object(key, attribute, child.name, self._fields(child, target, details, values), by)
 
-    def _lookup(self, noun: Noun, field: GraphQLField, details: FieldDetailsList, values: Values) -> Lookup:
-        ((name, text),) = self._arguments(field, details)["by"].items()
-        attribute = snake_case(name)
-        try:
-            if attribute == "id":
-                require_id(noun, text)
-            if not is_storable(text):
-                raise BadUserInput(attribute, "must not contain NUL or lone surrogates")
-        except BadUserInput as error:
-            raise located(error, details) from None
-        return Lookup(attribute, values.slot(noun.lookups[attribute].bind(text)))
+    def _judged(self, site: ArgumentSite[F_co], details: FieldDetailsList, values: Values) -> F_co:
+        """The form that the arguments at a site take, which is kept in mind with the site."""
+        before = len(values.items)
+        form = site.judge(self._executor.variable_values, values)
+        varies = _has_variable(details[0].node.arguments)
+        self.sites.append(site if varies else _ConstantSite(form, tuple(values.items[before:])))
+        self.forms.append(form)
+        return form
 
     def _connection(
         self,
@@ -132,11 +211,7 @@ class Selections:
         values: Values,
         parent: Noun | None = None,
     ) -> Connection:
-        arguments = self._arguments(field, details)
-        try:
-            page = paging.page(noun, _page_arguments(arguments), values)
-        except BadUserInput as error:
-            raise located(error, details) from None
+        page = self._judged(_PageSite(noun, field, details), details, values)
         type = get_named_type(field.type)
         parts = tuple(self._parts(noun, type, details, values))
         name = snake_case(details[0].node.name.value) if parent else ""
@@ -190,9 +265,21 @@ class Selections:
     def _type(self, noun: Noun) -> Any:
         return self._executor.schema.type_map[noun.name]
 
-    def _arguments(self, field: GraphQLField, details: FieldDetailsList) -> dict[str, Any]:
-        node, _, fragment_variables = details[0]
-        return get_argument_values(field, node, self._executor.variable_values, fragment_variables)
+
+def arguments_at(field: GraphQLField, details: FieldDetailsList, variables: VariableValues) -> dict[str, Any]:
+    """The arguments that a field is given in a request, by name."""
+    node, _, fragment_variables = details[0]
+    return get_argument_values(field, node, variables, fragment_variables)
+
+
+def _has_variable(nodes: Iterable[Node] | None) -> bool:
+    return any(
+        isinstance(node, VariableNode)
+        or _has_variable(getattr(node, "fields", ()))
+        or _has_variable(getattr(node, "values", ()))
+        or (isinstance(node, ArgumentNode | ObjectFieldNode) and _has_variable([node.value]))
+        for node in nodes or ()
+    )
 
 
 def require_id(noun: Noun, text: str) -> None:
