@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from asgi import logs
+from asgi.authentication import Authentication
 from asgi.request_log import RequestLog
 from db.engine import Database
 from resolvers.viewer import Policy
@@ -38,10 +39,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
         public_keys_read_customers=settings.public_keys_read_customers,
         http_webhooks=settings.http_webhooks,
     )
+    authentication = Authentication(database, policy)
     graphql = GraphQLDoor(
-        database, policy=policy, limits=_limits(settings), introspection=settings.introspection
+        database, authentication, limits=_limits(settings), introspection=settings.introspection
     )
-    rest = rest_app(database, policy=policy, max_body_bytes=settings.max_body_bytes)
+    rest = rest_app(database, authentication, max_body_bytes=settings.max_body_bytes)
     app = Starlette(
         # A Mount would answer /graphql with a redirect.
         routes=[Route("/graphql", graphql), Route("/graphql/", graphql)],

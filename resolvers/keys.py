@@ -6,6 +6,7 @@ import secrets
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import bindparam, select
@@ -125,7 +126,7 @@ async def list_keys(session: ReadSession) -> Sequence[ListedKey]:
 
 
 async def revoke_key(session: WriteSession, id_or_token: str) -> RevokedKey:
-    """Have a key serve no more, from the next request on, on every process. Raises Faults."""
+    """Have a key serve no more: on every process within a second (`asgi.authentication`). Raises Faults."""
     found = None
     if is_storable(id_or_token):
         found = await stored.find_for_update(session, id_or_token, digest(id_or_token))
@@ -136,24 +137,33 @@ async def revoke_key(session: WriteSession, id_or_token: str) -> RevokedKey:
     return RevokedKey(found.id, found.revoked_at is not None)
 
 
-_by_digest = select(keys.c.id, keys.c.account_id, keys.c.kind).where(
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The viewer that a key stands for, and the moment from which it does not; None: it does for good."""
+
+    viewer: Viewer
+    until: datetime | None
+
+
+_by_digest = select(keys.c.id, keys.c.account_id, keys.c.kind, keys.c.expires_at).where(
     keys.c.digest == bindparam("digest", type_=Text()),
     keys.c.revoked_at.is_(None),
     keys.c.expires_at.is_(None) | (keys.c.expires_at > bindparam("now", type_=Text())),
 )
 
 
-async def viewer_of(session: ReadSession, token: str, policy: Policy) -> Viewer:
-    """The viewer a key stands for. Raises Unauthenticated, alike for every key that does not serve."""
+async def admit(session: ReadSession, token: str, policy: Policy) -> Admitted:
+    """Let a key's viewer in. Raises Unauthenticated, alike for every key that does not serve."""
     if not _TOKEN.fullmatch(token):
         raise Unauthenticated
     row = await session.row(_by_digest, {"digest": digest(token), "now": clock.as_text(clock.now())})
     if row is None:
         raise Unauthenticated
-    key_id, account_id, kind = row
+    key_id, account_id, kind, expires_at = row
     scopes = {Scope.READ}
     if kind == KeyKind.SECRET:
         scopes |= {Scope.READ_CUSTOMERS, Scope.WRITE}
     elif policy.public_keys_read_customers:
         scopes |= {Scope.READ_CUSTOMERS}
-    return Viewer(account_id, frozenset(scopes), policy, key_id)
+    until = None if expires_at is None else clock.from_text(expires_at)
+    return Admitted(Viewer(account_id, frozenset(scopes), policy, key_id), until)

@@ -12,11 +12,11 @@ from starlette.types import Receive, Send
 from starlette.types import Scope as HttpScope
 from starlette.websockets import WebSocketClose
 
-from asgi.authentication import viewer_of
+from asgi.authentication import Authentication
 from asgi.bodies import parse_json, read_body
 from db.engine import Database
 from resolvers.inputs import Input
-from resolvers.viewer import Policy, Scope, Viewer
+from resolvers.viewer import Scope, Viewer
 from rest.envelopes import Answer
 from rest.errors import Code, Problem, not_found, problem_of
 
@@ -25,10 +25,10 @@ log = structlog.get_logger("licensegraph.rest")
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What every call is handed: the store, what this installation allows, and the OpenAPI document."""
+    """What every call is handed: the store, who is let in, and the OpenAPI document."""
 
     database: Database
-    policy: Policy
+    authentication: Authentication
     max_body_bytes: int
     document: bytes
 
@@ -131,7 +131,7 @@ class Endpoint:
         chosen = self._chosen(request.method)
         if chosen.scope is None:
             return await chosen.handle(Call(self._door, request, None))
-        viewer = await viewer_of(request, self._door.database, self._door.policy)
+        viewer = await self._door.authentication.viewer_of(request)
         viewer.require(chosen.scope)
         return await chosen.handle(Call(self._door, request, viewer))
 

@@ -13,12 +13,11 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from asgi.authentication import viewer_of
+from asgi.authentication import Authentication
 from asgi.bodies import MalformedJson, PayloadTooLarge, parse_json, read_body
 from db.engine import Database, StoreUnavailable
 from resolvers.errors import Unauthenticated
 from resolvers.inputs import is_storable
-from resolvers.viewer import Policy
 from schema.context import Context
 from schema.errors import Code, RequestRefused, code_of, formatted
 from schema.graphiql import PAGE
@@ -47,10 +46,15 @@ class GraphQLDoor:
     """The ASGI application of `/graphql`."""
 
     def __init__(
-        self, database: Database, *, policy: Policy, limits: Limits, introspection: bool = True
+        self,
+        database: Database,
+        authentication: Authentication,
+        *,
+        limits: Limits,
+        introspection: bool = True,
     ) -> None:
         self._database = database
-        self._policy = policy
+        self._authentication = authentication
         self._operations = Operations(limits, introspection=introspection)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,7 +74,7 @@ class GraphQLDoor:
                 )
             if http.method not in {"GET", "POST"}:
                 raise _HttpRefusal(405, "GraphQL takes GET and POST.", headers={"Allow": "GET, POST"})
-            viewer = await viewer_of(http, self._database, self._policy)
+            viewer = await self._authentication.viewer_of(http)
             request = await self._request(http)
             outcome = await self._operations.execute(request, Context(viewer, self._database))
             return self._executed(outcome, media_type)

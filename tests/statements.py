@@ -21,15 +21,25 @@ _SENDERS = {"query": "query", "bind_execute": "state", "bind_execute_many": "sta
 
 
 class Recording(list[str]):
-    """The statements of a block in the order they were sent. `transactions`: the BEGINs and COMMITs."""
+    """The statements of a block in the order they were sent.
+
+    Kept apart: `transactions`, the BEGINs and COMMITs, and `authentications`, which look for a request's key
+    unless it was seen just before.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.transactions: list[str] = []
+        self.authentications: list[str] = []
 
     def add(self, statement: str) -> None:
         """Take note of a statement, among those it belongs to."""
-        (self.transactions if _verb(statement) in _TRANSACTION else self).append(statement)
+        if _verb(statement) in _TRANSACTION:
+            self.transactions.append(statement)
+        elif "WHERE keys.digest" in statement:
+            self.authentications.append(statement)
+        else:
+            self.append(statement)
 
 
 class Statements:

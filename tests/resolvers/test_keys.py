@@ -16,11 +16,11 @@ from resolvers.keys import (
     KeyKind,
     ListedKey,
     RevokedKey,
+    admit,
     create_key,
     list_keys,
     new_token,
     revoke_key,
-    viewer_of,
 )
 from resolvers.viewer import Policy, Scope, Viewer
 from tests.factories import Account, make_account, make_key
@@ -32,7 +32,7 @@ SECOND = timedelta(seconds=1)
 
 async def viewer_by(database: Database, token: str, policy: Policy | None = None) -> Viewer:
     async with database.read() as session:
-        return await viewer_of(session, token, policy or Policy())
+        return (await admit(session, token, policy or Policy())).viewer
 
 
 async def revoke(database: Database, id_or_token: str) -> RevokedKey:

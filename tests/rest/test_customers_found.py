@@ -190,4 +190,4 @@ async def test_a_look_up_is_one_statement_beside_authentication(
     ):
         with statements.recorded(app.state.database) as sent:
             await api.get(f"{CUSTOMERS}/{path}")
-        assert len(sent) == 2, path
+        assert len(sent) == 1, path

@@ -8,6 +8,7 @@ import pytest
 import structlog
 from starlette.requests import ClientDisconnect
 
+from asgi.authentication import Authentication
 from db.engine import Database, StoreUnavailable
 from resolvers import apps
 from resolvers.errors import BadUserInput, Fault, FaultCode, Faults
@@ -113,7 +114,7 @@ async def test_a_crash_is_logged_with_its_trace_and_a_refusal_is_not(
 )
 async def test_a_store_that_does_not_answer_is_unavailable(url: str):
     database = Database(url)
-    transport = httpx.ASGITransport(rest_app(database, policy=Policy(), max_body_bytes=0))
+    transport = httpx.ASGITransport(rest_app(database, Authentication(database, Policy()), max_body_bytes=0))
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
         key = {"Authorization": "Bearer sk_live_" + "0" * 32}
         answers = [

@@ -17,6 +17,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from starlette.routing import Route
 
+from asgi.authentication import Authentication
 from db.engine import Database
 from resolvers.viewer import Policy, Scope
 from rest.app import rest_app
@@ -39,7 +40,8 @@ SCHEMA = schemathesis.openapi.from_dict(document())
 
 def test_every_route_is_documented_and_every_documented_path_is_routed():
     # Making a database opens nothing.
-    app: Any = rest_app(Database("sqlite:///nothing.db"), policy=Policy(), max_body_bytes=0)
+    database = Database("sqlite:///nothing.db")
+    app: Any = rest_app(database, Authentication(database, Policy()), max_body_bytes=0)
     routed = {route.path.removesuffix("/") for route in app.routes if isinstance(route, Route)}
     documented = document()["paths"]
 

@@ -175,5 +175,5 @@ async def test_a_list_is_one_statement_beside_authentication(
     assert [list(each) for each in customers.json()["data"]] == [CUSTOMER_KEYS] * len(
         customers.json()["data"]
     )
-    assert len(sent) == 2
-    assert len(sent_for_apps) == 2
+    assert len(sent) == 1
+    assert len(sent_for_apps) == 1

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from starlette.types import Message
 
+from asgi.authentication import Authentication
 from db.customers import customers
 from db.engine import Database
 from resolvers.viewer import Policy
@@ -205,7 +206,8 @@ async def test_an_unknown_path_is_not_found_in_json(client: httpx.AsyncClient):
 
 async def test_a_websocket_is_refused():
     sent = []
-    app = rest_app(Database("sqlite:///nothing.db"), policy=Policy(), max_body_bytes=0)
+    database = Database("sqlite:///nothing.db")
+    app = rest_app(database, Authentication(database, Policy()), max_body_bytes=0)
 
     async def send(message: Message) -> None:
         sent.append(message["type"])

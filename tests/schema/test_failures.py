@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from asgi.authentication import Authentication
 from db import reads
 from db.engine import Database
 from resolvers.viewer import Policy
@@ -25,7 +26,7 @@ async def test_an_unreachable_store_is_unavailable(tmp_path: Path, store: str, a
         "postgresql": "postgresql://nobody@127.0.0.1:1/nothing",
     }
     database = Database(urls[store])
-    door = GraphQLDoor(database, policy=Policy(), limits=Limits())
+    door = GraphQLDoor(database, Authentication(database, Policy()), limits=Limits())
     client = httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://testserver")
 
     response = await Graph(client, TOKEN).post("{ apps { totalCount } }", Accept=accept)

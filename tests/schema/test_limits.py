@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from asgi.authentication import Authentication
 from db.engine import Database
 from resolvers.viewer import Policy
 from schema.door import GraphQLDoor
@@ -18,7 +19,9 @@ async def refused(graph: Graph, query: str, expected: str) -> str:
 
 
 def limited(graph: Graph, database: Database, limits: Limits, *, introspection: bool = True) -> Graph:
-    door = GraphQLDoor(database, policy=Policy(), limits=limits, introspection=introspection)
+    door = GraphQLDoor(
+        database, Authentication(database, Policy()), limits=limits, introspection=introspection
+    )
     client = httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://testserver")
     return Graph(client, graph.token)
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
+from asgi.authentication import Authentication
 from db.engine import Database
 from resolvers.viewer import Policy
 from schema.door import GraphQLDoor
@@ -218,7 +219,8 @@ async def test_an_installation_may_keep_customers_from_public_keys(
     graph: Graph, database: Database, account: Account, forbidden: str
 ) -> None:
     await make_app(database, account, slug="atlas")
-    door = GraphQLDoor(database, policy=Policy(public_keys_read_customers=False), limits=Limits())
+    closed = Authentication(database, Policy(public_keys_read_customers=False))
+    door = GraphQLDoor(database, closed, limits=Limits())
     client = httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://testserver")
     public = Graph(client, await make_key(database, account, kind="public"))
     query = f'{{ app(slug: "atlas") {{ slug licenses {{ totalCount }} {forbidden} }} }}'

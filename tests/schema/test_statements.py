@@ -49,8 +49,8 @@ async def test_the_dashboard_is_one_statement_beside_the_key(
     with statements.recorded(app.state.database) as sent:
         data = await graph.data(DASHBOARD, **variables)
 
-    assert len(sent) == 2
-    assert "FROM keys" in sent[0]
+    assert len(sent) == 1
+    assert len(sent.authentications) <= 1
     assert len(data["app"]["customers"]["nodes"]) == min(customers, 12)
     assert data["app"]["customers"]["totalCount"] == 12
     assert [page["licenses"]["totalCount"] for page in data["app"]["customers"]["nodes"]] == [2] * min(
@@ -74,7 +74,7 @@ async def test_every_root_field_is_one_statement(
     with statements.recorded(app.state.database) as sent:
         await graph.data(query, ids=wanted, slug=slug)
 
-    assert len(sent) == 1 + 3
+    assert len(sent) == 3
 
 
 async def test_nodes_that_cannot_exist_are_not_asked_for(
@@ -86,7 +86,7 @@ async def test_nodes_that_cannot_exist_are_not_asked_for(
         )
 
     assert data == {"node": None, "nodes": [None, None]}
-    assert len(sent) == 1
+    assert sent == []
 
 
 async def test_a_refused_document_asks_nothing(
@@ -107,4 +107,4 @@ async def test_total_count_is_worked_out_only_when_selected(
             "query($slug: String!) { app(slug: $slug) { customers { nodes { id } } } }", slug=slug
         )
 
-    assert "count(" not in sent[1].lower()
+    assert "count(" not in sent[0].lower()
