@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi import logs
 from asgi.authentication import Authentication
@@ -44,17 +43,28 @@ def create_app(settings: Settings | None = None) -> Starlette:
         database, authentication, limits=_limits(settings), introspection=settings.introspection
     )
     rest = rest_app(database, authentication, max_body_bytes=settings.max_body_bytes)
-    app = Starlette(
-        # A Mount would answer /graphql with a redirect.
-        routes=[Route("/graphql", graphql), Route("/graphql/", graphql)],
-        middleware=[Middleware(RequestLog)],
-        lifespan=lifespan,
-    )
-    # Every other path is REST's, those that match no pattern included (one with a line break in it).
-    app.router.default = rest
-    app.router.redirect_slashes = False
+    app = Starlette(lifespan=lifespan)
+    # Of Starlette's own stack nothing is wanted: both doors answer every path and every failure themselves.
+    app.middleware_stack = RequestLog(_Doors(graphql, rest, app.router))
     app.state.database = database
     return app
+
+
+class _Doors:
+    """Leads a request to its door: /graphql to the graph, every other path to REST."""
+
+    def __init__(self, graphql: ASGIApp, rest: ASGIApp, lifespan: ASGIApp) -> None:
+        self._graphql = graphql
+        self._rest = rest
+        self._lifespan = lifespan
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif scope["path"] in {"/graphql", "/graphql/"} and scope["type"] == "http":
+            await self._graphql(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -39,10 +39,13 @@ def parse_json(text: bytes | str) -> Any:
     surrogates: both are the caller's data, to be kept or judged field by field where they are used.
     """
     try:
-        return json.loads(text.decode() if isinstance(text, bytes) else text, parse_constant=_refuse_constant)
+        return _decoder.decode(text.decode() if isinstance(text, bytes) else text)
     except (ValueError, RecursionError) as error:
         raise MalformedJson("This is not JSON.") from error
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)

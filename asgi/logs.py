@@ -3,6 +3,7 @@
 import logging
 import sys
 
+import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
@@ -18,7 +19,7 @@ def configure(level: str, format: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True),
     ]
-    written = _json() if format == "json" else _console(colors=sys.stderr.isatty())
+    written = _json() if format == "json" else _console()
     structlog.configure(
         processors=[*shared, *written],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -39,12 +40,16 @@ def configure(level: str, format: str) -> None:
 
 
 def _json() -> list[Processor]:
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_write_json)]
 
 
-def _console(colors: bool) -> list[Processor]:
+def _write_json(event: EventDict, **_options: object) -> str:
+    return orjson.dumps(event, default=repr).decode()
+
+
+def _console() -> list[Processor]:
     render = structlog.dev.ConsoleRenderer(
-        colors=colors,
+        colors=sys.stderr.isatty(),
         sort_keys=False,
         pad_event_to=0,
         pad_level=False,

@@ -10,11 +10,11 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import lru_cache
+from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 import asyncpg
-from cachetools import LRUCache
 from sqlalchemy import ClauseElement, Insert, Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.result import IteratorResult, Result, SimpleResultMetaData
@@ -39,12 +39,14 @@ __all__ = [
     "WriteSession",
 ]
 
-# Compiling a read takes milliseconds, running it microseconds. A text is some tens of kilobytes.
+# Of reads; the least recently used goes first. Compiling one takes milliseconds, running it microseconds. A
+# text is some tens of kilobytes.
 CACHED_STATEMENTS = 512
 
 DRIVER_ERRORS = (sqlite3.Error, asyncpg.PostgresError)
 """What the drivers raise when a statement fails, and not the store."""
 
+S = TypeVar("S", bound=Hashable)
 Processor: TypeAlias = Callable[[Any], Any]
 
 
@@ -186,8 +188,8 @@ class Database:
         # Statements by identity: those that live as long as the process are compiled once.
         self._compiled: WeakKeyDictionary[ClauseElement, Query] = WeakKeyDictionary()
         self._insertions: dict[tuple[Table, tuple[str, ...]], Insert] = {}
-        # The statements of reads by their selections (`db.reads`); theirs is the text of this dialect.
-        self.statements: LRUCache[Hashable, Query] = LRUCache(CACHED_STATEMENTS)
+        self.query_of = lru_cache(CACHED_STATEMENTS)(self._query_of)
+        """The query of a read, made by a function from a selection (`db.reads`), and kept by both."""
 
     def compile(self, statement: ClauseElement) -> Query:
         """The driver's text of a statement, made once for as long as the statement lives."""
@@ -213,6 +215,9 @@ class Database:
                 for column in columns
             ),
         )
+
+    def _query_of(self, make: Callable[[S], SelectBase], selection: S) -> Query:
+        return self.compile_once(make(selection))
 
     def insertion(self, table: Table, columns: tuple[str, ...]) -> Insert:
         """The statement that adds a row unless a unique constraint stands against it, and answers its id."""

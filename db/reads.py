@@ -7,7 +7,7 @@ from typing import Any
 from db import clock
 from db.apps import APP
 from db.customers import CUSTOMER
-from db.engine import Query, ReadSession, ResultRow
+from db.engine import ReadSession, ResultRow
 from db.licenses import LICENSE
 from db.shaping.compiler import Compiler
 from db.shaping.nouns import Noun
@@ -28,16 +28,8 @@ async def rows(
 
     JSON comes as text.
     """
-    query = _query(session, read)
+    query = session.database.query_of(_compiler.compile, read)
     parameters: dict[str, Any] = {f"v{slot}": value for slot, value in enumerate(values)}
     parameters["account"] = account_id
     parameters["now"] = clock.as_text(at)
     return await session.rows(query, parameters)
-
-
-def _query(session: ReadSession, read: Read) -> Query:
-    statements = session.database.statements
-    query = statements.get(read)
-    if query is None:
-        query = statements[read] = session.database.compile_once(_compiler.compile(read))
-    return query

@@ -1,8 +1,11 @@
 """SQLite: one file, read by a few threads and written by one.
 
 Each thread has a connection of its own, so a statement is one hop to a thread and back, and waiting for the
-file never keeps the event loop. SQLite has one writer at a time: writers of this process wait for their turn
-here, which costs nothing; waiting in SQLite would hold a thread and, beyond the busy timeout, fail.
+file never keeps the event loop. A hop costs several times what a short read does: so a read is tried without
+one first, for no more than some thousand steps of SQLite's, and handed to a thread if that does not do.
+
+SQLite has one writer at a time: writers of this process wait for their turn here, which costs nothing;
+waiting in SQLite would hold a thread and, beyond the busy timeout, fail.
 """
 
 import asyncio
@@ -14,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from cachetools import LRUCache
 from sqlalchemy import Dialect
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
@@ -21,6 +25,11 @@ from db.shaping import cursors
 from db.store import ConnectionHook, ResultRow
 
 T = TypeVar("T")
+
+# Of SQLite's virtual machine: some hundredths of a millisecond. A statement that needs more, and up to twice
+# as many, is a long one.
+SHORT_STEPS = 4_000
+KNOWN_LONG = 512
 
 BUSY_TIMEOUT_MS = 15_000
 # Of each connection. A statement that is kept prepared holds up to some hundreds of kilobytes.
@@ -41,22 +50,28 @@ _UNAVAILABLE = {
 
 
 class Sqlite:
-    """A file with its threads: `readers` of them at most, and the one that writes."""
+    """A file with its connections: `readers` of them at most, two at least, and the one that writes."""
 
     dialect: Dialect = SQLiteDialect_pysqlite(paramstyle="qmark")
 
     def __init__(self, path: str, readers: int) -> None:
         self.on_connect: list[ConnectionHook] = []
         self._path = path
-        self._readers = ThreadPoolExecutor(readers, "sqlite-reader")
+        self._readers = ThreadPoolExecutor(max(1, readers - 1), "sqlite-reader")
         self._writer = ThreadPoolExecutor(1, "sqlite-writer")
         self._turn = asyncio.Lock()
         self._of_thread = threading.local()
         self._connections: list[sqlite3.Connection] = []
+        self._opening = asyncio.Lock()
+        self._short: ShortReads | None = None
 
     async def fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[ResultRow]:
         """Run a statement that reads."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._fetch, sql, arguments)
+        rows = (self._short or await self._open_short()).fetch(sql, arguments)
+        if rows is None:
+            loop = asyncio.get_running_loop()
+            rows = await loop.run_in_executor(self._readers, self._fetch, sql, arguments)
+        return rows
 
     async def change(self, sql: str, arguments: Sequence[Any]) -> Sequence[ResultRow]:
         """Run a statement as a transaction of its own."""
@@ -99,12 +114,24 @@ class Sqlite:
         """The connection of the thread that asks."""
         found: sqlite3.Connection | None = getattr(self._of_thread, "connection", None)
         if found is None:
-            found = connect(self._path)
-            self._connections.append(found)
-            for hook in self.on_connect:
-                hook(found)
-            self._of_thread.connection = found
+            found = self._of_thread.connection = self._connect()
         return found
+
+    async def _open_short(self) -> "ShortReads":
+        async with self._opening:
+            if self._short is None:
+                loop = asyncio.get_running_loop()
+                self._short = ShortReads(await loop.run_in_executor(self._readers, self._connect, 0))
+            return self._short
+
+    def _connect(self, busy_timeout_ms: int | None = None) -> sqlite3.Connection:
+        made = connect(self._path)
+        if busy_timeout_ms is not None:
+            made.execute(f"PRAGMA busy_timeout={busy_timeout_ms}")
+        self._connections.append(made)
+        for hook in self.on_connect:
+            hook(made)
+        return made
 
     def _fetch(self, sql: str, arguments: Sequence[Any]) -> list[ResultRow]:
         return self.connection().execute(sql, arguments).fetchall()
@@ -114,6 +141,42 @@ class Sqlite:
             threads.shutdown()
         for connection in self._connections:
             connection.close()
+
+
+class ShortReads:
+    """Reads on the event loop's own thread, as long as they are short.
+
+    The one home of what is known of long ones: the texts of the last `KNOWN_LONG` that were, which are not
+    tried here again until they are forgotten.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._long: LRUCache[str, bool] = LRUCache(KNOWN_LONG)
+        self._alarms = 0
+        connection.set_progress_handler(self._is_long, SHORT_STEPS)
+
+    def fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[ResultRow] | None:
+        """The rows of a statement; None when it is a long one, or would have to wait for the file."""
+        if sql in self._long:
+            return None
+        self._alarms = 0
+        try:
+            return self._connection.execute(sql, arguments).fetchall()
+        except sqlite3.OperationalError as error:
+            match error.sqlite_errorcode & 0xFF:
+                case sqlite3.SQLITE_INTERRUPT:
+                    self._long[sql] = True
+                    return None
+                case sqlite3.SQLITE_BUSY:
+                    return None
+                case _:
+                    raise
+
+    def _is_long(self) -> bool:
+        # SQLite counts on from one run of a statement to the next: the first alarm may come at any step.
+        self._alarms += 1
+        return self._alarms > 1
 
 
 class SqliteTransaction:

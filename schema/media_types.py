@@ -4,6 +4,7 @@ The GraphQL-over-HTTP draft: https://graphql.github.io/graphql-over-http/draft/
 """
 
 from enum import StrEnum
+from functools import lru_cache
 
 
 class MediaType(StrEnum):
@@ -13,6 +14,7 @@ class MediaType(StrEnum):
     JSON = "application/json"
 
 
+@lru_cache(256)
 def negotiated(accept: str | None) -> MediaType | None:
     """The best media type for an Accept header; None when it takes neither.
 

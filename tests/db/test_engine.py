@@ -98,7 +98,7 @@ async def no_connection_left_open() -> AsyncIterator[None]:
 
 
 async def test_every_connection_of_sqlite_is_set_up(sqlite_url: str) -> None:
-    pragmas = {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 2, "busy_timeout": 15_000}
+    pragmas = {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 2}
 
     found = []
 
@@ -178,7 +178,7 @@ async def test_read_is_one_statement_without_a_transaction(
     assert sent.transactions == []
 
 
-async def test_nested_read_is_one_thread_hop_on_sqlite(
+async def test_nested_read_is_one_thread_hop_on_sqlite_at_most(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hops = []
@@ -204,9 +204,53 @@ async def test_nested_read_is_one_thread_hop_on_sqlite(
         async with database.read() as session:
             rows = await reads.rows(session, owner.id, wanted, values.items, clock.now())
 
-        assert len(hops) == 1
+        assert len(hops) == 1  # to open the connection, this being the first read
         assert len(rows) == 1
         assert rows[0][0].count('"licenses":{"totalCount":1}') == 3
+
+
+LONG = Query(
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) "
+    "SELECT count(*) FROM n",
+    (),
+)
+
+
+async def test_long_read_does_not_keep_the_event_loop_on_sqlite(sqlite_url: str) -> None:
+    async with opened(sqlite_url) as database, database.read() as session:
+        await attempt_read(database)
+        turns = 0
+
+        async def take_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        for _ in range(2):  # once it is not known to be long, and once it is
+            others = asyncio.create_task(take_turns())
+            turns = 0
+            assert await session.rows(LONG, {}) == [(3_000_000,)]
+            others.cancel()
+            assert turns > 100
+
+
+async def test_short_read_is_no_thread_hop_on_sqlite(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hops = []
+    hop = ThreadPoolExecutor.submit
+    async with opened(sqlite_url) as database:
+        await attempt_write(database)
+        await attempt_read(database)
+        monkeypatch.setattr(
+            ThreadPoolExecutor, "submit", lambda *arguments: (hops.append(arguments), hop(*arguments))[1]
+        )
+
+        for _ in range(100):  # also when SQLite has counted the steps of many
+            assert await names(database) == ["Acme"]
+
+        assert hops == []
 
 
 async def test_block_that_raises_leaves_nothing(database: Database) -> None:

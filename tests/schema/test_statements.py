@@ -46,6 +46,7 @@ async def test_the_dashboard_is_one_statement_beside_the_key(
 ) -> None:
     variables = {"slug": slug, "customers": customers, "licenses": licenses}
 
+    await graph.data(DASHBOARD, **variables)  # SQLite tries once whether a statement is short
     with statements.recorded(app.state.database) as sent:
         data = await graph.data(DASHBOARD, **variables)
 
