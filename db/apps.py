@@ -1,14 +1,29 @@
 """Apps: what a vendor sells licenses for."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, ForeignKey, Index, Table, exists, null, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    ScalarSelect,
+    SmallInteger,
+    Table,
+    cast,
+    exists,
+    func,
+    null,
+    select,
+)
 
 from db import ids
 from db.engine import WriteSession
 from db.metadata import metadata
-from db.shaping.nouns import ACCOUNT, Attribute, Kind, Noun, Ordering, ToMany, Unique, column
+from db.shaping.nouns import ACCOUNT, Attribute, KeptTotal, Kind, Noun, Ordering, ToMany, Unique, column
 from db.types import PlainText, UtcDateTime
 
 apps = Table(
@@ -26,10 +41,35 @@ apps = Table(
     Index(None, "account_id", "id"),
 )
 
+# How many customers and licenses an app has: the sums over its rows here. Triggers keep them (migration 0002)
+# in the transaction that changes what they count, so they are exact at every commit. A single row may be
+# negative and means nothing. On PostgreSQL they are several, so that two who add to one app do not wait for
+# each other; on SQLite, which has one writer, it is one.
+app_counters = Table(
+    "app_counters",
+    metadata,
+    Column("app_id", PlainText, ForeignKey("apps.id", ondelete="CASCADE"), primary_key=True),
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("customers", BigInteger, nullable=False),
+    Column("licenses", BigInteger, nullable=False),
+)
+
 
 def owns(app_id: ColumnElement[Any]) -> ColumnElement[bool]:
     """Whether the app of this id is the account's: the tenancy of all that lives inside an app."""
     return exists().where(apps.c.id == app_id, apps.c.account_id == ACCOUNT).correlate_except(apps)
+
+
+def total(counted: str, app_id: Any) -> ScalarSelect[int]:
+    """How many "customers" or "licenses" the app of this id has."""
+    kept = func.coalesce(func.sum(app_counters.c[counted]), 0, type_=BigInteger())
+    # PostgreSQL sums big integers into a numeric.
+    return (
+        select(cast(kept, BigInteger))
+        .where(app_counters.c.app_id == app_id)
+        .correlate_except(app_counters)
+        .scalar_subquery()
+    )
 
 
 APP = Noun(
@@ -49,8 +89,10 @@ APP = Noun(
         "updated_at": column("updated_at"),
     },
     connections={
-        "customers": ToMany("Customer", "app_id"),
-        "licenses": ToMany("License", "app_id"),
+        "customers": ToMany(
+            "Customer", "app_id", KeptTotal(("id",), lambda app: total("customers", app["id"]))
+        ),
+        "licenses": ToMany("License", "app_id", KeptTotal(("id",), lambda app: total("licenses", app["id"]))),
     },
     singular={"customer": "customers"},
     lookups={"id": Unique("id"), "slug": Unique("slug")},
@@ -60,6 +102,14 @@ APP = Noun(
         "slug": Ordering("slug"),
     },
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How many customers and licenses an app has."""
+
+    customers: int
+    licenses: int
 
 
 async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
@@ -96,6 +146,12 @@ async def find(session: WriteSession, account_id: str, slug: str) -> str | None:
         .with_for_update(read=True, key_share=True)
     )
     return (await session.execute(statement)).scalar()
+
+
+async def totals(session: WriteSession, app_id: str) -> Totals:
+    """How much an app holds."""
+    statement = select(*(total(counted, app_id).label(counted) for counted in ("customers", "licenses")))
+    return Totals(**(await session.execute(statement)).mappings().one())
 
 
 async def delete(session: WriteSession, app_id: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 import aiosqlite
 import asyncpg
 from cachetools import LRUCache
-from sqlalchemy import Connection, Executable, Table, event
+from sqlalchemy import Connection, Executable, Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.engine.url import make_url
@@ -84,6 +84,17 @@ class Query:
 
     sql: str
     parameters: tuple[tuple[str, Any], ...]
+
+
+def locking(statement: Select[Any], held: Table, *changed: Table) -> Select[Any]:
+    """Have a statement lock the rows that it finds, table by table, until the transaction ends.
+
+    Those of `held` against deletion, those of `changed` against everybody. Conditions on locked rows, and
+    only they, are tried again on what a row has become while it was waited for. SQLite has one writer: no
+    row is locked there.
+    """
+    clauses = [f"FOR KEY SHARE OF {held.name}", *(f"FOR UPDATE OF {table.name}" for table in changed)]
+    return statement.suffix_with(text(" ".join(clauses)), dialect="postgresql")
 
 
 class ReadSession:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from db import apps, clock, customers, ids, licenses
+from db import apps, clock, ids
 from db.engine import ReadSession, WriteSession
 from db.types import fold
 from resolvers import reading
@@ -154,13 +154,9 @@ async def delete_app(viewer: Viewer, session: WriteSession, slug: str) -> Delete
     id = await apps.find_for_update(session, viewer.account_id, slug) if is_slug(slug) else None
     if id is None:
         raise unknown(slug, "slug")
-    deleted = DeletedApp(
-        id,
-        customer_count=await customers.count_in_app(session, id),
-        license_count=await licenses.count(session, "app_id", id),
-    )
+    totals = await apps.totals(session, id)
     await apps.delete(session, id)
-    return deleted
+    return DeletedApp(id, totals.customers, totals.licenses)
 
 
 def _context(viewer: Viewer) -> dict[str, object]:
