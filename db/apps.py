@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     ColumnElement,
     ForeignKey,
@@ -30,14 +31,16 @@ apps = Table(
     "apps",
     metadata,
     Column("id", PlainText, primary_key=True),
-    Column("account_id", PlainText, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
-    Column("slug", PlainText, nullable=False, unique=True),
+    # Both null: the app is deleted, and hidden by that. It stays until `db.purge` has removed what is in it.
+    Column("account_id", PlainText, ForeignKey("accounts.id", ondelete="CASCADE")),
+    Column("slug", PlainText, unique=True),
     Column("name", PlainText, nullable=False),
     Column("name_folded", PlainText, nullable=False),
     Column("description", PlainText),
     Column("webhook_url", PlainText),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    CheckConstraint("(account_id IS NULL) = (slug IS NULL)", name="owner_has_slug"),
     Index(None, "account_id", "id"),
 )
 
@@ -154,6 +157,11 @@ async def totals(session: WriteSession, app_id: str) -> Totals:
     return Totals(**(await session.execute(statement)).mappings().one())
 
 
+async def disown(session: WriteSession, app_id: str) -> None:
+    """Take an app away from its account, and its slug from it: nobody finds it any more."""
+    await session.execute(apps.update().where(apps.c.id == app_id).values(account_id=None, slug=None))
+
+
 async def delete(session: WriteSession, app_id: str) -> None:
-    """Delete an app; the database deletes everything in it."""
+    """Delete an app; the database deletes everything in it, however long that takes."""
     await session.execute(apps.delete().where(apps.c.id == app_id))

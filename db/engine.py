@@ -9,7 +9,7 @@ write on a read path is a type error, and the engine knows how to begin.
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
@@ -129,6 +129,11 @@ class WriteSession:
     def __init__(self, database: "Database", connection: AsyncConnection) -> None:
         self.database = database
         self._connection = connection
+        self._after_commit: list[Callable[[], None]] = []
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Have something called when the transaction is committed; if it is rolled back, never."""
+        self._after_commit.append(call)
 
     async def execute(self, statement: Executable, values: Any = None) -> CursorResult[Any]:
         """Run one statement inside the transaction."""
@@ -230,12 +235,11 @@ class Database:
     async def write(self) -> AsyncIterator[WriteSession]:
         """One transaction. Raises StoreUnavailable when the database does not answer."""
         with _store_failures():
-            if self._writer is None:
-                async with self._writes.begin() as connection:
-                    yield WriteSession(self, connection)
-            else:
-                async with self._writer, self._writes.begin() as connection:
-                    yield WriteSession(self, connection)
+            async with self._writer or nullcontext(), self._writes.begin() as connection:
+                session = WriteSession(self, connection)
+                yield session
+        for call in session._after_commit:  # noqa: SLF001
+            call()
 
     async def close(self) -> None:
         """Close every connection."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from resolvers.inputs import (
     invalid,
     is_slug,
 )
+from resolvers.purge import begin_soon
 from resolvers.reading import FieldShape, Json, Shape
 from resolvers.viewer import Scope, Viewer
 
@@ -149,13 +151,17 @@ async def update_app(viewer: Viewer, session: WriteSession, slug: str, values: M
 
 
 async def delete_app(viewer: Viewer, session: WriteSession, slug: str) -> DeletedApp:
-    """Delete the app of this slug with all its customers and licenses. Raises Faults."""
+    """Delete the app of this slug with all its customers and licenses. Raises Faults.
+
+    Nobody finds them any more, and the slug is free. The rows go afterwards: see `resolvers.purge`.
+    """
     viewer.require(Scope.WRITE)
     id = await apps.find_for_update(session, viewer.account_id, slug) if is_slug(slug) else None
     if id is None:
         raise unknown(slug, "slug")
     totals = await apps.totals(session, id)
-    await apps.delete(session, id)
+    await apps.disown(session, id)
+    session.after_commit(partial(begin_soon, session.database))
     return DeletedApp(id, totals.customers, totals.licenses)
 
 

@@ -230,6 +230,25 @@ async def test_every_change_of_a_row_that_is_counted_sets_off_a_trigger(database
     assert await run(database_url, triggers) == []
 
 
+async def test_downgrade_removes_what_is_still_there_of_deleted_apps(database_url: str) -> None:
+    await fill(database_url)
+    await run(database_url, lambda made: made.execute(text("UPDATE apps SET account_id = NULL, slug = NULL")))
+    database = Database(database_url)
+    account = await make_account(database)
+    kept = await make_license(database, await make_customer(database, await make_app(database, account)))
+    await database.close()
+
+    await migrations.downgrade(database_url, "0001")
+
+    def left(connection: Connection) -> list[str]:
+        return [
+            connection.execute(text(f"SELECT {column} FROM {table}")).scalar_one()
+            for table, column in (("apps", "id"), ("customers", "app_id"), ("licenses", "app_id"))
+        ]
+
+    assert await run(database_url, left) == [kept.app_id] * 3
+
+
 async def test_upgrade_counts_what_is_there(unmigrated_url: str) -> None:
     await migrations.upgrade(unmigrated_url)
     for _ in range(2):

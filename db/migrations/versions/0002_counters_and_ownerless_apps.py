@@ -1,5 +1,7 @@
 """Counters, kept by triggers: how many customers and licenses an app has, how many licenses a customer.
 
+And apps without owner and slug: they are deleted, and what is in them waits to be purged.
+
 Revision: 0002, after 0001
 """
 
@@ -10,6 +12,8 @@ revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+
+OWNER_HAS_SLUG = "(account_id IS NULL) = (slug IS NULL)"
 
 text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
@@ -126,6 +130,10 @@ def is_sqlite() -> bool:
 
 
 def upgrade() -> None:
+    with op.batch_alter_table("apps") as apps:
+        apps.alter_column("account_id", existing_type=text, nullable=True)
+        apps.alter_column("slug", existing_type=text, nullable=True)
+        apps.create_check_constraint(op.f("ck_apps_owner_has_slug"), OWNER_HAS_SLUG)
     op.create_table(
         "app_counters",
         sa.Column("app_id", text, nullable=False),
@@ -170,3 +178,11 @@ def downgrade() -> None:
         op.execute("ALTER TABLE customers RESET (fillfactor)")
     op.drop_column("customers", "license_count")
     op.drop_table("app_counters")
+    # SQLite's foreign keys are off while migrations run: nothing cascades.
+    for table in ("licenses", "customers"):
+        op.execute(f"DELETE FROM {table} WHERE app_id IN (SELECT id FROM apps WHERE account_id IS NULL)")
+    op.execute("DELETE FROM apps WHERE account_id IS NULL")
+    with op.batch_alter_table("apps") as apps:
+        apps.drop_constraint(op.f("ck_apps_owner_has_slug"), type_="check")
+        apps.alter_column("account_id", existing_type=text, nullable=False)
+        apps.alter_column("slug", existing_type=text, nullable=False)
