@@ -11,6 +11,7 @@ from asgi import logs
 from asgi.authentication import Authentication
 from asgi.request_log import RequestLog
 from db.engine import Database
+from resolvers.purge import purging
 from resolvers.viewer import Policy
 from rest.app import rest_app
 from schema.door import GraphQLDoor
@@ -19,7 +20,7 @@ from settings import Settings, read_settings
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
-    """Make the application. Its database is `app.state.database`; nothing is opened before the first request.
+    """Make the application. Its database is `app.state.database`; nothing is opened before it is started.
 
     Without settings, as a server calls it, it reads them and sets up logging; with settings, logging is
     the caller's.
@@ -31,7 +32,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        yield
+        async with purging(database):
+            yield
         await database.close()
 
     policy = Policy(

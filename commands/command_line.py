@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 from commands import serve
 from db.engine import StoreUnavailable
 from db.migrations import MigrationError
+from resolvers.counters import CountersOff
 from resolvers.errors import Refused
 from settings import InvalidSettings
 
@@ -31,6 +32,11 @@ command_line.command(serve.serve)
 command_line.command("commands.migrate:migrate", help="Bring the database up to date.")
 command_line.command("commands.keys:keys", name="keys", help="Make, list and revoke API keys.")
 command_line.command("commands.demo:demo", help="Load believable customers and licenses into a new app.")
+command_line.command(
+    "commands.counters:counters",
+    name="counters",
+    help="Compare the kept totals with the rows they count, and mend them.",
+)
 command_line.command("commands.schema:schema", help="Print the GraphQL schema.")
 command_line.command("commands.openapi:openapi", help="Print the OpenAPI document of the REST interface.")
 
@@ -48,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
         _fail(str(error), MISUSED)
     except StoreUnavailable as error:
         _fail(f"the database does not answer: {_cause(error)}")
-    except (InvalidSettings, serve.CannotServe, MigrationError, CommandError, Refused) as error:
+    except (InvalidSettings, serve.CannotServe, MigrationError, CommandError, CountersOff, Refused) as error:
         _fail(str(error))
     except BrokenPipeError:
         # Whoever read our output has read enough. Closing down must not try to write the rest.

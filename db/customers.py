@@ -1,13 +1,26 @@
 """Customers: who bought. An email is unique in its app ignoring letter case, an external id exactly."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from sqlalchemy import Column, ForeignKey, Index, Table, UniqueConstraint, func, or_, select
+from sqlalchemy import Column, ForeignKey, Index, Integer, Table, UniqueConstraint, or_, select
 
 from db import apps, ids
-from db.engine import WriteSession
+from db.engine import WriteSession, locking
 from db.metadata import metadata
-from db.shaping.nouns import Condition, Kind, Noun, Ordering, ToMany, ToOne, Unique, column, contains, pattern
+from db.shaping.nouns import (
+    Condition,
+    KeptTotal,
+    Kind,
+    Noun,
+    Ordering,
+    ToMany,
+    ToOne,
+    Unique,
+    column,
+    contains,
+    pattern,
+)
 from db.types import JsonObject, PlainText, UtcDateTime, fold
 
 customers = Table(
@@ -23,6 +36,7 @@ customers = Table(
     Column("metadata", JsonObject, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("license_count", Integer, nullable=False, server_default="0"),  # kept by triggers: db.counters
     UniqueConstraint("app_id", "email_folded"),
     UniqueConstraint("app_id", "external_id"),
     Index(None, "app_id", "id"),
@@ -48,7 +62,11 @@ CUSTOMER = Noun(
         "updated_at": column("updated_at"),
     },
     objects={"app": ToOne("App", "app_id")},
-    connections={"licenses": ToMany("License", "customer_id")},
+    connections={
+        "licenses": ToMany(
+            "License", "customer_id", KeptTotal(("license_count",), lambda row: row["license_count"])
+        )
+    },
     lookups={
         "id": Unique("id"),
         "email": Unique("email_folded", fold),
@@ -70,6 +88,14 @@ CUSTOMER = Noun(
         "name": Ordering("name_folded", nullable=True),
     },
 )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCustomer:
+    """What a change of a customer has to know about it."""
+
+    app_id: str
+    license_count: int
 
 
 async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
@@ -97,26 +123,19 @@ async def taken(session: WriteSession, app_id: str, unique: Mapping[str, object]
     return found
 
 
-async def find_for_update(session: WriteSession, account_id: str, id: str) -> str | None:
-    """The app's id of a customer, which is locked: no license is added to it until the transaction ends."""
+async def find_for_update(session: WriteSession, account_id: str, id: str) -> StoredCustomer | None:
+    """A customer, locked until the transaction ends, and in an app that will not be deleted before."""
     statement = (
-        select(customers.c.app_id)
-        .where(customers.c.id == id, apps.owns(customers.c.app_id))
-        .with_for_update(of=customers)
-    )
-    return (await session.execute(statement, {"account": account_id})).scalar()
-
-
-async def find_app(session: WriteSession, account_id: str, id: str) -> str | None:
-    """The app's id of a customer, who will not be deleted before the transaction ends; or None."""
-    statement = (
-        select(customers.c.app_id)
+        select(customers.c.app_id, customers.c.license_count)
         .join(apps.apps, apps.apps.c.id == customers.c.app_id)
-        .where(customers.c.id == id, apps.owns(customers.c.app_id))
-        # The app first, as its deletion does: in the other order the two would wait for each other.
-        .with_for_update(read=True, key_share=True, of=[apps.apps, customers])
+        .where(customers.c.id == id, apps.APP.owned(apps.apps.c))
     )
-    return (await session.execute(statement, {"account": account_id})).scalar()
+    row = (
+        (await session.execute(locking(statement, apps.apps, customers), {"account": account_id}))
+        .mappings()
+        .first()
+    )
+    return None if row is None else StoredCustomer(**row)
 
 
 async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
@@ -127,11 +146,3 @@ async def update(session: WriteSession, id: str, changes: Mapping[str, object]) 
 async def delete(session: WriteSession, id: str) -> None:
     """Delete a customer; the database deletes the licenses."""
     await session.execute(customers.delete().where(customers.c.id == id))
-
-
-async def count_in_app(session: WriteSession, app_id: str) -> int:
-    """How many customers an app has. They are locked: who deletes them next deletes as many."""
-    locked = select(customers.c.id).where(customers.c.app_id == app_id).with_for_update().subquery()
-    statement = select(func.count()).select_from(locked)
-    total: int = (await session.execute(statement)).scalar_one()
-    return total

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 import asyncpg
-from sqlalchemy import ClauseElement, Insert, Table, bindparam
+from sqlalchemy import ClauseElement, Insert, Table, bindparam, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.result import IteratorResult, Result, SimpleResultMetaData
 from sqlalchemy.engine.url import URL, make_url
@@ -99,6 +99,17 @@ class Query:
         return IteratorResult(SimpleResultMetaData([name for name, _ in self.columns]), iter(rows))
 
 
+def locking(statement: Select[Any], held: Table, *changed: Table) -> Select[Any]:
+    """Have a statement lock the rows that it finds, table by table, until the transaction ends.
+
+    Those of `held` against deletion, those of `changed` against everybody. Conditions on locked rows, and
+    only they, are tried again on what a row has become while it was waited for. SQLite has one writer: no
+    row is locked there.
+    """
+    clauses = [f"FOR KEY SHARE OF {held.name}", *(f"FOR UPDATE OF {table.name}" for table in changed)]
+    return statement.suffix_with(text(" ".join(clauses)), dialect="postgresql")
+
+
 class ReadSession:
     """Runs single SELECTs, each its own snapshot: one thread hop on SQLite, one round trip on PostgreSQL."""
 
@@ -132,6 +143,16 @@ class WriteSession:
     def __init__(self, database: "Database", transaction: Transaction) -> None:
         self.database = database
         self._transaction = transaction
+        self._after_commit: list[Callable[[], None]] = []
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Have something called when the transaction is committed; if it is rolled back, never."""
+        self._after_commit.append(call)
+
+    def committed(self) -> None:
+        """Say that the transaction is committed."""
+        for call in self._after_commit:
+            call()
 
     async def execute(
         self, statement: ClauseElement, values: Mapping[str, object] | None = None
@@ -201,15 +222,21 @@ class Database:
     def compile_once(self, statement: ClauseElement | SelectBase) -> Query:
         """The driver's text of a statement, for callers that keep it themselves."""
         dialect = self.store.dialect
-        compiled = statement.compile(dialect=dialect)
+        # IN over a list of values is spelt out now; SQLAlchemy would do so when it runs a statement.
+        compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
         if not isinstance(compiled, SQLCompiler):  # DDL
             return Query(str(compiled), ())
         names = compiled.positiontup or ()
+        values = compiled.params
+        types = {name: parameter.type for parameter, name in compiled.bind_names.items()}
         columns = getattr(statement, "exported_columns", None) or ()
         return Query(
             compiled.string,
-            tuple((name, compiled.params[name]) for name in names),
-            tuple(compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names),
+            tuple((name, values[name]) for name in names),
+            tuple(
+                types[name].dialect_impl(dialect).bind_processor(dialect) if name in types else None
+                for name in names
+            ),
             tuple(
                 (column.key or "", column.type.dialect_impl(dialect).result_processor(dialect, None))
                 for column in columns
@@ -243,7 +270,9 @@ class Database:
         """One transaction. Raises StoreUnavailable when the database does not answer."""
         with store_failures(self.store):
             async with self.store.transaction() as transaction:
-                yield WriteSession(self, transaction)
+                session = WriteSession(self, transaction)
+                yield session
+        session.committed()
 
     async def close(self) -> None:
         """Close every connection."""

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Boolean, Column, ColumnElement, ForeignKey, Index, Table, case, func, select
+from sqlalchemy import Boolean, Column, ColumnElement, ForeignKey, Index, Table, case, select
 
 from db import apps, ids
-from db.engine import WriteSession
+from db.customers import customers
+from db.engine import WriteSession, locking
 from db.metadata import metadata
 from db.shaping.nouns import NOW, Attribute, Condition, Kind, Noun, Ordering, Row, ToOne, Unique, column
 from db.types import JsonObject, PlainText, UtcDateTime
@@ -121,13 +122,19 @@ async def retire(session: WriteSession, app_id: str, installation_id: str, now: 
 
 
 async def find_for_update(session: WriteSession, account_id: str, id: str) -> StoredLicense | None:
-    """A license, locked until the transaction ends."""
+    """A license, locked with its customer until the transaction ends.
+
+    Whoever deletes it changes its customer's `license_count`, and whoever deletes its customer deletes it: in
+    another order than app, customer, license the two would wait for each other.
+    """
     statement = (
         select(licenses.c.app_id, licenses.c.installation_id, licenses.c.expires_at, licenses.c.revoked_at)
-        .where(licenses.c.id == id, apps.owns(licenses.c.app_id))
-        .with_for_update(of=licenses)
+        .join(customers, customers.c.id == licenses.c.customer_id)
+        .join(apps.apps, apps.apps.c.id == customers.c.app_id)
+        .where(licenses.c.id == id, apps.APP.owned(apps.apps.c))
     )
-    row = (await session.execute(statement, {"account": account_id})).mappings().first()
+    locked = locking(statement, apps.apps, customers, licenses)
+    row = (await session.execute(locked, {"account": account_id})).mappings().first()
     return None if row is None else StoredLicense(**row)
 
 
@@ -136,20 +143,6 @@ async def update(session: WriteSession, id: str, changes: Mapping[str, object]) 
     await session.execute_unique(licenses.update().where(licenses.c.id == id).values(changes))
 
 
-async def delete(session: WriteSession, account_id: str, id: str) -> bool:
-    """Delete a license. False when the account has none of this id."""
-    statement = (
-        licenses.delete().where(licenses.c.id == id, apps.owns(licenses.c.app_id)).returning(licenses.c.id)
-    )
-    return (await session.execute(statement, {"account": account_id})).first() is not None
-
-
-async def count(session: WriteSession, column: str, owner_id: str) -> int:
-    """How many licenses an app (`app_id`) or a customer (`customer_id`) has.
-
-    They are locked: who deletes them next deletes as many.
-    """
-    locked = select(licenses.c.id).where(licenses.c[column] == owner_id).with_for_update().subquery()
-    statement = select(func.count()).select_from(locked)
-    total: int = (await session.execute(statement)).scalar_one()
-    return total
+async def delete(session: WriteSession, id: str) -> None:
+    """Delete a license."""
+    await session.execute(licenses.delete().where(licenses.c.id == id))

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from db import apps, clock, customers, ids, licenses
+from db import apps, clock, ids
 from db.engine import ReadSession, WriteSession
 from db.types import fold
 from resolvers import reading
@@ -24,6 +25,7 @@ from resolvers.inputs import (
     invalid,
     is_slug,
 )
+from resolvers.purge import begin_soon
 from resolvers.reading import FieldShape, Json, Shape
 from resolvers.viewer import Scope, Viewer
 
@@ -149,18 +151,18 @@ async def update_app(viewer: Viewer, session: WriteSession, slug: str, values: M
 
 
 async def delete_app(viewer: Viewer, session: WriteSession, slug: str) -> DeletedApp:
-    """Delete the app of this slug with all its customers and licenses. Raises Faults."""
+    """Delete the app of this slug with all its customers and licenses. Raises Faults.
+
+    Nobody finds them any more, and the slug is free. The rows go afterwards: see `resolvers.purge`.
+    """
     viewer.require(Scope.WRITE)
     id = await apps.find_for_update(session, viewer.account_id, slug) if is_slug(slug) else None
     if id is None:
         raise unknown(slug, "slug")
-    deleted = DeletedApp(
-        id,
-        customer_count=await customers.count_in_app(session, id),
-        license_count=await licenses.count(session, "app_id", id),
-    )
-    await apps.delete(session, id)
-    return deleted
+    totals = await apps.totals(session, id)
+    await apps.disown(session, id)
+    session.after_commit(partial(begin_soon, session.database))
+    return DeletedApp(id, totals.customers, totals.licenses)
 
 
 def _context(viewer: Viewer) -> dict[str, object]:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from db import apps, clock, customers, ids, licenses
+from db import apps, clock, customers, ids
+from db.customers import StoredCustomer
 from db.engine import ReadSession, UniqueViolation, WriteSession
 from db.shaping.selection import Object
 from db.types import fold, fold_optional
@@ -110,7 +111,7 @@ async def update_customer(
     """Change a customer and answer the id. Raises Faults."""
     viewer.require(Scope.WRITE)
     given = check(UpdateCustomer, values)
-    app_id = await _require_customer(viewer, session, id)
+    found = await _require_customer(viewer, session, id)
     changes = given.model_dump(include=given.model_fields_set)
     if not changes:
         return id
@@ -122,17 +123,16 @@ async def update_customer(
         await customers.update(session, id, changes | {"updated_at": clock.now()})
     except UniqueViolation:
         unique = {name: changes[name] for name in _FIELD_BY_UNIQUE if name in changes}
-        raise await _taken(session, app_id, unique, but=id) from None
+        raise await _taken(session, found.app_id, unique, but=id) from None
     return id
 
 
 async def delete_customer(viewer: Viewer, session: WriteSession, id: str) -> DeletedCustomer:
     """Delete a customer with all licenses. Raises Faults."""
     viewer.require(Scope.WRITE)
-    await _require_customer(viewer, session, id)
-    count = await licenses.count(session, "customer_id", id)
+    found = await _require_customer(viewer, session, id)
     await customers.delete(session, id)
-    return DeletedCustomer(id, count)
+    return DeletedCustomer(id, found.license_count)
 
 
 async def _require_app(viewer: Viewer, session: WriteSession, slug: str) -> str:
@@ -142,11 +142,11 @@ async def _require_app(viewer: Viewer, session: WriteSession, slug: str) -> str:
     return id
 
 
-async def _require_customer(viewer: Viewer, session: WriteSession, id: str) -> str:
-    app_id = await customers.find_for_update(session, viewer.account_id, id) if is_storable(id) else None
-    if app_id is None:
+async def _require_customer(viewer: Viewer, session: WriteSession, id: str) -> StoredCustomer:
+    found = await customers.find_for_update(session, viewer.account_id, id) if is_storable(id) else None
+    if found is None:
         raise unknown(id, "id")
-    return app_id
+    return found
 
 
 async def _insert(session: WriteSession, app_id: str, given: CreateCustomer) -> str | None:

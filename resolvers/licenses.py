@@ -86,15 +86,15 @@ async def create_license(viewer: Viewer, session: WriteSession, values: Mapping[
     """
     viewer.require(Scope.WRITE)
     given = check(CreateLicense, values)
-    app_id = await customers.find_app(session, viewer.account_id, given.customer_id)
-    if app_id is None:
+    owner = await customers.find_for_update(session, viewer.account_id, given.customer_id)
+    if owner is None:
         raise unknown(given.customer_id, "customer_id")
     new = ids.new_id(ids.LICENSE)
     installation_id = given.installation_id or str(uuid.uuid4())
-    await licenses.retire(session, app_id, installation_id, new.created_at)
+    await licenses.retire(session, owner.app_id, installation_id, new.created_at)
     row = {
         "id": new.id,
-        "app_id": app_id,
+        "app_id": owner.app_id,
         "customer_id": given.customer_id,
         "installation_id": installation_id,
         "is_current": True,
@@ -145,8 +145,8 @@ async def reinstate_license(viewer: Viewer, session: WriteSession, id: str) -> s
 async def delete_license(viewer: Viewer, session: WriteSession, id: str) -> str:
     """Delete a license and answer its id. Raises Faults."""
     viewer.require(Scope.WRITE)
-    if not is_storable(id) or not await licenses.delete(session, viewer.account_id, id):
-        raise unknown(id, "id")
+    await _require_license(viewer, session, id)
+    await licenses.delete(session, id)
     return id
 
 

@@ -3,6 +3,7 @@
 import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +115,18 @@ async def database(database_url: str, statements: Statements) -> AsyncIterator[D
 
 
 @pytest.fixture
-async def app(database_url: str, statements: Statements) -> AsyncIterator[Starlette]:
-    """The application, started. Its database is ``app.state.database``."""
+async def app(
+    database_url: str, statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Starlette]:
+    """The application, started. Its database is ``app.state.database``.
+
+    It purges nothing by itself, so that nothing is sent but what a test asks for.
+    """
     # Only here: a test of the lower layers runs though the upper ones are broken.
     from server import create_app  # noqa: PLC0415
     from settings import Settings  # noqa: PLC0415
 
+    monkeypatch.setattr("server.purging", lambda _database: nullcontext())
     app = create_app(Settings(database_url=database_url))
     statements.watch(app.state.database)
     async with app.router.lifespan_context(app):

@@ -259,5 +259,7 @@ def _columns(noun: Noun, fields: Sequence[Field]) -> Iterator[str]:
                 yield from noun.attributes[name].columns
             case Object(_, name, by=None):
                 yield noun.objects[name].column
+            case Connection(_, name) if (total := noun.connections[name].total) is not None:
+                yield from ("id", *total.columns)
             case _:
                 yield "id"

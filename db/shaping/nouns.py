@@ -52,11 +52,23 @@ class ToOne:
 
 
 @dataclass(frozen=True)
+class KeptTotal:
+    """A count that the database keeps: the parent's columns that it is read from, and how."""
+
+    columns: tuple[str, ...]
+    expression: Callable[[Row], ColumnElement[int]]
+
+
+@dataclass(frozen=True)
 class ToMany:
-    """A field that is the rows of `noun` whose `column` holds this row's id."""
+    """A field that is the rows of `noun` whose `column` holds this row's id.
+
+    `total` is how many they are, where the database keeps it; else they are counted.
+    """
 
     noun: str
     column: str
+    total: KeptTotal | None = None
 
 
 @dataclass(frozen=True)

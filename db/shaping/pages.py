@@ -109,6 +109,8 @@ class PageRows:
         beyond_page = forward != page.backward
         if page.after is None and not beyond_page:
             return false()
+        if page.after is None and self._kept is not None:
+            return self._kept > self._size
         rows = select(1).select_from(row).where(*self._reach(row))
         if page.after is not None:
             rows = rows.where(self._beyond(row, page.after, later=forward, inclusive=not beyond_page))
@@ -119,9 +121,19 @@ class PageRows:
 
     def total(self) -> ColumnElement[int]:
         """How many rows pass the filters, whatever the page."""
+        if self._kept is not None:
+            return self._kept
         row = self.noun.table.alias()
         counted = select(func.count()).select_from(row).where(*self._reach(row))
         return _correlated(counted, self._parent).scalar_subquery()
+
+    @property
+    def _kept(self) -> ColumnElement[int] | None:
+        """How many rows the connection is over, where the database keeps count of them."""
+        if self._parent is None or self._page.filters:
+            return None
+        relation, parent = self._parent
+        return None if relation.total is None else relation.total.expression(parent.c)
 
     def _build(self, needs: Needs) -> FromClause:
         page, row = self._page, self.noun.table.alias()

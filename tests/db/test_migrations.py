@@ -21,7 +21,28 @@ from db.metadata import metadata
 from tests.factories import make_account, make_app, make_customer, make_key, make_license
 
 ROOT = Path(__file__).parents[2]
-TABLES = ["accounts", "apps", "customers", "keys", "licenses"]
+TABLES = ["accounts", "app_counters", "apps", "customers", "keys", "licenses"]
+
+SQLITE_TRIGGERS = [
+    ("customers", "count_customers_delete"),
+    ("customers", "count_customers_insert"),
+    ("customers", "count_customers_move"),
+    ("licenses", "count_licenses_delete"),
+    ("licenses", "count_licenses_insert"),
+    ("licenses", "count_licenses_move_between_apps"),
+    ("licenses", "count_licenses_move_between_customers"),
+]
+POSTGRESQL_TRIGGERS = [
+    ("customers", "count_in_apps_delete"),
+    ("customers", "count_in_apps_insert"),
+    ("customers", "move_between_apps"),
+    ("licenses", "count_in_apps_delete"),
+    ("licenses", "count_in_apps_insert"),
+    ("licenses", "count_in_customers_delete"),
+    ("licenses", "count_in_customers_insert"),
+    ("licenses", "move_between_apps"),
+    ("licenses", "move_between_customers"),
+]
 
 Facts: TypeAlias = dict[str, dict[str, object]]
 AddMigration: TypeAlias = Callable[..., None]
@@ -67,9 +88,18 @@ def predicate(connection: Connection, index: Any) -> str | None:
 
 def contents(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
     return {
-        table: [tuple(row) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY id"))]
+        table: [tuple(row) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY 1"))]
         for table in TABLES
     }
+
+
+def triggers(connection: Connection) -> list[tuple[str, str]]:
+    """The triggers and their tables, but for those that PostgreSQL makes of foreign keys."""
+    if connection.dialect.name == "sqlite":
+        found = "SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger' ORDER BY 1, 2"
+    else:
+        found = "SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1, 2"
+    return [tuple(row) for row in connection.execute(text(found))]
 
 
 async def fill(url: str) -> None:
@@ -165,6 +195,7 @@ async def test_what_holds_the_rules_in_the_migrated_database(database_url: str) 
         for name, key in found[table]["foreign keys"].items()
     }
     assert foreign == {
+        "fk_app_counters_app_id": ("apps", {"ondelete": "CASCADE"}),
         "fk_apps_account_id": ("accounts", {"ondelete": "CASCADE"}),
         "fk_customers_app_id": ("apps", {"ondelete": "CASCADE"}),
         "fk_keys_account_id": ("accounts", {"ondelete": "CASCADE"}),
@@ -179,7 +210,75 @@ async def test_text_in_postgresql_is_compared_by_code_point_whatever_the_locale(
     found = await run(postgresql_url, described)
 
     types = {type_ for table in TABLES for _, type_, _, _ in found[table]["columns"]}
-    assert types == {"TEXT(collation='C')", "JSON(astext_type=Text())", "BOOLEAN()"}
+    assert {type_ for type_ in types if "TEXT" in type_.upper()} == {
+        "TEXT(collation='C')",
+        "JSON(astext_type=Text())",
+    }
+
+
+async def test_every_change_of_a_row_that_is_counted_sets_off_a_trigger(database_url: str) -> None:
+    is_sqlite = database_url.startswith("sqlite")
+
+    assert await run(database_url, triggers) == (SQLITE_TRIGGERS if is_sqlite else POSTGRESQL_TRIGGERS)
+
+    await migrations.downgrade(database_url, "0001")
+    assert await run(database_url, triggers) == []
+
+
+async def test_downgrade_removes_what_is_still_there_of_deleted_apps(database_url: str) -> None:
+    await fill(database_url)
+    await run(database_url, lambda made: made.execute(text("UPDATE apps SET account_id = NULL, slug = NULL")))
+    database = Database(database_url)
+    account = await make_account(database)
+    kept = await make_license(database, await make_customer(database, await make_app(database, account)))
+    await database.close()
+
+    await migrations.downgrade(database_url, "0001")
+
+    def left(connection: Connection) -> list[str]:
+        return [
+            connection.execute(text(f"SELECT {column} FROM {table}")).scalar_one()
+            for table, column in (("apps", "id"), ("customers", "app_id"), ("licenses", "app_id"))
+        ]
+
+    assert await run(database_url, left) == [kept.app_id] * 3
+
+
+async def test_upgrade_counts_what_is_there(unmigrated_url: str) -> None:
+    await migrations.upgrade(unmigrated_url)
+    for _ in range(2):
+        await fill(unmigrated_url)
+    before = await run(unmigrated_url, contents)
+    await migrations.downgrade(unmigrated_url, "0001")
+
+    await migrations.upgrade(unmigrated_url)
+
+    after = await run(unmigrated_url, contents)
+    assert {table: rows for table, rows in after.items() if table != "app_counters"} == {
+        table: rows for table, rows in before.items() if table != "app_counters"
+    }
+    assert [customer[-1] for customer in after["customers"]] == [1, 1]
+    assert after["app_counters"] == [(app[0], 0, 1, 1) for app in after["apps"]]
+
+
+@pytest.mark.parametrize("table", ["customers", "licenses"])
+async def test_table_that_is_made_anew_keeps_its_triggers(
+    sqlite_url: str, add_migration: AddMigration, table: str
+) -> None:
+    await fill(sqlite_url)
+    before = await run(sqlite_url, contents)
+    add_migration(
+        f"with op.batch_alter_table({table!r}, recreate='always') as table: "
+        "table.alter_column('metadata', existing_type=sa.Text(), nullable=True)"
+    )
+
+    await migrations.upgrade(sqlite_url)
+
+    assert await run(sqlite_url, triggers) == SQLITE_TRIGGERS
+    assert await run(sqlite_url, contents) == before
+    await fill(sqlite_url)
+    after = await run(sqlite_url, contents)
+    assert after["app_counters"] == [(app[0], 0, 1, 1) for app in after["apps"]]
 
 
 async def test_second_upgrade_does_nothing(database_url: str) -> None:

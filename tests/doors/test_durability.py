@@ -6,11 +6,16 @@ import sqlite3
 from pathlib import Path
 
 import httpx
-from sqlalchemy import select
+from sqlalchemy import Table, func, select
 from sqlalchemy.engine import make_url
 
+from commands.believable import CUSTOMER_COLUMNS, LICENSE_COLUMNS, Believable
+from db import clock
+from db.apps import apps
 from db.customers import customers
 from db.engine import Database
+from db.licenses import licenses
+from resolvers.counters import check
 from tests.factories import Account, make_app, make_key
 from tests.processes import serving
 
@@ -61,6 +66,42 @@ async def test_no_acknowledged_row_is_lost(
         with sqlite3.connect(make_url(database_url).database or "") as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         connection.close()
+
+
+async def test_an_app_that_was_being_removed_is_removed_by_the_next_server(
+    tmp_path: Path, database_url: str, database: Database, account: Account
+) -> None:
+    app = await make_app(database, account, slug="atlas")
+    headers = {"Authorization": f"Bearer {await make_key(database, account)}"}
+    for batch in Believable(app.id, 5_000, 3, clock.now()).batches(10_000):
+        async with database.write() as session:
+            await session.load(customers, CUSTOMER_COLUMNS, batch.customers)
+            await session.load(licenses, LICENSE_COLUMNS, batch.licenses)
+    delete = """mutation {
+      deleteApp(input: {slug: "atlas"}) { deletedCustomerCount deletedLicenseCount }
+    }"""
+
+    with serving(tmp_path, DATABASE_URL=database_url) as server:
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
+            answer = (await client.post("/graphql", json={"query": delete})).json()
+            while await counted(database, licenses) == 15_000:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            server.process.kill()
+    assert answer["data"]["deleteApp"] == {"deletedCustomerCount": 5_000, "deletedLicenseCount": 15_000}
+    assert await counted(database, apps) == 1
+    await check(database)
+
+    with serving(tmp_path, DATABASE_URL=database_url):
+        async with asyncio.timeout(60):
+            while await counted(database, apps):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    assert [await counted(database, table) for table in (customers, licenses)] == [0, 0]
+
+
+async def counted(database: Database, table: Table) -> int:
+    async with database.read() as session:
+        found = await session.row(select(func.count()).select_from(table), {})
+    return found[0] if found else 0
 
 
 async def test_a_write_in_flight_is_finished_when_the_server_is_told_to_stop(

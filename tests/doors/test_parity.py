@@ -11,6 +11,7 @@ from db.apps import apps
 from db.customers import customers
 from db.engine import Database
 from db.licenses import licenses
+from resolvers.purge import purge
 from tests.doors.both import (
     APP,
     BY_GRAPH,
@@ -229,6 +230,7 @@ async def test_create_update_and_delete_app(doors: Doors, database: Database):
         assert chosen(by_rest) == chosen({**(by_graph or {}), "slug": "new-by-rest"})
     assert deleted.status_code == 204
     assert (outcome["deletedCustomerCount"], outcome["userErrors"]) == (0, [])
+    await purge(database)
     assert [row["slug"] for row in await stored(database, apps)] == [BY_REST, BY_GRAPH]
 
 

@@ -8,6 +8,7 @@ from db.engine import Database
 from db.licenses import licenses
 from resolvers.apps import DeletedApp, app_by_id, create_app, delete_app, update_app
 from resolvers.apps import app as read_app
+from resolvers.purge import purge
 from resolvers.viewer import Policy, Viewer
 from tests.factories import Account, App, make_app, make_customer, make_license
 from tests.resolvers.calling import everything, read, refused, row, rows, shape, write
@@ -174,6 +175,7 @@ async def test_delete_takes_everything_in_the_app_along_and_counts_it(
 
     assert await write(database, delete_app, viewer, app.slug) == DeletedApp(app.id, 3, 4)
 
+    await purge(database)
     assert [each["id"] for each in await rows(database, apps)] == [other.id]
     assert [each["id"] for each in await rows(database, customers)] == [kept.id]
     assert [each["id"] for each in await rows(database, licenses)] == [kept_license.id]
@@ -182,6 +184,7 @@ async def test_delete_takes_everything_in_the_app_along_and_counts_it(
 async def test_delete_of_an_empty_app_counts_nothing(database: Database, viewer: Viewer, app: App) -> None:
     assert await write(database, delete_app, viewer, app.slug) == DeletedApp(app.id, 0, 0)
 
+    await purge(database)
     assert await rows(database, apps) == []
 
 

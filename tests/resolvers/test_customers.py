@@ -57,6 +57,7 @@ async def test_making_stores_what_was_given(
             "name_folded": "ada lovelace",
             "external_id": "CRM-1",
             "metadata": ADA["metadata"],
+            "license_count": 0,
             "created_at": clock.now,
             "updated_at": clock.now,
         }

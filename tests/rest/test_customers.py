@@ -12,6 +12,7 @@ from db.apps import apps
 from db.customers import customers
 from db.engine import Database
 from db.licenses import licenses
+from resolvers.purge import purge
 from tests.factories import make_app, make_customer, make_license
 from tests.rest.conftest import CUSTOMERS, LENA, SLUG, Vendor, created
 from tests.rest.expecting import CUSTOMER_ID, CUSTOMER_KEYS, NOT_FOUND, error, invalid, stored, taken
@@ -289,6 +290,7 @@ async def test_deleting_an_app_deletes_its_customers_and_licenses_and_no_others(
     response = await api.delete(f"/apps/{SLUG}")
 
     assert (response.status_code, response.content) == (204, b"")
+    await purge(database)
     assert [row["id"] for row in await stored(database, apps)] == [second.id]
     assert [row["app_id"] for row in await stored(database, customers)] == [second.id]
     assert [row["app_id"] for row in await stored(database, licenses)] == [second.id]

