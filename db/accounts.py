@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Table, select
+from sqlalchemy import Column, Integer, Table, bindparam, select
 
 from db.engine import WriteSession
 from db.metadata import metadata
@@ -15,6 +15,12 @@ accounts = Table(
     Column("id", PlainText, primary_key=True),
     Column("name", PlainText, nullable=False, unique=True),
     Column("created_at", UtcDateTime, nullable=False),
+)
+
+
+_BY_NAME = select(accounts.c.id).where(accounts.c.name == bindparam("name"))
+_FIRST = (
+    select(accounts.c.id, accounts.c.name).order_by(accounts.c.id).limit(bindparam("limit", type_=Integer()))
 )
 
 
@@ -33,11 +39,10 @@ async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
 
 async def find_by_name(session: WriteSession, name: str) -> str | None:
     """The id of the account of this name, or None."""
-    return (await session.execute(select(accounts.c.id).where(accounts.c.name == name))).scalar()
+    return (await session.execute(_BY_NAME, {"name": name})).scalar()
 
 
 async def first(session: WriteSession, limit: int) -> Sequence[StoredAccount]:
     """The oldest accounts, at most `limit` of them."""
-    statement = select(accounts.c.id, accounts.c.name).order_by(accounts.c.id).limit(limit)
-    rows = (await session.execute(statement)).mappings()
+    rows = (await session.execute(_FIRST, {"limit": limit})).mappings()
     return [StoredAccount(**row) for row in rows]

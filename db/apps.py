@@ -12,8 +12,10 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     ScalarSelect,
+    Select,
     SmallInteger,
     Table,
+    bindparam,
     cast,
     exists,
     func,
@@ -107,6 +109,15 @@ APP = Noun(
 )
 
 
+def by_slug() -> Select[str]:
+    """The id of the account's app whose slug is the parameter "slug", if it has one."""
+    return select(apps.c.id).where(apps.c.slug == bindparam("slug"), apps.c.account_id == ACCOUNT)
+
+
+_FOR_UPDATE = by_slug().with_for_update()
+_STAYING = by_slug().with_for_update(read=True, key_share=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """How many customers and licenses an app has."""
@@ -135,20 +146,12 @@ async def update(
 
 async def find_for_update(session: WriteSession, account_id: str, slug: str) -> str | None:
     """The id of an app, locked: nothing is added to it until the transaction ends."""
-    statement = (
-        select(apps.c.id).where(apps.c.slug == slug, apps.c.account_id == account_id).with_for_update()
-    )
-    return (await session.execute(statement)).scalar()
+    return (await session.execute(_FOR_UPDATE, {"slug": slug, "account": account_id})).scalar()
 
 
 async def find(session: WriteSession, account_id: str, slug: str) -> str | None:
     """The id of an app, which will not be deleted before the transaction ends; or None."""
-    statement = (
-        select(apps.c.id)
-        .where(apps.c.slug == slug, apps.c.account_id == account_id)
-        .with_for_update(read=True, key_share=True)
-    )
-    return (await session.execute(statement)).scalar()
+    return (await session.execute(_STAYING, {"slug": slug, "account": account_id})).scalar()
 
 
 async def totals(session: WriteSession, app_id: str) -> Totals:

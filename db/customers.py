@@ -2,11 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, Table, UniqueConstraint, or_, select
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    cast,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import insert as insertion
+from sqlalchemy.sql.dml import ReturningInsert
 
 from db import apps, ids
-from db.engine import WriteSession, locking
+from db.engine import ReadSession, WriteSession, if_free, locking, parameters_of
 from db.metadata import metadata
 from db.shaping.nouns import (
     Condition,
@@ -90,6 +105,23 @@ CUSTOMER = Noun(
 )
 
 
+_BY_EMAIL = select(customers.c.id).where(
+    customers.c.app_id == bindparam("app_id"), customers.c.email_folded == bindparam("email_folded")
+)
+_BY_EMAIL_IN_APP = select(customers.c.id).where(
+    customers.c.app_id == apps.by_slug().scalar_subquery(),
+    customers.c.email_folded == bindparam("email_folded"),
+)
+_FOR_UPDATE = locking(
+    select(customers.c.app_id, customers.c.license_count)
+    .join(apps.apps, apps.apps.c.id == customers.c.app_id)
+    .where(customers.c.id == bindparam("id"), apps.APP.owned(apps.apps.c)),
+    apps.apps,
+    customers,
+)
+_DELETE = customers.delete().where(customers.c.id == bindparam("id"))
+
+
 @dataclass(frozen=True, slots=True)
 class StoredCustomer:
     """What a change of a customer has to know about it."""
@@ -103,12 +135,36 @@ async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
     return await session.insert_if_free(customers, values)
 
 
+async def insert_alone(
+    session: WriteSession, account_id: str, app_slug: str, values: Mapping[str, object]
+) -> bool:
+    """Add a customer to the app of this slug, in one statement that is a transaction of its own.
+
+    False when the account has no such app, or as `insert` answers it.
+    """
+    parameters = {**values, "slug": app_slug, "account": account_id}
+    return (await session.execute_alone(_insertion(tuple(values)), parameters)).first() is not None
+
+
+@cache
+def _insertion(columns: tuple[str, ...]) -> ReturningInsert[Any]:
+    # A parameter in a SELECT has no type but the one it is cast to.
+    values = [cast(value, value.type) for value in parameters_of(customers, columns).values()]
+    app = apps.by_slug().with_only_columns(apps.apps.c.id, *values)
+    staying = app.with_for_update(read=True, key_share=True)
+    return if_free(insertion(customers).from_select(["app_id", *columns], staying))
+
+
+async def find(session: ReadSession, account_id: str, app_slug: str, email_folded: str) -> str | None:
+    """The id of the customer with this email in the account's app of this slug, or None."""
+    values = {"account": account_id, "slug": app_slug, "email_folded": email_folded}
+    row = await session.row(_BY_EMAIL_IN_APP, values)
+    return None if row is None else str(row[0])
+
+
 async def find_by_email(session: WriteSession, app_id: str, email_folded: str) -> str | None:
     """The id of the customer with this email, or None."""
-    statement = select(customers.c.id).where(
-        customers.c.app_id == app_id, customers.c.email_folded == email_folded
-    )
-    return (await session.execute(statement)).scalar()
+    return (await session.execute(_BY_EMAIL, {"app_id": app_id, "email_folded": email_folded})).scalar()
 
 
 async def taken(session: WriteSession, app_id: str, unique: Mapping[str, object], but: str = "") -> list[str]:
@@ -125,24 +181,15 @@ async def taken(session: WriteSession, app_id: str, unique: Mapping[str, object]
 
 async def find_for_update(session: WriteSession, account_id: str, id: str) -> StoredCustomer | None:
     """A customer, locked until the transaction ends, and in an app that will not be deleted before."""
-    statement = (
-        select(customers.c.app_id, customers.c.license_count)
-        .join(apps.apps, apps.apps.c.id == customers.c.app_id)
-        .where(customers.c.id == id, apps.APP.owned(apps.apps.c))
-    )
-    row = (
-        (await session.execute(locking(statement, apps.apps, customers), {"account": account_id}))
-        .mappings()
-        .first()
-    )
+    row = (await session.execute(_FOR_UPDATE, {"id": id, "account": account_id})).mappings().first()
     return None if row is None else StoredCustomer(**row)
 
 
 async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
     """Change a customer. Raises UniqueViolation, leaving the transaction as it was before."""
-    await session.execute_unique(customers.update().where(customers.c.id == id).values(changes))
+    await session.update(customers, id, changes)
 
 
 async def delete(session: WriteSession, id: str) -> None:
     """Delete a customer; the database deletes the licenses."""
-    await session.execute(customers.delete().where(customers.c.id == id))
+    await session.execute(_DELETE, {"id": id})

@@ -7,20 +7,21 @@ write on a read path is a type error.
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 import asyncpg
-from sqlalchemy import ClauseElement, Insert, Table, bindparam, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import BindParameter, ClauseElement, Table, Update, bindparam, text
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.engine.result import IteratorResult, Result, SimpleResultMetaData
 from sqlalchemy.engine.url import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.selectable import Select, SelectBase
 
 from db.postgresql import Postgresql
@@ -45,6 +46,9 @@ CACHED_STATEMENTS = 512
 
 DRIVER_ERRORS = (sqlite3.Error, asyncpg.PostgresError)
 """What the drivers raise when a statement fails, and not the store."""
+
+# The parameter that says which row is changed, beside those that are named for the columns.
+_ROW_ID = "row_id"
 
 S = TypeVar("S", bound=Hashable)
 Processor: TypeAlias = Callable[[Any], Any]
@@ -110,6 +114,28 @@ def locking(statement: Select[Any], held: Table, *changed: Table) -> Select[Any]
     return statement.suffix_with(text(" ".join(clauses)), dialect="postgresql")
 
 
+def parameters_of(table: Table, columns: Iterable[str]) -> dict[str, BindParameter[Any]]:
+    """A parameter for each column, of its name and its type."""
+    return {name: bindparam(name, type_=table.c[name].type) for name in columns}
+
+
+def if_free(statement: Insert) -> ReturningInsert[Any]:
+    """Have an insertion add only what no unique constraint stands against, and answer the ids added."""
+    # SQLite's compiler understands PostgreSQL's form as well.
+    return statement.on_conflict_do_nothing().returning(statement.table.c.id)
+
+
+@cache
+def _insertion(table: Table, columns: tuple[str, ...]) -> ReturningInsert[Any]:
+    return if_free(insert(table).values(parameters_of(table, columns)))
+
+
+@cache
+def _change(table: Table, columns: tuple[str, ...]) -> Update:
+    changed = table.update().where(table.c.id == bindparam(_ROW_ID))
+    return changed.values(parameters_of(table, columns))
+
+
 class ReadSession:
     """Runs single SELECTs, each its own snapshot: one thread hop on SQLite, one round trip on PostgreSQL."""
 
@@ -145,6 +171,11 @@ class WriteSession:
         self._transaction = transaction
         self._after_commit: list[Callable[[], None]] = []
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a statement has been run inside the transaction."""
+        return self._transaction.has_begun
+
     def after_commit(self, call: Callable[[], None]) -> None:
         """Have something called when the transaction is committed; if it is rolled back, never."""
         self._after_commit.append(call)
@@ -161,13 +192,18 @@ class WriteSession:
         query = self.database.compile(statement)
         return query.result(await self._transaction.fetch(query.sql, query.stored(values or {})))
 
+    async def execute_alone(self, statement: ClauseElement, values: Mapping[str, object]) -> Result[Any]:
+        """Run one statement as a transaction of its own, in one hop or trip; only if none `has_begun`."""
+        assert not self.has_begun
+        query = self.database.compile(statement)
+        return query.result(await self.database.store.change(query.sql, query.stored(values)))
+
     async def insert_if_free(self, table: Table, values: Mapping[str, object]) -> bool:
         """Add a row unless a unique constraint stands against it, exactly, under any concurrency.
 
         False: nothing was added, and what stood against it is there to be read.
         """
-        statement = self.database.insertion(table, tuple(values))
-        return (await self.execute(statement, values)).first() is not None
+        return (await self.execute(_insertion(table, tuple(values)), values)).first() is not None
 
     async def execute_unique(
         self, statement: ClauseElement, values: Mapping[str, object] | None = None
@@ -183,6 +219,13 @@ class WriteSession:
             if self.database.store.is_unique_violation(error):
                 raise UniqueViolation from error
             raise
+
+    async def update(self, table: Table, id: str, changes: Mapping[str, object]) -> None:
+        """Change the row of this id.
+
+        Raises UniqueViolation, after which the transaction is as it was before and goes on.
+        """
+        await self.execute_unique(_change(table, tuple(changes)), {**changes, _ROW_ID: id})
 
     async def load(self, table: Table, columns: Sequence[str], rows: Sequence[ResultRow]) -> None:
         """Append many rows the fastest way the database has. Values are written as they are stored."""
@@ -208,7 +251,6 @@ class Database:
         )
         # Statements by identity: those that live as long as the process are compiled once.
         self._compiled: WeakKeyDictionary[ClauseElement, Query] = WeakKeyDictionary()
-        self._insertions: dict[tuple[Table, tuple[str, ...]], Insert] = {}
         self.query_of = lru_cache(CACHED_STATEMENTS)(self._query_of)
         """The query of a read, made by a function from a selection (`db.reads`), and kept by both."""
 
@@ -245,19 +287,6 @@ class Database:
 
     def _query_of(self, make: Callable[[S], SelectBase], selection: S) -> Query:
         return self.compile_once(make(selection))
-
-    def insertion(self, table: Table, columns: tuple[str, ...]) -> Insert:
-        """The statement that adds a row unless a unique constraint stands against it, and answers its id."""
-        statement = self._insertions.get((table, columns))
-        if statement is None:
-            make = sqlite.insert if self.is_sqlite else postgresql.insert
-            statement = self._insertions[table, columns] = (
-                make(table)
-                .values({name: bindparam(name, type_=table.c[name].type) for name in columns})
-                .on_conflict_do_nothing()
-                .returning(table.c.id)
-            )
-        return statement
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[ReadSession]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Boolean, Column, ColumnElement, ForeignKey, Index, Table, case, select
+from sqlalchemy import Boolean, Column, ColumnElement, ForeignKey, Index, Table, bindparam, case, select
 
 from db import apps, ids
 from db.customers import customers
@@ -91,6 +91,28 @@ LICENSE = Noun(
 )
 
 
+_RETIRE = (
+    licenses.update()
+    .where(
+        licenses.c.app_id == bindparam("of_app"),
+        licenses.c.installation_id == bindparam("of_installation"),
+        licenses.c.is_current,
+        licenses.c.revoked_at.is_not(None) | (licenses.c.expires_at <= bindparam("at")),
+    )
+    .values(is_current=False)
+)
+_FOR_UPDATE = locking(
+    select(licenses.c.app_id, licenses.c.installation_id, licenses.c.expires_at, licenses.c.revoked_at)
+    .join(customers, customers.c.id == licenses.c.customer_id)
+    .join(apps.apps, apps.apps.c.id == customers.c.app_id)
+    .where(licenses.c.id == bindparam("id"), apps.APP.owned(apps.apps.c)),
+    apps.apps,
+    customers,
+    licenses,
+)
+_DELETE = licenses.delete().where(licenses.c.id == bindparam("id"))
+
+
 @dataclass(frozen=True, slots=True)
 class StoredLicense:
     """What a change of a license has to know about it."""
@@ -108,17 +130,7 @@ async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
 
 async def retire(session: WriteSession, app_id: str, installation_id: str, now: datetime) -> None:
     """Have the current license of an installation make room if it is revoked or expired."""
-    unusable = licenses.c.revoked_at.is_not(None) | (licenses.c.expires_at <= now)
-    await session.execute(
-        licenses.update()
-        .where(
-            licenses.c.app_id == app_id,
-            licenses.c.installation_id == installation_id,
-            licenses.c.is_current,
-            unusable,
-        )
-        .values(is_current=False)
-    )
+    await session.execute(_RETIRE, {"of_app": app_id, "of_installation": installation_id, "at": now})
 
 
 async def find_for_update(session: WriteSession, account_id: str, id: str) -> StoredLicense | None:
@@ -127,22 +139,15 @@ async def find_for_update(session: WriteSession, account_id: str, id: str) -> St
     Whoever deletes it changes its customer's `license_count`, and whoever deletes its customer deletes it: in
     another order than app, customer, license the two would wait for each other.
     """
-    statement = (
-        select(licenses.c.app_id, licenses.c.installation_id, licenses.c.expires_at, licenses.c.revoked_at)
-        .join(customers, customers.c.id == licenses.c.customer_id)
-        .join(apps.apps, apps.apps.c.id == customers.c.app_id)
-        .where(licenses.c.id == id, apps.APP.owned(apps.apps.c))
-    )
-    locked = locking(statement, apps.apps, customers, licenses)
-    row = (await session.execute(locked, {"account": account_id})).mappings().first()
+    row = (await session.execute(_FOR_UPDATE, {"id": id, "account": account_id})).mappings().first()
     return None if row is None else StoredLicense(**row)
 
 
 async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
     """Change a license. Raises UniqueViolation, leaving the transaction as it was before."""
-    await session.execute_unique(licenses.update().where(licenses.c.id == id).values(changes))
+    await session.update(licenses, id, changes)
 
 
 async def delete(session: WriteSession, id: str) -> None:
     """Delete a license."""
-    await session.execute(licenses.delete().where(licenses.c.id == id))
+    await session.execute(_DELETE, {"id": id})

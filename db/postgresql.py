@@ -137,6 +137,11 @@ class PostgresqlTransaction:
         self._connection: PoolConnectionProxy | None = None
         self._transaction: Transaction | None = None
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a statement has been run."""
+        return self._connection is not None
+
     async def fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[ResultRow]:
         """Run one statement."""
         connection = self._connection or await self._begin()

@@ -185,7 +185,7 @@ class SqliteTransaction:
     def __init__(self, store: Sqlite, turn: asyncio.Lock) -> None:
         self._store = store
         self._turn = turn
-        self._has_turn = False
+        self.has_begun = False
 
     async def fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[ResultRow]:
         """Run one statement."""
@@ -211,7 +211,7 @@ class SqliteTransaction:
 
     async def end(self, verb: str) -> None:
         """COMMIT or ROLLBACK, if anything was begun, and let the next writer in."""
-        if not self._has_turn:
+        if not self.has_begun:
             return
 
         def finish() -> None:
@@ -231,9 +231,9 @@ class SqliteTransaction:
             self._turn.release()
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if not self._has_turn:
+        if not self.has_begun:
             await self._turn.acquire()
-            self._has_turn = True
+            self.has_begun = True
 
         def begun() -> T:
             connection = self._store.connection()

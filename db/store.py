@@ -15,6 +15,10 @@ ConnectionHook: TypeAlias = Callable[[Any], object]
 class Transaction(Protocol):
     """A transaction that begins with its first statement."""
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a statement has been run."""
+
     async def fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[ResultRow]:
         """Run one statement."""
 

@@ -75,6 +75,9 @@ async def create_customer(
     """Add a customer to an app and answer the id. Raises Faults."""
     viewer.require(Scope.WRITE)
     given = check(CreateCustomer, values)
+    id = await _insert_alone(viewer, session, app_slug, given)
+    if id is not None:
+        return id
     app_id = await _require_app(viewer, session, app_slug)
     id = await _insert(session, app_id, given)
     if id is None:
@@ -91,12 +94,20 @@ async def get_or_create_customer(
     """
     viewer.require(Scope.WRITE)
     given = check(CreateCustomer, values)
+    email = fold(given.email)
+    # Mostly the customer is there, or there is room: neither needs more than a statement.
+    id = await _find(viewer, session, app_slug, email)
+    if id is not None:
+        return Found(id, created=False)
+    id = await _insert_alone(viewer, session, app_slug, given)
+    if id is not None:
+        return Found(id, created=True)
     app_id = await _require_app(viewer, session, app_slug)
     while True:
         id = await _insert(session, app_id, given)
         if id is not None:
             return Found(id, created=True)
-        id = await customers.find_by_email(session, app_id, fold(given.email))
+        id = await customers.find_by_email(session, app_id, email)
         if id is not None:
             return Found(id, created=False)
         # The email is free, so the external id is taken, unless what stood in the way has just been
@@ -149,11 +160,32 @@ async def _require_customer(viewer: Viewer, session: WriteSession, id: str) -> S
     return found
 
 
+async def _find(viewer: Viewer, session: WriteSession, app_slug: str, email_folded: str) -> str | None:
+    if not is_slug(app_slug):
+        return None
+    async with session.database.read() as reader:
+        return await customers.find(reader, viewer.account_id, app_slug, email_folded)
+
+
+async def _insert_alone(
+    viewer: Viewer, session: WriteSession, app_slug: str, given: CreateCustomer
+) -> str | None:
+    if session.has_begun or not is_slug(app_slug):
+        return None
+    row = _row(given)
+    added = await customers.insert_alone(session, viewer.account_id, app_slug, row)
+    return str(row["id"]) if added else None
+
+
 async def _insert(session: WriteSession, app_id: str, given: CreateCustomer) -> str | None:
+    row = _row(given)
+    return str(row["id"]) if await customers.insert(session, {**row, "app_id": app_id}) else None
+
+
+def _row(given: CreateCustomer) -> dict[str, object]:
     new = ids.new_id(ids.CUSTOMER)
-    row = {
+    return {
         "id": new.id,
-        "app_id": app_id,
         "email": given.email,
         "email_folded": fold(given.email),
         "name": given.name,
@@ -163,7 +195,6 @@ async def _insert(session: WriteSession, app_id: str, given: CreateCustomer) -> 
         "created_at": new.created_at,
         "updated_at": new.created_at,
     }
-    return new.id if await customers.insert(session, row) else None
 
 
 def _unique(given: CreateCustomer) -> dict[str, object]:
