@@ -1,0 +1,56 @@
+"""Whether contestants answer alike. What does not answer alike is not compared."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from bench.contestants import Running
+from bench.load import Request, ask
+from bench.workloads import UNIQUE, Workload
+
+_LOOKED_AT = 3
+
+
+class AnswersDiffer(Exception):
+    """Two contestants do not answer alike. The message says where."""
+
+
+def require_same(workload: Workload, asked: Sequence[tuple[Running, Sequence[Request]]]) -> None:
+    """Raise AnswersDiffer unless all answer the first few requests of a workload alike; or BadAnswer."""
+    first: tuple[Running, Any] | None = None
+    for running, requests in asked:
+        for place, request in enumerate(requests[:_LOOKED_AT]):
+            body = request.body.replace(UNIQUE, f"{running.port:05}{place:05}")
+            answer = ask(running.port, Request(request.method, request.path, request.token, body))
+            held = workload.held(answer["data"] if request.path == "/graphql" else answer)
+            if place == 0 and first is None:
+                first = running, []
+            assert first is not None
+            if first[0] is running:
+                first[1].append(held)
+                continue
+            difference = first_difference(first[1][place], held)
+            if difference is not None:
+                names = f"{first[0].name} and {running.name}"
+                raise AnswersDiffer(f"{workload.name}: {names} answer differently at {difference}")
+
+
+def first_difference(ours: Any, theirs: Any, path: str = "data") -> str | None:
+    """Where two answers differ, with both values; None: nowhere.
+
+    A cursor is opaque, and each contestant's own: what must agree is whether there is one. And who pages
+    forward need not know whether there is a page before (Relay's specification leaves it open).
+    """
+    if isinstance(ours, dict) and isinstance(theirs, dict) and list(ours) == list(theirs):
+        pairs = [(f"{path}.{key}", ours[key], theirs[key]) for key in ours]
+    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        pairs = [(f"{path}[{place}]", *both) for place, both in enumerate(zip(ours, theirs, strict=True))]
+    elif (path.endswith("Cursor") and isinstance(ours, str) and isinstance(theirs, str)) or (
+        path.endswith(".hasPreviousPage") and isinstance(ours, bool) and isinstance(theirs, bool)
+    ):
+        return None
+    else:
+        own, other = json.dumps(ours), json.dumps(theirs)
+        return None if own == other else f"{path}: {own:.200} and {other:.200}"
+    differences = (first_difference(own, other, place) for place, own, other in pairs)
+    return next((found for found in differences if found is not None), None)
