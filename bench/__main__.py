@@ -48,7 +48,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--database", choices=(*stores.NAMES, "both"), default="both", help="(both)")
     parser.add_argument("--customers", type=_positive, default=20_000, help="of the main app (20,000)")
-    parser.add_argument("--rounds", type=_positive, default=3, help="how many rounds (3)")
+    parser.add_argument("--rounds", type=_positive, default=4, help="how many rounds (4)")
     parser.add_argument("--seconds", type=_positive, default=2, help="of each round (2)")
     parser.add_argument("--connections", type=_positive, default=4, help="at a time (4)")
     parser.add_argument(

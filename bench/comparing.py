@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench.contestants import Running
@@ -17,22 +18,24 @@ class AnswersDiffer(Exception):
 
 def require_same(workload: Workload, asked: Sequence[tuple[Running, Sequence[Request]]]) -> None:
     """Raise AnswersDiffer unless all answer the first few requests of a workload alike; or BadAnswer."""
-    first: tuple[Running, Any] | None = None
-    for running, requests in asked:
-        for place, request in enumerate(requests[:_LOOKED_AT]):
-            body = request.body.replace(UNIQUE, f"{running.port:05}{place:05}")
-            answer = ask(running.port, Request(request.method, request.path, request.token, body))
-            held = workload.held(answer["data"] if request.path == "/graphql" else answer)
-            if place == 0 and first is None:
-                first = running, []
-            assert first is not None
-            if first[0] is running:
-                first[1].append(held)
-                continue
-            difference = first_difference(first[1][place], held)
-            if difference is not None:
-                names = f"{first[0].name} and {running.name}"
-                raise AnswersDiffer(f"{workload.name}: {names} answer differently at {difference}")
+    (first, requests), *others = asked
+    expected = _answers(workload, first, requests)
+    for running, same in others:
+        difference = first_difference(expected, _answers(workload, running, same), path="answers")
+        if difference is not None:
+            names = f"{first.name} and {running.name}"
+            raise AnswersDiffer(f"{workload.name}: {names} answer differently at {difference}")
+
+
+def _answers(workload: Workload, running: Running, requests: Sequence[Request]) -> list[Any]:
+    """What a contestant answers to the first few requests, as far as all must agree on it."""
+    found = []
+    for place, request in enumerate(requests[:_LOOKED_AT]):
+        # Several contestants share a database: what is to be new must be so for each of them.
+        body = request.body.replace(UNIQUE, f"{running.port:05}{place:05}")
+        answer = ask(running.port, replace(request, body=body))
+        found.append(workload.held(answer["data"] if request.path == "/graphql" else answer))
+    return found
 
 
 def first_difference(ours: Any, theirs: Any, path: str = "data") -> str | None:

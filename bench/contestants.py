@@ -15,10 +15,9 @@ from pathlib import Path
 
 import psutil
 
-from bench.datasets import SLUG, DataSet
 from bench.load import Request, ask
 from bench.stores import Store
-from bench.workloads import PAGES, POSTGRAPHILE_PAGES, Variables, Workload
+from bench.workloads import PAGES, POSTGRAPHILE_PAGES, SLUG, DataSet, Variables, Workload
 
 _HOUSE = Path(__file__).parents[1]
 _POSTGRAPHILE = Path(__file__).with_name("postgraphile")

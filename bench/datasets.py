@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from bench.workloads import SLUG, DataSet
 from commands.believable import CUSTOMER_COLUMNS, LICENSE_COLUMNS, PAST, Believable
 from db import clock, ids, migrations
 from db.types import fold
@@ -20,7 +21,6 @@ from resolvers.keys import KeyKind, new_token
 FIRST_REVISION = "0001"
 ROWS_AT_A_TIME = 20_000
 
-SLUG = "bench"
 OTHER_APPS = 9
 JANES = 100
 SAMPLES = 1_000
@@ -38,23 +38,6 @@ class Size:
     customers_elsewhere: int
     licenses: int
     licenses_elsewhere: int
-
-
-@dataclass(frozen=True, slots=True)
-class DataSet:
-    """What questions are made of.
-
-    `skipped` is how many customers of the main app lie before the page that W3 asks for, and `last_skipped`
-    the id of the last of them. `customer_ids` and `emails` are samples spread over the main app.
-    """
-
-    customers: int
-    token: str
-    account_id: str
-    skipped: int
-    last_skipped: str
-    customer_ids: Sequence[str]
-    emails: Sequence[str]
 
 
 async def load(url: str, size: Size) -> DataSet:
@@ -97,9 +80,7 @@ class _Made:
 
     def described(self) -> DataSet:
         return DataSet(
-            self._size.customers,
             self._token,
-            self._account_id,
             self._skipped,
             self._last_skipped,
             self._customer_ids,

@@ -22,8 +22,8 @@ import uvloop
 
 from asgi import logs
 from bench import stores
-from bench.datasets import DataSet, Size
-from bench.workloads import WORKLOADS
+from bench.datasets import Size
+from bench.workloads import WORKLOADS, DataSet
 from db.engine import ReadSession
 from server import create_app
 from settings import Settings

@@ -6,7 +6,7 @@ from pathlib import Path
 from bench import chart, results
 from bench.measuring import Figures
 from bench.results import FlatRun, Kept, Result, Run
-from bench.targets import Verdict, judged, judged_flat
+from bench.targets import Verdict, judged, judged_flat, judged_process, judged_ratios
 from bench.workloads import WORKLOADS, Workload
 
 _BENCH = Path(__file__).parent
@@ -102,7 +102,7 @@ def _run(run: Run) -> Iterable[str]:
     yield f"{run.date}, on {run.machine}. {run.effort}.\n\n{versions}.\n"
     yield "![CPU of server and database for one request](results.svg)\n"
     yield f"## CPU for one request, in milliseconds\n\n{_costs(run)}"
-    yield f"## Against the targets\n\n{_verdicts(judged(run))}"
+    yield f"## Against the targets\n\n{_targets(run)}"
     yield f"## Two workers instead of one\n\n{_workers(run)}"
     yield "## Everything\n"
     for workload in WORKLOADS.values():
@@ -116,17 +116,10 @@ def _flat(flat: FlatRun) -> Iterable[str]:
     yield f"## Flatness\n\n{flat.date}, on {flat.machine}."
     yield "Milliseconds of CPU, server + database, for one request of Licensegraph's.\n"
     rows = [
-        [
-            one.workload,
-            DATABASES[one.database],
-            _cost(one.small),
-            _cost(one.large),
-            f"{one.ratio:.2f}×",
-            "reached" if verdict.is_reached else "**not reached**",
-        ]
+        [one.workload, DATABASES[one.database], _cost(one.small), _cost(one.large), _verdict(verdict)]
         for one, verdict in zip(flat.results, judged_flat(flat), strict=True)
     ]
-    head = ["", "", f"{flat.small:,} customers", f"{flat.large:,} customers", "ratio", "at most 1.3×"]
+    head = ["", "", f"{flat.small:,} customers", f"{flat.large:,} customers", "ratio (at most)"]
     yield _markdown(head, rows)
 
 
@@ -152,18 +145,29 @@ def _titles() -> list[str]:
     return ["Strawberry", "PostGraphile", "FastAPI", "hand-written SQL"]
 
 
-def _verdicts(verdicts: Sequence[Verdict]) -> str:
+def _targets(run: Run) -> str:
+    """Licensegraph's CPU over each contestant's, and what it was to be at most."""
+    names = sorted(WORKLOADS)
     rows = [
         [
-            one.what,
-            f"{one.at_most}{one.unit}",
-            f"{one.measured:.2f}{one.unit}",
-            "reached" if one.is_reached else "**not reached**",
+            f"{target.contestant}, {DATABASES[target.database]}",
+            *(_verdict(verdicts[name]) if name in verdicts else "–" for name in names),
         ]
-        for one in verdicts
+        for target, verdicts in judged_ratios(run)
     ]
+    head = ["Licensegraph's CPU over that of", *names]
+    others = [[one.what, _verdict(one)] for one in judged_process(run)]
+    verdicts = judged(run)
     reached = sum(one.is_reached for one in verdicts)
-    return f"{reached} of {len(verdicts)} reached.\n\n" + _markdown(["", "at most", "measured", ""], rows)
+    return (
+        f"{reached} of {len(verdicts)} reached. In brackets: at most so much.\n\n"
+        f"{_markdown(head, rows)}\n{_markdown(['', ''], others)}"
+    )
+
+
+def _verdict(verdict: Verdict) -> str:
+    mark = "✓" if verdict.is_reached else "✗"
+    return f"{mark} {verdict.measured:.2f}{verdict.unit} ({verdict.at_most}{verdict.unit})"
 
 
 def _workers(run: Run) -> str:

@@ -12,7 +12,8 @@ import asyncpg
 import psutil
 
 from bench import datasets
-from bench.datasets import DataSet, Size
+from bench.datasets import Size
+from bench.workloads import DataSet
 from db import migrations
 from tests.databases import make_folder, postgres_server, stop_abandoned_server
 

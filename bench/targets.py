@@ -56,15 +56,26 @@ class Verdict:
         return self.measured <= self.at_most
 
 
-def judged(run: Run) -> list[Verdict]:
-    """Every bound of a run that was measured."""
-    verdicts = []
+def judged_ratios(run: Run) -> list[tuple[Target, Mapping[str, Verdict]]]:
+    """The bounds against each contestant that took part, by workload, as far as they were measured."""
+    found = []
     for target in TARGETS:
-        for workload, at_most in target.at_most.items():
-            ratio = run.ratio(workload, target.database, target.contestant)
-            if ratio is not None:
-                what = f"{workload} against {target.contestant}, {target.database}"
-                verdicts.append(Verdict(what, at_most, ratio))
+        ratios = {name: run.ratio(name, target.database, target.contestant) for name in target.at_most}
+        verdicts = {
+            name: Verdict(
+                f"{name} against {target.contestant}, {target.database}", target.at_most[name], ratio
+            )
+            for name, ratio in ratios.items()
+            if ratio is not None
+        }
+        if verdicts:
+            found.append((target, verdicts))
+    return found
+
+
+def judged_process(run: Run) -> list[Verdict]:
+    """The bounds of starting and of memory."""
+    verdicts = []
     for database, seconds in run.start_seconds.items():
         verdicts.append(
             Verdict(f"from the command to an answer, {database}", MAX_START_SECONDS, seconds, " s")
@@ -76,6 +87,12 @@ def judged(run: Run) -> list[Verdict]:
         )
         verdicts.append(Verdict(f"memory of one process, {database}", MAX_MEMORY_MIB, largest, " MiB"))
     return verdicts
+
+
+def judged(run: Run) -> list[Verdict]:
+    """Every bound of a run that was measured."""
+    ratios = [verdict for _, verdicts in judged_ratios(run) for verdict in verdicts.values()]
+    return ratios + judged_process(run)
 
 
 def judged_flat(flat: FlatRun) -> list[Verdict]:

@@ -10,12 +10,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.datasets import SLUG, DataSet
-
 Variables = Mapping[str, Any]
+
+SLUG = "bench"
+"""The main app, which is asked for."""
 
 UNIQUE = "__unique__"
 """In a variable: ten characters that the load generator replaces, in every request by others."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """What questions are made of.
+
+    `skipped` is how many customers of the main app lie before the page that W3 asks for, and `last_skipped`
+    the id of the last of them. `customer_ids` and `emails` are samples spread over the main app.
+    """
+
+    token: str
+    skipped: int
+    last_skipped: str
+    customer_ids: Sequence[str]
+    emails: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy import event
 from bench import datasets
 from bench.datasets import Size
 from bench.peers import fastapi_orm, handwritten, strawberry_orm
-from bench.workloads import WORKLOADS
+from bench.workloads import SLUG, WORKLOADS
 
 SIZE = Size(customers=30, customers_elsewhere=12, licenses=12, licenses_elsewhere=6)
 
@@ -57,7 +57,7 @@ async def test_strawberry_batches(unmigrated_url: str, name: str, statements: in
 
 async def test_strawberry_makes_a_customer_once(unmigrated_url: str) -> None:
     data = await datasets.load(unmigrated_url, SIZE)
-    variables = {"slug": datasets.SLUG, "email": "New@fjord.example"}
+    variables = {"slug": SLUG, "email": "New@fjord.example"}
     async with calling(strawberry_orm.create_app(unmigrated_url), data.token) as client:
         body = {"query": WORKLOADS["W6"].document, "variables": variables}
         first, second = [(await client.post("/graphql", json=body)).json()["data"] for _ in range(2)]
