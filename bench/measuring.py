@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from bench.contestants import Running
-from bench.load import Request, drive
+from bench.load import BadAnswer, Request, drive
 
 _MIB = 1 << 20
 
@@ -57,10 +57,12 @@ def measured(
     seconds: int,
     connections: int,
 ) -> Round:
-    """Drive a server for so many seconds, over so many connections."""
+    """Drive a server for so many seconds, over so many connections. Raises BadAnswer."""
     server_before, database_before = cpu_seconds(running.process), cpu_seconds(database)
     load = drive(running.port, requests, folder, seconds=seconds, connections=connections)
     server_after, database_after = cpu_seconds(running.process), cpu_seconds(database)
+    if not load.requests:
+        raise BadAnswer(f"{running.name} answers nothing within {seconds} s: --seconds gives it more")
     sizes = memory(running.process)
     return Round(
         load.requests,
