@@ -12,7 +12,9 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
 endif
 
-.PHONY: help serve test check fuzz bench format snapshots lock clean
+POSTGRAPHILE := bench/postgraphile/node_modules
+
+.PHONY: help serve test check fuzz bench peers overhead format snapshots lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
@@ -28,6 +30,13 @@ $(VENV)/.development: requirements-dev.lock
 	@$(MAKE_VENV)
 	@$(INSTALL) requirements-dev.lock
 	@touch $@ $(VENV)/.runtime
+
+# A contestant of the benchmark. Without npm the benchmark goes without it, and says so.
+$(POSTGRAPHILE)/.installed: bench/postgraphile/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  echo "Installing PostGraphile into $(POSTGRAPHILE) …" >&2 && \
+	  npm ci --prefix bench/postgraphile --no-audit --no-fund --loglevel=error && touch $@; \
+	fi
 
 serve: $(VENV)/.runtime ## install what is needed and serve on 127.0.0.1:4000
 	@$(BIN)/python server.py serve
@@ -45,8 +54,13 @@ check: $(VENV)/.development ## format, lint, types, import directions, snapshots
 fuzz: $(VENV)/.development ## generated queries against the reference executor, for longer
 	@$(BIN)/python -m pytest -q tests/schema/test_against_reference.py --hypothesis-profile=fuzz $(ARGS)
 
-bench: $(VENV)/.development ## measure the dashboard query against ordinary resolvers
-	@$(BIN)/python -m bench.dashboard $(ARGS)
+bench: $(VENV)/.development $(POSTGRAPHILE)/.installed ## measure everybody, about ten minutes; W=W2 for one workload
+	@$(BIN)/python -m bench $(if $(W),--workload $(W)) $(ARGS)
+
+peers: $(POSTGRAPHILE)/.installed ## install what the benchmark compares with, as far as npm is there
+
+overhead: $(VENV)/.development ## measure what GraphQL adds around a statement
+	@$(BIN)/python -m bench.overhead $(ARGS)
 
 format: $(VENV)/.development ## format and mend what can be mended
 	@$(BIN)/ruff format .

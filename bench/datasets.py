@@ -1,71 +1,138 @@
-"""What the contestants are asked about: an app with customers and licenses, and a key that may see them."""
+"""What the contestants are asked about: ten apps with customers and licenses, and a key that may see them.
 
+Rows are written by the drivers themselves, into the tables of the first migration: whatever later migrations
+add for Licensegraph's own sake, no peer pays for it. `stores` makes Licensegraph's own database of a copy.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import asyncpg
 
+from bench.workloads import SLUG, DataSet
 from commands.believable import CUSTOMER_COLUMNS, LICENSE_COLUMNS, PAST, Believable
-from db import apps, clock, ids, migrations
-from db.customers import customers as customers_table
-from db.engine import Database
-from db.licenses import licenses as licenses_table
-from resolvers.accounts import default_account
-from resolvers.keys import KeyKind, create_key
+from db import clock, ids, migrations
+from db.types import fold
+from resolvers.keys import KeyKind, new_token
 
-ROWS_PER_TRANSACTION = 20_000
+FIRST_REVISION = "0001"
+ROWS_AT_A_TIME = 20_000
+
+OTHER_APPS = 9
+JANES = 100
+SAMPLES = 1_000
+SKIPPED = 10_000
+
+Rows = tuple[str, Sequence[str], Sequence[Sequence[object]]]
+"""A table, its columns, and rows for it."""
 
 
 @dataclass(frozen=True, slots=True)
-class DataSet:
-    """An app by its slug, and a secret key of its account."""
+class Size:
+    """How many rows: customers of the main app, of each other app, and the licenses of each customer."""
 
-    slug: str
-    token: str
+    customers: int
+    customers_elsewhere: int
+    licenses: int
+    licenses_elsewhere: int
 
 
-async def load(url: str, *, customers: int, licenses_per_customer: int) -> DataSet:
+async def load(url: str, size: Size) -> DataSet:
     """Fill a database that has no tables yet."""
-    await migrations.upgrade(url)
-    database = Database(url)
-    try:
-        data = await _load(database, customers, licenses_per_customer)
-    finally:
-        await database.close()
-    if not database.is_sqlite:
-        await _settle(url)
-    return data
+    await migrations.upgrade(url, FIRST_REVISION)
+    made = _Made(size)
+    if url.startswith("sqlite:"):
+        _write_sqlite(url.removeprefix("sqlite:///"), made.rows())
+    else:
+        await _write_postgresql(url, made.rows())
+    return made.described()
 
 
-async def _load(database: Database, customers: int, licenses_per_customer: int) -> DataSet:
-    now = clock.now()
-    slug, name = "bench", "Bench"
-    new = ids.new_id(ids.APP, now - PAST)
-    async with database.write() as session:
-        account_id = await default_account(session)
-        key = await create_key(session, KeyKind.SECRET)
-        row = {
-            "id": new.id,
-            "account_id": account_id,
-            "slug": slug,
-            "name": name,
-            "name_folded": name.casefold(),
-            "created_at": new.created_at,
-            "updated_at": new.created_at,
-        }
-        await apps.insert(session, row)
-    believable = Believable(new.id, customers, licenses_per_customer, now)
-    for batch in believable.batches(ROWS_PER_TRANSACTION):
-        async with database.write() as session:
-            await session.load(customers_table, CUSTOMER_COLUMNS, batch.customers)
-            await session.load(licenses_table, LICENSE_COLUMNS, batch.licenses)
-    return DataSet(slug, key.token)
+class _Made:
+    """Makes up all rows, and keeps of them what questions are made of."""
+
+    def __init__(self, size: Size) -> None:
+        self._size = size
+        self._now = clock.now()
+        self._token = new_token(KeyKind.SECRET)
+        self._account_id = ids.new_id(ids.ACCOUNT).id
+        self._skipped = min(SKIPPED, size.customers // 2)
+        self._last_skipped = ""
+        self._customer_ids: list[str] = []
+        self._emails: list[str] = []
+
+    def rows(self) -> Iterator[Rows]:
+        created = clock.as_text(self._now - PAST)
+        yield "accounts", ("id", "name", "created_at"), [(self._account_id, "default", created)]
+        digest = hashlib.sha256(self._token.encode()).hexdigest()
+        key = (ids.new_id(ids.KEY).id, self._account_id, "secret", digest, self._token[-4:], created)
+        yield "keys", ("id", "account_id", "kind", "digest", "last4", "created_at"), [key]
+        size = self._size
+        for number in range(OTHER_APPS):
+            name = f"Bench {number + 1}"
+            yield from self._app(
+                f"{SLUG}-{number + 1}", name, size.customers_elsewhere, size.licenses_elsewhere
+            )
+        yield from self._app(SLUG, "Bench", size.customers, size.licenses)
+
+    def described(self) -> DataSet:
+        return DataSet(
+            self._token,
+            self._skipped,
+            self._last_skipped,
+            self._customer_ids,
+            self._emails,
+        )
+
+    def _app(self, slug: str, name: str, customers: int, licenses: int) -> Iterator[Rows]:
+        new = ids.new_id(ids.APP, self._now - PAST)
+        created = clock.as_text(new.created_at)
+        columns = ("id", "account_id", "slug", "name", "name_folded", "created_at", "updated_at")
+        yield "apps", columns, [(new.id, self._account_id, slug, name, fold(name), created, created)]
+        number = 0
+        for batch in Believable(new.id, customers, licenses, self._now).batches(ROWS_AT_A_TIME):
+            rows = batch.customers
+            if slug == SLUG:
+                rows = [self._noted(number + place, row) for place, row in enumerate(rows)]
+            number += len(rows)
+            yield "customers", CUSTOMER_COLUMNS, rows
+            yield "licenses", LICENSE_COLUMNS, batch.licenses
+
+    def _noted(self, number: int, row: Sequence[object]) -> Sequence[object]:
+        """The customer of this number of the main app, oldest first; of JANES of them the email says so."""
+        customers = self._size.customers
+        values = dict(zip(CUSTOMER_COLUMNS, row, strict=True))
+        if _is_sampled(number, customers, JANES):
+            values["email"] = f"jane.{values['email']}"
+            values["email_folded"] = fold(str(values["email"]))
+        if _is_sampled(number, customers, SAMPLES):
+            self._customer_ids.append(str(values["id"]))
+            self._emails.append(str(values["email"]))
+        if number == customers - self._skipped:
+            self._last_skipped = str(values["id"])
+        return tuple(values.values())
 
 
-async def _settle(url: str) -> None:
-    """Do at once what PostgreSQL would do on its own soon after, so that it does not do it while measured."""
+def _is_sampled(number: int, total: int, samples: int) -> bool:
+    """Whether this one is among so many that are spread evenly over all."""
+    return number * samples // total != (number + 1) * samples // total
+
+
+def _write_sqlite(file: str, tables: Iterator[Rows]) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        for table, columns, rows in tables:
+            marks = ", ".join("?" * len(columns))
+            with connection:
+                connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
+
+
+async def _write_postgresql(url: str, tables: Iterator[Rows]) -> None:
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute("VACUUM ANALYZE")
-        await connection.execute("CHECKPOINT")
+        for table, columns, rows in tables:
+            await connection.copy_records_to_table(table, columns=columns, records=rows)
     finally:
         await connection.close()

@@ -1,103 +1,105 @@
-"""Asks a server the same question over and over, and reads from the operating system what that cost."""
+"""Asks a server: once, to see its answer; or with wrk, over and over, to see what it can do."""
 
 import json
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import shutil
+import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from itertools import count
+from pathlib import Path
 from typing import Any
 
-import psutil
+_SCRIPT = Path(__file__).with_name("load.lua")
+_SECONDS_TO_END = 60
 
-from bench.contestants import Contestant
+# Each run makes up emails of its own.
+_runs = count(1)
 
 
 class BadAnswer(Exception):
-    """A server answered with an error."""
+    """A server answered with an error, or not at all."""
+
+
+class NoLoadGenerator(Exception):
+    """wrk is not installed. The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A GraphQL request, and the key it is asked with."""
+class Request:
+    """One HTTP request. `body` is JSON on one line, or empty."""
 
-    document: str
-    variables: dict[str, Any]
+    method: str
+    path: str
     token: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """What a number of requests cost: seconds of CPU, and how long each of them took."""
+class Load:
+    """What a server did under load: how many requests, in how many seconds, and how long each took."""
 
-    server_seconds: float
-    database_seconds: float
-    latencies: list[float]
-
-
-def ask(contestant: Contestant, question: Question) -> Any:
-    """The data of one answer."""
-    with _connected(contestant) as connection:
-        return json.loads(_asked(connection, question))["data"]
+    requests: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
 
 
-def measure(
-    contestant: Contestant,
-    database: psutil.Process | None,
-    question: Question,
-    *,
-    requests: int,
-    connections: int,
-) -> Cost:
-    """Ask so many times, over so many connections, each of which waits for an answer before it asks again."""
-
-    def ask_some(count: int) -> list[float]:
-        latencies = []
-        with _connected(contestant) as connection:
-            for _ in range(count):
-                started = time.perf_counter()
-                _asked(connection, question)
-                latencies.append(time.perf_counter() - started)
-        return latencies
-
-    shares = [len(range(number, requests, connections)) for number in range(connections)]
-    server_before, database_before = cpu_seconds(contestant.process), cpu_seconds(database)
-    with ThreadPoolExecutor(connections) as threads:
-        latencies = [latency for some in threads.map(ask_some, shares) for latency in some]
-    server_after, database_after = cpu_seconds(contestant.process), cpu_seconds(database)
-    return Cost(server_after - server_before, database_after - database_before, latencies)
+def require_wrk() -> None:
+    """Raise NoLoadGenerator unless wrk can be run."""
+    if shutil.which("wrk") is None:
+        raise NoLoadGenerator("wrk, which sends the requests, is not installed: apt-get install wrk")
 
 
-def cpu_seconds(process: psutil.Process | None) -> float:
-    """The CPU that a process and all it has started have used, also those that have ended."""
-    if process is None:
-        return 0.0
-    own = process.cpu_times()
-    seconds = own.user + own.system + own.children_user + own.children_system
-    for child in process.children():
-        try:
-            seconds += cpu_seconds(child)
-        except psutil.NoSuchProcess:  # it ended between the two looks
-            continue
-    return seconds
-
-
-@contextmanager
-def _connected(contestant: Contestant) -> Iterator[HTTPConnection]:
-    connection = HTTPConnection("127.0.0.1", contestant.port, timeout=60)
+def ask(port: int, request: Request) -> Any:
+    """The answer to one request, parsed. Raises BadAnswer."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    headers = {"Authorization": f"Bearer {request.token}", "Content-Type": "application/json"}
     try:
-        yield connection
+        connection.request(request.method, request.path, request.body or None, headers)
+        response = connection.getresponse()
+        text = response.read()
     finally:
         connection.close()
-
-
-def _asked(connection: HTTPConnection, question: Question) -> bytes:
-    body = json.dumps({"query": question.document, "variables": question.variables})
-    headers = {"Authorization": f"Bearer {question.token}", "Content-Type": "application/json"}
-    connection.request("POST", "/graphql", body, headers)
-    response = connection.getresponse()
-    answer = response.read()
-    if response.status != 200 or b'"errors"' in answer:
-        raise BadAnswer(f"HTTP {response.status}: {answer[:500].decode(errors='replace')}")
+    answer = json.loads(text) if response.status == 200 else {}
+    if response.status != 200 or "errors" in answer:
+        raise BadAnswer(f"HTTP {response.status}: {text[:500].decode(errors='replace')}")
     return answer
+
+
+def drive(
+    port: int,
+    requests: Sequence[Request],
+    folder: Path,
+    *,
+    seconds: int,
+    connections: int,
+    check: bool = False,
+) -> Load:
+    """Ask these requests in turn, over so many connections, for so long. Raises BadAnswer.
+
+    With `check` every answer is looked at, which costs the load generator, and so is not for measuring;
+    without, only statuses are.
+    """
+    file = folder / "requests.tsv"
+    lines = (f"{one.method}\t{one.path}\t{one.token}\t{one.body}\n" for one in requests)
+    file.write_text("".join(lines))
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(_SCRIPT)]
+    arguments = [
+        f"http://127.0.0.1:{port}",
+        "--",
+        str(file),
+        f"{next(_runs):04}",
+        *(["check"] if check else []),
+    ]
+    ended = subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, timeout=seconds + _SECONDS_TO_END, check=False
+    )
+    lines_said = ended.stdout.splitlines()
+    bad = next((line for line in lines_said if line.startswith("BAD ")), None)
+    if ended.returncode != 0 or bad is not None:
+        raise BadAnswer(bad or f"wrk failed: {ended.stderr or ended.stdout}")
+    said = json.loads(lines_said[-1])
+    if said.pop("failed"):
+        raise BadAnswer(f"requests failed under load: {lines_said[-1]}")
+    return Load(**said)

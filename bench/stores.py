@@ -1,33 +1,104 @@
-"""The databases that are measured: new, empty, and gone afterwards."""
+"""The databases that are measured: new, filled, and gone afterwards."""
 
+import asyncio
+import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 import psutil
 
-from tests.databases import postgres_server
+from bench import datasets
+from bench.datasets import Size
+from bench.workloads import DataSet
+from db import migrations
+from tests.databases import make_folder, postgres_server, stop_abandoned_server
 
-NAMES = ("sqlite", "postgresql")
+NAMES = ("postgresql", "sqlite")
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A database: its name, its URL, and its server's first process; SQLite lives in whoever opens it."""
+    """Two databases with the same rows: Licensegraph's own, and one that has no more than plain tables.
+
+    `process` is the first process of the database's server; SQLite lives in whoever opens it.
+    """
 
     name: str
+    version: str
     url: str
+    plain_url: str
     process: psutil.Process | None
+    data: DataSet
+    folder: Path
 
 
 @contextmanager
-def opened(name: str, folder: Path) -> Iterator[Store]:
-    """A new database of this name in a folder of its own."""
-    if name == "sqlite":
-        yield Store(name, f"sqlite:///{folder / 'bench.db'}", None)
-        return
+def opened(name: str, size: Size, *, with_peers: bool = True) -> Iterator[Store]:
+    """The databases of this name, filled, in a folder of their own; without peers only Licensegraph's own."""
+    folder = make_folder()
+    try:
+        with (_sqlite if name == "sqlite" else _postgresql)(folder, size, with_peers) as store:
+            yield store
+    finally:
+        stop_abandoned_server(folder)
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _sqlite(folder: Path, size: Size, with_peers: bool) -> Iterator[Store]:
+    plain, own = folder / "plain.db", folder / "licensegraph.db"
+    data = asyncio.run(datasets.load(f"sqlite:///{plain}", size))
+    with closing(sqlite3.connect(plain)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if with_peers:
+        shutil.copyfile(plain, own)
+    else:
+        plain.rename(own)
+    url = f"sqlite:///{own}"
+    asyncio.run(migrations.upgrade(url))
+    yield Store("sqlite", sqlite3.sqlite_version, url, f"sqlite:///{plain}", None, data, folder)
+
+
+@contextmanager
+def _postgresql(folder: Path, size: Size, with_peers: bool) -> Iterator[Store]:
     with postgres_server(folder) as socket_folder:
-        pid_file = folder / "postgresql" / "postmaster.pid"
-        process = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
-        yield Store(name, f"postgresql://postgres@/postgres?host={socket_folder}", process)
+        process = psutil.Process(
+            int((folder / "postgresql" / "postmaster.pid").read_text().split("\n", 1)[0])
+        )
+        admin, plain, own = (
+            f"postgresql://postgres@/{database}?host={socket_folder}"
+            for database in ("postgres", "plain", "licensegraph")
+        )
+        asyncio.run(_execute(admin, "CREATE DATABASE plain", "ALTER DATABASE plain SET jit = off"))
+        data = asyncio.run(datasets.load(plain, size))
+        if with_peers:
+            asyncio.run(_execute(admin, "CREATE DATABASE licensegraph TEMPLATE plain STRATEGY file_copy"))
+        else:
+            asyncio.run(_execute(admin, "ALTER DATABASE plain RENAME TO licensegraph"))
+        asyncio.run(migrations.upgrade(own))
+        # At once what PostgreSQL would do on its own soon after, so that it does not do it while measured.
+        for url in (plain, own) if with_peers else (own,):
+            asyncio.run(_execute(url, "VACUUM ANALYZE", "CHECKPOINT"))
+        version = asyncio.run(_version(admin))
+        yield Store("postgresql", version, own, plain, process, data, folder)
+
+
+async def _execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _version(url: str) -> str:
+    connection = await asyncpg.connect(url)
+    try:
+        return str(await connection.fetchval("SHOW server_version"))
+    finally:
+        await connection.close()
