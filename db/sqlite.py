@@ -8,8 +8,13 @@ SQLite has one writer at a time: writers of this process wait for their turn her
 waiting in SQLite would hold a thread and, beyond the busy timeout, fail.
 """
 
+import _sqlite3
 import asyncio
+import ctypes
+import gc
+import os
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -25,6 +30,8 @@ from db.shaping import cursors
 from db.store import ConnectionHook, ResultRow
 
 T = TypeVar("T")
+
+_SQLITE_CONFIG_MEMSTATUS = 9  # sqlite3.h
 
 # Of SQLite's virtual machine: some hundredths of a millisecond. A statement that needs more, and up to twice
 # as many, is a long one.
@@ -49,6 +56,30 @@ _UNAVAILABLE = {
 }
 
 
+def _count_no_memory() -> None:
+    """Have SQLite keep no statistics of its memory.
+
+    It counts every allocation under a lock that all threads share: those that read a dashboard at once spent
+    more than half of their time on it. It can be switched off only while SQLite is not in use, which Python has
+    no function for. Where the library cannot be reached, or is in use, everything stays as it was.
+    """
+    if any(isinstance(found, sqlite3.Connection) for found in gc.get_objects()):
+        return
+    try:
+        library = ctypes.CDLL(_sqlite3.__file__)
+        shut_down, configure = library.sqlite3_shutdown, library.sqlite3_config
+        initialize = library.sqlite3_initialize
+    except (AttributeError, OSError):  # built into Python, or hidden there
+        return
+    shut_down()
+    configure(_SQLITE_CONFIG_MEMSTATUS, 0)
+    initialize()
+
+
+if sys.platform == "linux":  # elsewhere a function of variable arguments may be called in another way
+    _count_no_memory()
+
+
 class Sqlite:
     """A file with its connections: `readers` of them at most, two at least, and the one that writes."""
 
@@ -57,7 +88,10 @@ class Sqlite:
     def __init__(self, path: str, readers: int) -> None:
         self.on_connect: list[ConnectionHook] = []
         self._path = path
-        self._readers = ThreadPoolExecutor(max(1, readers - 1), "sqlite-reader")
+        # To read is to compute: more threads than processors only get in each other's way.
+        processors = os.cpu_count() or 1
+        threads = min(readers - 1, max(2, processors - 1))
+        self._readers = ThreadPoolExecutor(max(1, threads), "sqlite-reader")
         self._writer = ThreadPoolExecutor(1, "sqlite-writer")
         self._turn = asyncio.Lock()
         self._of_thread = threading.local()
@@ -262,7 +296,7 @@ def connect(path: str, *, enforce_foreign_keys: bool = True) -> sqlite3.Connecti
             "synchronous=FULL",
             f"foreign_keys={'ON' if enforce_foreign_keys else 'OFF'}",
             "temp_store=MEMORY",
-            "cache_size=-16000",
+            "cache_size=-8000",
         ):
             connection.execute(f"PRAGMA {pragma}")
     except BaseException:
