@@ -24,6 +24,8 @@ apps = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index(None, "account_id", "id"),
+    Index(None, "account_id", "name_folded", "id"),
+    Index(None, "account_id", "slug", "id"),
 )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Column, ForeignKey, Index, Table, UniqueConstraint, func, or_, select
 
-from db import apps, ids
+from db import apps, clock, ids
 from db.engine import WriteSession
 from db.metadata import metadata
 from db.shaping.nouns import Condition, Kind, Noun, Ordering, ToMany, ToOne, Unique, column, contains, pattern
@@ -26,6 +26,7 @@ customers = Table(
     UniqueConstraint("app_id", "email_folded"),
     UniqueConstraint("app_id", "external_id"),
     Index(None, "app_id", "id"),
+    Index(None, "app_id", "name_folded", "id"),
 )
 
 
@@ -61,8 +62,15 @@ CUSTOMER = Noun(
             lambda row, value: or_(contains(row["email_folded"], value), contains(row["name_folded"], value)),
             _search,
         ),
-        "created_after": Condition(lambda row, value: row["created_at"] > value),
-        "created_before": Condition(lambda row, value: row["created_at"] < value),
+        # An id is its row's creation time, so that these are ranges of the indexes that end in the id.
+        "created_after": Condition(
+            lambda row, value: row["id"] >= value,
+            lambda moment: ids.first_id(ids.CUSTOMER, clock.second_after(moment)),
+        ),
+        "created_before": Condition(
+            lambda row, value: row["id"] < value,
+            lambda moment: ids.first_id(ids.CUSTOMER, clock.second_from(moment)),
+        ),
     },
     orders={
         "created_at": Ordering(),

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from sqlalchemy import Boolean, Column, ColumnElement, ForeignKey, Index, Table, case, func, select
 
-from db import apps, ids
+from db import apps, clock, ids
 from db.engine import WriteSession
 from db.metadata import metadata
 from db.shaping.nouns import NOW, Attribute, Condition, Kind, Noun, Ordering, Row, ToOne, Unique, column
@@ -40,7 +40,9 @@ licenses = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index(None, "app_id", "id"),
+    Index(None, "app_id", "expires_at", "id"),
     Index(None, "customer_id", "id"),
+    Index(None, "customer_id", "expires_at", "id"),
 )
 Index(
     "uq_licenses_current_installation",
@@ -59,6 +61,13 @@ def status(row: Row) -> ColumnElement[str]:
         (row["expires_at"] <= NOW, LicenseStatus.EXPIRED.value),
         else_=LicenseStatus.ACTIVE.value,
     )
+
+
+def _end(moment: datetime) -> str:
+    """What the stored seconds before a moment are smaller than, and no others."""
+    text = clock.as_text(moment)
+    # Up to and with 10:00:00 is before 10:00:00.5: before whatever follows that second's own text.
+    return f"{text}~" if moment.microsecond else text
 
 
 LICENSE = Noun(
@@ -80,8 +89,8 @@ LICENSE = Noun(
     lookups={"id": Unique("id")},
     filters={
         "status": Condition(lambda row, value: status(row) == value),
-        "expires_before": Condition(lambda row, value: row["expires_at"] < value),
-        "expires_after": Condition(lambda row, value: row["expires_at"] > value),
+        "expires_before": Condition(lambda row, value: row["expires_at"] < value, _end),
+        "expires_after": Condition(lambda row, value: row["expires_at"] > value, clock.as_text),
     },
     orders={
         "created_at": Ordering(),

@@ -69,10 +69,10 @@ class Ordering:
 
 @dataclass(frozen=True)
 class Condition:
-    """A filter: its SQL, and how the caller's value becomes the one that is bound."""
+    """A filter: its SQL, and how the caller's value (a text, or a moment) becomes the one that is bound."""
 
     sql: Callable[[Row, BindParameter[Any]], ColumnElement[bool]]
-    bind: Callable[[str], str] = str
+    bind: Callable[[Any], str] = str
 
 
 @dataclass(frozen=True)

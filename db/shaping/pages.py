@@ -3,8 +3,13 @@
 Rows are found by keyset: a condition on the order's value and the id, never by counting off, so a page stays
 put while rows come and go. Nulls come last in both directions, and the id breaks ties in the order's own
 direction, so that reading backward is exactly reading the reverse.
+
+A page is a walk along an index from its place on, whatever the order and the direction. No index holds nulls
+last in both directions, so an order that has nulls is read in two stretches, each a range of the one index:
+the rows that have a value, and those that have none (`stretches`).
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +17,18 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     FromClause,
+    GenerativeSelect,
     Integer,
     Select,
     Text,
-    and_,
     bindparam,
     column,
     false,
     func,
-    or_,
+    literal_column,
     select,
     tuple_,
+    union_all,
 )
 
 from db.shaping import cursors
@@ -105,17 +111,14 @@ class PageRows:
 
     def has_more(self, forward: bool) -> ColumnElement[bool]:
         """Whether rows lie behind the page (`forward`) or before it."""
-        page, row = self._page, self.noun.table.alias()
-        beyond_page = forward != page.backward
-        if page.after is None and not beyond_page:
+        beyond_page = forward != self._page.backward
+        if self._page.after is None and not beyond_page:
             return false()
-        rows = select(1).select_from(row).where(*self._reach(row))
-        if page.after is not None:
-            rows = rows.where(self._beyond(row, page.after, later=forward, inclusive=not beyond_page))
-        if beyond_page:
-            # More rows than the page holds, in whatever order: nothing is sorted or counted for this.
-            rows = rows.limit(1).offset(self._size)
-        return _correlated(rows, self._parent).exists()
+        walks = self._walks(["id"], later=forward, inclusive=not beyond_page)
+        # In the reading direction: whether there are more rows than the page holds. Beside it, OFFSET has
+        # PostgreSQL keep the order inside EXISTS, and so the index.
+        skipped = self._size if beyond_page else literal_column("0")
+        return _together(walks).limit(1).offset(skipped).exists()
 
     def total(self) -> ColumnElement[int]:
         """How many rows pass the filters, whatever the page."""
@@ -124,26 +127,57 @@ class PageRows:
         return _correlated(counted, self._parent).scalar_subquery()
 
     def _build(self, needs: Needs) -> FromClause:
-        page, row = self._page, self.noun.table.alias()
+        page = self._page
         names = {"id", *needs.columns}
         if self._order.column is not None:
             names.add(self._order.column)
-        fetched = select(*(row.c[name] for name in sorted(names))).where(*self._reach(row))
-        if page.after is not None:
-            fetched = fetched.where(self._beyond(row, page.after, later=not page.backward, inclusive=False))
-        fetched = fetched.order_by(*self._ordering(row, reverse=page.backward)).limit(self._size)
-        if page.offset is not None:
-            fetched = fetched.offset(slot_parameter(page.offset, Integer))
-        rows: FromClause = _correlated(fetched, self._parent).subquery()
-        if needs.end_cursors and self._order.column is not None:
-            # Where cursors hold the id alone, those of the page's ends are found without numbers.
-            order = self._ordering(rows, reverse=page.backward)
+        # Where cursors hold the id alone, those of the page's ends are found without numbers.
+        numbered = needs.end_cursors and self._order.column is not None
+        walks = self._walks(sorted(names), later=not page.backward, inclusive=False)
+        fetched = _together([walk.limit(self._size) for walk in walks])
+        if len(walks) > 1:
+            named: Row = {name: column(name) for name in names}
+            fetched = fetched.order_by(*self._ordering(named, reverse=page.backward)).limit(self._size)
+        rows = fetched.subquery()
+        if not page.backward and not numbered:
+            return rows
+        cut = select(*rows.c)
+        if numbered:
+            order = self._ordering(rows.c, reverse=page.backward)
             number = func.row_number().over(order_by=order).label(_NUMBER)
-            # They come in the order they are numbered by.
-            rows = select(*rows.c, number, func.count().over().label(_FETCHED)).subquery()
-        if page.backward:
-            return select(*rows.c).order_by(*self._ordering(rows, reverse=False)).subquery()
-        return rows
+            cut = cut.add_columns(number, func.count().over().label(_FETCHED))
+        # Left without an order, they come in the one they are numbered by.
+        return (cut.order_by(*self._ordering(rows.c, reverse=False)) if page.backward else cut).subquery()
+
+    def _walks(self, names: Iterable[str], *, later: bool, inclusive: bool) -> list[Select[Any]]:
+        """The rows on one side of the page's place, the nearest first: a SELECT for each stretch of them."""
+        row = self.noun.table.alias()
+        ascending = later != self._page.descending
+        found = stretches(
+            self._order, row, self._page.after, ascending=ascending, later=later, inclusive=inclusive
+        )
+        walks = []
+        for stretch in found:
+            walk = select(*(row.c[name] for name in names)).where(*self._reach(row), *stretch)
+            if self._page.offset is not None:
+                walk = walk.where(self._behind_offset(row, self._page.offset))
+            # Nulls never mix with values in a stretch: this is the index's own order, or its reverse.
+            keys = [row.c[name] for name in (self._order.column, "id") if name is not None]
+            walk = walk.order_by(*(key.asc() if ascending else key.desc() for key in keys))
+            walks.append(_correlated(walk, self._parent))
+        return walks
+
+    def _behind_offset(self, row: FromClause, offset: Slot) -> ColumnElement[bool]:
+        """The rows from the one on that an offset counts to, found by walking ids alone along their index."""
+        assert self._order.column is None
+        passed = self.noun.table.alias()
+        ids = (
+            select(passed.c["id"])
+            .where(*self._reach(passed))
+            .order_by(*self._ordering(passed.c, reverse=False))
+        )
+        start = _correlated(ids.limit(1).offset(slot_parameter(offset, Integer)), self._parent)
+        return _compared(row.c["id"], start.scalar_subquery(), not self._page.descending, inclusive=True)
 
     def _token(self, id: ColumnElement[str], value: ColumnElement[Any] | None) -> ColumnElement[str]:
         return cursors.token(self.noun.cursor_tag(self._page.order, self._page.descending), id, value)
@@ -159,51 +193,42 @@ class PageRows:
             conditions.append(self.noun.filters[chosen.name].sql(row.c, slot_parameter(chosen.slot)))
         return conditions
 
-    def _ordering(self, row: FromClause, *, reverse: bool) -> list[ColumnElement[Any]]:
+    def _ordering(self, row: Row, *, reverse: bool) -> list[ColumnElement[Any]]:
         descending = self._page.descending != reverse
         keys: list[ColumnElement[Any]] = []
         if self._order.column is not None:
-            value = row.c[self._order.column]
+            value = row[self._order.column]
             key = value.desc() if descending else value.asc()
             if self._order.nullable:
                 key = key.nulls_first() if reverse else key.nulls_last()
             keys.append(key)
-        keys.append(row.c["id"].desc() if descending else row.c["id"].asc())
+        keys.append(row["id"].desc() if descending else row["id"].asc())
         return keys
 
-    def _beyond(self, row: FromClause, after: After, *, later: bool, inclusive: bool) -> ColumnElement[bool]:
-        """The rows on one side of a place in the order: the later ones or the earlier ones."""
-        return beyond(
-            self._order,
-            row,
-            after,
-            ascending=later != self._page.descending,
-            later=later,
-            inclusive=inclusive,
-        )
 
+def stretches(
+    order: Ordering, row: FromClause, after: After | None, *, ascending: bool, later: bool, inclusive: bool
+) -> list[list[ColumnElement[bool]]]:
+    """The rows beyond a place, upward (`ascending`) or downward, or all: as ranges of the order's index.
 
-def beyond(
-    order: Ordering, row: FromClause, after: After, *, ascending: bool, later: bool, inclusive: bool
-) -> ColumnElement[bool]:
-    """The keyset condition: rows whose value and id lie beyond a place, upward (`ascending`) or downward.
-
-    `later` tells on which side of the place the nulls are: they come last in every order.
+    Each is a list of conditions that an index answers as one range, in which there are either only nulls or
+    none. `later` tells on which side of the place the nulls are: they come last in every order.
     """
-    id, id_there = row.c["id"], slot_parameter(after.id)
+    id = row.c["id"]
     if order.column is None:
-        return _compared(id, id_there, ascending, inclusive)
+        return [[] if after is None else [_compared(id, slot_parameter(after.id), ascending, inclusive)]]
     value = row.c[order.column]
+    valued, null = value.is_not(None), value.is_(None)
+    if after is None:
+        return [[valued], [null]] if order.nullable else [[]]
+    id_there = slot_parameter(after.id)
     if after.null:
-        tied = and_(value.is_(None), _compared(id, id_there, ascending, inclusive))
-        return tied if later else or_(value.is_not(None), tied)
+        tied = [null, _compared(id, id_there, ascending, inclusive)]
+        return [tied] if later else [[valued], tied]
     assert after.value is not None
-    value_there = slot_parameter(after.value)
-    if not order.nullable:
-        return _compared(tuple_(value, id), tuple_(value_there, id_there), ascending, inclusive)
-    strictly = _compared(value, value_there, ascending, inclusive=False)
-    tied = and_(value == value_there, _compared(id, id_there, ascending, inclusive))
-    return or_(strictly, tied, value.is_(None)) if later else or_(strictly, tied)
+    place = tuple_(slot_parameter(after.value), id_there)
+    beyond = [_compared(tuple_(value, id), place, ascending, inclusive)]
+    return [beyond, [null]] if order.nullable and later else [beyond]
 
 
 def _compared(left: Any, right: Any, ascending: bool, inclusive: bool) -> ColumnElement[bool]:
@@ -214,3 +239,10 @@ def _compared(left: Any, right: Any, ascending: bool, inclusive: bool) -> Column
 
 def _correlated(statement: Select[Any], parent: tuple[ToMany, FromClause] | None) -> Select[Any]:
     return statement if parent is None else statement.correlate(parent[1])
+
+
+def _together(walks: Sequence[Select[Any]]) -> GenerativeSelect:
+    """The rows of several walks; not in their order, where there is more than one."""
+    if len(walks) == 1:
+        return walks[0]
+    return union_all(*(select(*walk.subquery().c) for walk in walks))
