@@ -7,7 +7,8 @@ from sqlalchemy import Column, ForeignKey, Index, Table, UniqueConstraint, func,
 from db import apps, clock, ids
 from db.engine import WriteSession
 from db.metadata import metadata
-from db.shaping.nouns import Condition, Kind, Noun, Ordering, ToMany, ToOne, Unique, column, contains, pattern
+from db.shaping.nouns import Condition, Kind, Noun, Ordering, ToMany, ToOne, Unique, column
+from db.shaping.texts import contains, found_in_customers
 from db.types import JsonObject, PlainText, UtcDateTime, fold
 
 customers = Table(
@@ -28,10 +29,6 @@ customers = Table(
     Index(None, "app_id", "id"),
     Index(None, "app_id", "name_folded", "id"),
 )
-
-
-def _search(text: str) -> str:
-    return pattern(fold(text))
 
 
 CUSTOMER = Noun(
@@ -56,11 +53,18 @@ CUSTOMER = Noun(
         "external_id": Unique("external_id"),
     },
     filters={
-        "email": Condition(lambda row, value: contains(row["email_folded"], value), _search),
-        "external_id": Condition(lambda row, value: row["external_id"] == value),
+        "email": Condition(
+            lambda row, value: contains(row["email_folded"], value),
+            fold,
+            columns=("email_folded",),
+            index=found_in_customers,
+        ),
+        "external_id": Condition(lambda row, value: row["external_id"] == value, columns=("external_id",)),
         "search": Condition(
             lambda row, value: or_(contains(row["email_folded"], value), contains(row["name_folded"], value)),
-            _search,
+            fold,
+            columns=("email_folded", "name_folded"),
+            index=found_in_customers,
         ),
         # An id is its row's creation time, so that these are ranges of the indexes that end in the id.
         "created_after": Condition(

@@ -26,7 +26,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql.selectable import Select, SelectBase
 
-from db.shaping import cursors
+from db.shaping import cursors, texts
 
 T = TypeVar("T")
 ResultRow: TypeAlias = tuple[Any, ...]
@@ -354,6 +354,8 @@ def _configure_sqlite(engine: AsyncEngine, enforce_foreign_keys: bool) -> None:
     def configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # BEGIN is ours to send, below
         connection.create_function("cursor_token", 3, cursors.encode_found, deterministic=True)
+        connection.create_function("gram_query", 1, texts.gram_query, deterministic=True)
+        connection.create_function("gram_start", 1, texts.gram_start, deterministic=True)
         cursor = connection.cursor()
         for pragma in (
             "synchronous=FULL",

@@ -88,9 +88,13 @@ LICENSE = Noun(
     objects={"app": ToOne("App", "app_id"), "customer": ToOne("Customer", "customer_id")},
     lookups={"id": Unique("id")},
     filters={
-        "status": Condition(lambda row, value: status(row) == value),
-        "expires_before": Condition(lambda row, value: row["expires_at"] < value, _end),
-        "expires_after": Condition(lambda row, value: row["expires_at"] > value, clock.as_text),
+        "status": Condition(lambda row, value: status(row) == value, columns=("revoked_at", "expires_at")),
+        "expires_before": Condition(
+            lambda row, value: row["expires_at"] < value, _end, columns=("expires_at",)
+        ),
+        "expires_after": Condition(
+            lambda row, value: row["expires_at"] > value, clock.as_text, columns=("expires_at",)
+        ),
     },
     orders={
         "created_at": Ordering(),

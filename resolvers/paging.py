@@ -6,7 +6,7 @@ from datetime import datetime
 
 from db.shaping import cursors
 from db.shaping.nouns import Noun
-from db.shaping.selection import After, Filter, Page, Values
+from db.shaping.selection import After, Filter, Page, Slot, Values
 from resolvers.errors import BadUserInput
 from resolvers.inputs import is_storable
 
@@ -45,6 +45,15 @@ def page(noun: Noun, arguments: PageArguments, values: Values) -> Page:
         after=_place(noun, arguments, values),
         filters=tuple(filters(noun, arguments.filters, values)),
     )
+
+
+def at_most(bound: int | None, values: Values) -> Slot | None:
+    """Check how far rows are counted at most and put it into a slot. Raises BadUserInput."""
+    if bound is None:
+        return None
+    if bound < 1:
+        raise BadUserInput("at_most", "must be at least 1")
+    return values.slot(bound)
 
 
 def filters(noun: Noun, wanted: Iterable[tuple[str, str | datetime]], values: Values) -> list[Filter]:

@@ -148,7 +148,7 @@ class Selections:
                 case "__typename":
                     yield Typename(key, type.name)
                 case "totalCount":
-                    yield Total(key)
+                    yield self._total(key, type.fields[name], found, values)
                 case "nodes":
                     yield Nodes(key, self._fields(noun, self._type(noun), found, values))
                 case "edges":
@@ -160,6 +160,12 @@ class Selections:
                     yield Group(key, tuple(self._page_info(get_named_type(type.fields[name].type), found)))
                 case _:
                     raise AssertionError(f"{type.name}.{name} has no place in the statement")
+
+    def _total(self, key: str, field: GraphQLField, details: FieldDetailsList, values: Values) -> Total:
+        try:
+            return Total(key, paging.at_most(self._arguments(field, details).get("atMost"), values))
+        except BadUserInput as error:
+            raise located(error, details) from None
 
     def _edge_parts(
         self, noun: Noun, type: Any, details: FieldDetailsList, values: Values

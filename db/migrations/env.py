@@ -7,7 +7,7 @@ from alembic.autogenerate.api import AutogenContext
 
 import db.reads  # noqa: F401  (every table)
 from db import accounts, keys  # noqa: F401
-from db.metadata import metadata
+from db.metadata import is_modelled, metadata
 from db.types import JsonObject, UtcDateTime
 
 _PLAIN_TYPES = {
@@ -31,6 +31,7 @@ context.configure(
     compare_type=True,
     compare_server_default=True,
     render_item=_plain,
+    include_name=lambda name, _type, _parents: is_modelled(name),
 )
 with context.begin_transaction():
     context.run_migrations()
