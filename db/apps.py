@@ -44,6 +44,8 @@ apps = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     CheckConstraint("(account_id IS NULL) = (slug IS NULL)", name="owner_has_slug"),
     Index(None, "account_id", "id"),
+    Index(None, "account_id", "name_folded", "id"),
+    Index(None, "account_id", "slug", "id"),
 )
 
 # How many customers and licenses an app has: the sums over its rows here. Triggers keep them (migration 0002)

@@ -1,6 +1,9 @@
 """The one clock. Nothing else in the project asks the time of day."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
 
 
 def now() -> datetime:
@@ -14,6 +17,16 @@ def as_text(moment: datetime) -> str:
     Being of fixed width, it sorts as text exactly as the moments sort in time.
     """
     return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+
+
+def second_from(moment: datetime) -> int:
+    """The first whole second that is not before a moment, counted since 1970."""
+    return -((_EPOCH - moment) // _SECOND)
+
+
+def second_after(moment: datetime) -> int:
+    """The first whole second that is after a moment, counted since 1970."""
+    return (moment - _EPOCH) // _SECOND + 1
 
 
 def from_text(text: str) -> datetime:

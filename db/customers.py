@@ -20,22 +20,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as insertion
 from sqlalchemy.sql.dml import ReturningInsert
 
-from db import apps, ids
+from db import apps, clock, ids
 from db.engine import ReadSession, WriteSession, if_free, locking, parameters_of
 from db.metadata import metadata
-from db.shaping.nouns import (
-    Condition,
-    KeptTotal,
-    Kind,
-    Noun,
-    Ordering,
-    ToMany,
-    ToOne,
-    Unique,
-    column,
-    contains,
-    pattern,
-)
+from db.shaping.nouns import Condition, KeptTotal, Kind, Noun, Ordering, ToMany, ToOne, Unique, column
+from db.shaping.texts import contains, found_in_customers
 from db.types import JsonObject, PlainText, UtcDateTime, fold
 
 customers = Table(
@@ -55,11 +44,8 @@ customers = Table(
     UniqueConstraint("app_id", "email_folded"),
     UniqueConstraint("app_id", "external_id"),
     Index(None, "app_id", "id"),
+    Index(None, "app_id", "name_folded", "id"),
 )
-
-
-def _search(text: str) -> str:
-    return pattern(fold(text))
 
 
 CUSTOMER = Noun(
@@ -88,14 +74,28 @@ CUSTOMER = Noun(
         "external_id": Unique("external_id"),
     },
     filters={
-        "email": Condition(lambda row, value: contains(row["email_folded"], value), _search),
-        "external_id": Condition(lambda row, value: row["external_id"] == value),
+        "email": Condition(
+            lambda row, value: contains(row["email_folded"], value),
+            fold,
+            columns=("email_folded",),
+            index=found_in_customers,
+        ),
+        "external_id": Condition(lambda row, value: row["external_id"] == value, columns=("external_id",)),
         "search": Condition(
             lambda row, value: or_(contains(row["email_folded"], value), contains(row["name_folded"], value)),
-            _search,
+            fold,
+            columns=("email_folded", "name_folded"),
+            index=found_in_customers,
         ),
-        "created_after": Condition(lambda row, value: row["created_at"] > value),
-        "created_before": Condition(lambda row, value: row["created_at"] < value),
+        # An id is its row's creation time, so that these are ranges of the indexes that end in the id.
+        "created_after": Condition(
+            lambda row, value: row["id"] >= value,
+            lambda moment: ids.first_id(ids.CUSTOMER, clock.second_after(moment)),
+        ),
+        "created_before": Condition(
+            lambda row, value: row["id"] < value,
+            lambda moment: ids.first_id(ids.CUSTOMER, clock.second_from(moment)),
+        ),
     },
     orders={
         "created_at": Ordering(),

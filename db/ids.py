@@ -39,6 +39,15 @@ def new_id(prefix: str, at: datetime | None = None) -> NewId:
     return NewId(f"{prefix}_{base32.encode(uuid.bytes)}", created_at)
 
 
+def first_id(prefix: str, second: int) -> str:
+    """The smallest id that a row made in this second can have, whose second is counted since 1970.
+
+    Ids carry no earlier time: the first id of an earlier second is that of 1970 itself.
+    """
+    milliseconds = max(second, 0) * 1000
+    return f"{prefix}_{base32.encode(milliseconds.to_bytes(6) + bytes(10))}"
+
+
 def prefix_of(text: str) -> str | None:
     """The type prefix of a well-formed id, or None when `text` is no id at all."""
     prefix, _, suffix = text.rpartition("_")

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from sqlalchemy import Boolean, Column, ColumnElement, ForeignKey, Index, Table, bindparam, case, select
 
-from db import apps, ids
+from db import apps, clock, ids
 from db.customers import customers
 from db.engine import WriteSession, locking
 from db.metadata import metadata
@@ -41,7 +41,9 @@ licenses = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index(None, "app_id", "id"),
+    Index(None, "app_id", "expires_at", "id"),
     Index(None, "customer_id", "id"),
+    Index(None, "customer_id", "expires_at", "id"),
 )
 Index(
     "uq_licenses_current_installation",
@@ -62,6 +64,13 @@ def status(row: Row) -> ColumnElement[str]:
     )
 
 
+def _end(moment: datetime) -> str:
+    """What the stored seconds before a moment are smaller than, and no others."""
+    text = clock.as_text(moment)
+    # Up to and with 10:00:00 is before 10:00:00.5: before whatever follows that second's own text.
+    return f"{text}~" if moment.microsecond else text
+
+
 LICENSE = Noun(
     name="License",
     table=licenses,
@@ -80,9 +89,13 @@ LICENSE = Noun(
     objects={"app": ToOne("App", "app_id"), "customer": ToOne("Customer", "customer_id")},
     lookups={"id": Unique("id")},
     filters={
-        "status": Condition(lambda row, value: status(row) == value),
-        "expires_before": Condition(lambda row, value: row["expires_at"] < value),
-        "expires_after": Condition(lambda row, value: row["expires_at"] > value),
+        "status": Condition(lambda row, value: status(row) == value, columns=("revoked_at", "expires_at")),
+        "expires_before": Condition(
+            lambda row, value: row["expires_at"] < value, _end, columns=("expires_at",)
+        ),
+        "expires_after": Condition(
+            lambda row, value: row["expires_at"] > value, clock.as_text, columns=("expires_at",)
+        ),
     },
     orders={
         "created_at": Ordering(),

@@ -26,7 +26,7 @@ from cachetools import LRUCache
 from sqlalchemy import Dialect
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-from db.shaping import cursors
+from db.shaping import cursors, texts
 from db.store import ConnectionHook, ResultRow
 
 T = TypeVar("T")
@@ -60,8 +60,8 @@ def _count_no_memory() -> None:
     """Have SQLite keep no statistics of its memory.
 
     It counts every allocation under a lock that all threads share: those that read a dashboard at once spent
-    more than half of their time on it. It can be switched off only while SQLite is not in use, which Python has
-    no function for. Where the library cannot be reached, or is in use, everything stays as it was.
+    more than half of their time on it. It can be switched off only while SQLite is not in use, and Python has
+    no function for it. Where the library cannot be reached, or is in use, everything stays as it was.
     """
     if any(isinstance(found, sqlite3.Connection) for found in gc.get_objects()):
         return
@@ -291,6 +291,8 @@ def connect(path: str, *, enforce_foreign_keys: bool = True) -> sqlite3.Connecti
     )
     try:
         connection.create_function("cursor_token", 3, cursors.encode_found, deterministic=True)
+        connection.create_function("gram_query", 1, texts.gram_query, deterministic=True)
+        connection.create_function("gram_start", 1, texts.gram_start, deterministic=True)
         _use_write_ahead_log(connection)
         for pragma in (
             "synchronous=FULL",

@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from db import clock
 from db.shaping import cursors
 from db.shaping.nouns import Noun
-from db.shaping.selection import After, Filter, Page, Values
+from db.shaping.selection import After, Filter, Page, Slot, Values
 from resolvers.errors import BadUserInput
 from resolvers.inputs import is_storable
 
@@ -48,25 +47,31 @@ def page(noun: Noun, arguments: PageArguments, values: Values) -> Page:
     )
 
 
+def at_most(bound: int | None, values: Values) -> Slot | None:
+    """Check how far rows are counted at most and put it into a slot. Raises BadUserInput."""
+    if bound is None:
+        return None
+    if bound < 1:
+        raise BadUserInput("at_most", "must be at least 1")
+    return values.slot(bound)
+
+
 def filters(noun: Noun, wanted: Iterable[tuple[str, str | datetime]], values: Values) -> list[Filter]:
     """Put filters into slots. An empty text is no filter. Raises BadUserInput."""
     chosen = []
     for name, value in wanted:
-        text = _bound(name, value) if isinstance(value, datetime) else value
-        if not is_storable(text):
-            raise BadUserInput(name, "must not contain NUL or lone surrogates")
-        if len(text) > MAX_FILTER_LENGTH:
-            raise BadUserInput(name, f"is too long (maximum is {MAX_FILTER_LENGTH} characters)")
-        if text:
-            chosen.append(Filter(name, values.slot(noun.filters[name].bind(text))))
+        if isinstance(value, str):
+            _check_text(name, value)
+        if value:
+            chosen.append(Filter(name, values.slot(noun.filters[name].bind(value))))
     return chosen
 
 
-def _bound(name: str, moment: datetime) -> str:
-    """A moment as what stored moments, which are whole seconds, are compared with."""
-    text = clock.as_text(moment)
-    # "Before 10:00:00.5" means up to and with 10:00:00: before whatever follows that second's own text.
-    return f"{text}~" if moment.microsecond and name.endswith("_before") else text
+def _check_text(name: str, text: str) -> None:
+    if not is_storable(text):
+        raise BadUserInput(name, "must not contain NUL or lone surrogates")
+    if len(text) > MAX_FILTER_LENGTH:
+        raise BadUserInput(name, f"is too long (maximum is {MAX_FILTER_LENGTH} characters)")
 
 
 def _check(arguments: PageArguments) -> None:

@@ -38,14 +38,23 @@ class Edge(Generic[T]):
     node: T = strawberry.field(description="The row itself.")
 
 
+AtMost = Annotated[
+    int | None, strawberry.argument(description="Count no further than this, a number of at least 1.")
+]
+
+
 @strawberry.type(description="One page of a list.")
 class Connection(Generic[T]):
     edges: list[Edge[T]] = strawberry.field(description="The page's rows, each with its cursor.")
     nodes: list[T] = strawberry.field(description="The page's rows alone: a shortcut for edges { node }.")
     page_info: PageInfo = strawberry.field(description="Where this page lies.")
-    total_count: int = strawberry.field(
-        description="How many rows pass the filter, on all pages. Worked out only when selected."
+
+    @strawberry.field(
+        description="How many rows pass the filter, on all pages. Worked out only when selected, and exact "
+        "however many there are; with atMost, counting ends there and the answer is at most that."
     )
+    def total_count(self, at_most: AtMost = strawberry.UNSET) -> int:
+        return answered_by_root()
 
 
 First = Annotated[

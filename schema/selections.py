@@ -41,6 +41,7 @@ from db.shaping.selection import (
     PageCursor,
     Part,
     Scalar,
+    Slot,
     Total,
     Typename,
     Value,
@@ -59,7 +60,7 @@ _CONNECTIONS = {f"{noun.name}Connection": noun for noun in NOUNS.values()}
 _NODE = "Node"
 
 
-Form: TypeAlias = Page | Lookup
+Form: TypeAlias = Page | Lookup | Slot | None
 """What an argument decides about the form of a statement; its values are in slots."""
 
 
@@ -108,6 +109,21 @@ class _LookupSite:
         except BadUserInput as error:
             raise located(error, self.details) from None
         return Lookup(attribute, values.slot(self.noun.lookups[attribute].bind(text)))
+
+
+@dataclass(frozen=True, slots=True)
+class _TotalSite:
+    """The argument `atMost` of a total."""
+
+    field: GraphQLField
+    details: FieldDetailsList
+
+    def judge(self, variables: VariableValues, values: Values) -> Slot | None:
+        bound = arguments_at(self.field, self.details, variables).get("atMost")
+        try:
+            return paging.at_most(bound, values)
+        except BadUserInput as error:
+            raise located(error, self.details) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +239,7 @@ class Selections:
                 case "__typename":
                     yield Typename(key, type.name)
                 case "totalCount":
-                    yield Total(key)
+                    yield Total(key, self._judged(_TotalSite(type.fields[name], found), found, values))
                 case "nodes":
                     yield Nodes(key, self._fields(noun, self._type(noun), found, values))
                 case "edges":

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table, text
 
 import db.reads  # noqa: F401  (every table)
 from db import accounts, keys  # noqa: F401
-from db.metadata import metadata
+from db.metadata import is_modelled, metadata
 from db.types import JsonObject, UtcDateTime
 
 _PLAIN_TYPES = {
@@ -53,6 +53,7 @@ context.configure(
     compare_type=True,
     compare_server_default=True,
     render_item=_plain,
+    include_name=lambda name, _type, _parents: is_modelled(name),
 )
 with context.begin_transaction():
     context.run_migrations()

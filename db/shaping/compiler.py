@@ -137,8 +137,8 @@ class Compiler:
             case Group(key, parts):
                 members = [self._part(rows, child) for child in parts]
                 return Member(key, Kind.JSON, json_object(members, of_aggregates=True))
-            case Total(key):
-                return Member(key, Kind.INTEGER, rows.total())
+            case Total(key, at_most):
+                return Member(key, Kind.INTEGER, rows.total(at_most))
             case HasMore(key, forward):
                 return Member(key, Kind.BOOLEAN, rows.has_more(forward))
             case PageCursor(key, last):
@@ -239,6 +239,7 @@ def _needs(noun: Noun, parts: Iterable[Part]) -> Needs:
         rows=any(isinstance(part, Nodes | Edges | PageCursor) for part in flat),
         columns=frozenset(columns),
         end_cursors=any(isinstance(part, PageCursor) for part in flat),
+        counted=any(isinstance(part, Total) and part.at_most is None for part in flat),
     )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import Boolean, NullType, Text
+from sqlalchemy.types import NullType, Text
 
 from db.shaping.nouns import Kind
 
@@ -164,11 +164,11 @@ def _postgresql_text(element: json_text, compiler: SQLCompiler, **kw: Any) -> st
     return f"({compiler.process(value, **kw)})::text"
 
 
-class ids_in(FunctionElement[bool]):  # noqa: N801
+class ids_in(FunctionElement[Any]):  # noqa: N801
     """Whether a column is one of the ids in a JSON array, so that any number of ids makes one statement."""
 
     name = "ids_in"
-    type = Boolean()
+    type = NullType()  # of a Boolean() SQLAlchemy would ask `= 1` on SQLite, and no index answers that
     inherit_cache = False
 
     def __init__(self, column: ColumnElement[str], ids: ColumnElement[str]) -> None:

@@ -81,10 +81,16 @@ class Ordering:
 
 @dataclass(frozen=True)
 class Condition:
-    """A filter: its SQL, and how the caller's value becomes the one that is bound."""
+    """A filter: its SQL, and how the caller's value (a text, or a moment) becomes the one that is bound.
+
+    `columns`: what the SQL reads of a row beside its id. `index`: a condition that holds for all rows which
+    pass, and perhaps for some more, and is answered by an index over everybody's rows.
+    """
 
     sql: Callable[[Row, BindParameter[Any]], ColumnElement[bool]]
-    bind: Callable[[str], str] = str
+    bind: Callable[[Any], str] = str
+    columns: tuple[str, ...] = ()
+    index: Callable[[Row, BindParameter[Any]], ColumnElement[bool]] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,14 +125,3 @@ class Noun:
     def cursor_tag(self, order: str, descending: bool) -> str:
         """What a cursor of this noun in this order begins with."""
         return f"{self.name} {order} {'desc' if descending else 'asc'}"
-
-
-def contains(folded: ColumnElement[str], pattern: BindParameter[str]) -> ColumnElement[bool]:
-    """Whether a folded column contains a text, taken literally (see `pattern`)."""
-    return folded.like(pattern, escape="/")
-
-
-def pattern(text: str) -> str:
-    """The LIKE pattern of a text that is looked for literally, with ``/`` as the escape."""
-    escaped = text.replace("/", "//").replace("%", "/%").replace("_", "/_")
-    return f"%{escaped}%"

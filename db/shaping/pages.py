@@ -3,32 +3,50 @@
 Rows are found by keyset: a condition on the order's value and the id, never by counting off, so a page stays
 put while rows come and go. Nulls come last in both directions, and the id breaks ties in the order's own
 direction, so that reading backward is exactly reading the reverse.
+
+A page is a walk along an index from its place on, whatever the order and the direction. No index holds nulls
+last in both directions, so an order that has nulls is read in two stretches, each a range of the one index:
+the rows that have a value, and those that have none (`stretches`).
+
+A filter may have an index of its own, over everybody's rows and in no order (`Condition.index`). Where all
+matches are to be counted anyway, they are gathered once, and the page is cut from them. Else a page first
+looks at the `WALKED` rows next to its place, and only if these do not fill it at the matches of the index: so
+that what is common is found by walking, what is rare by the index, and neither takes long.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     BindParameter,
     ColumnElement,
+    CompoundSelect,
     FromClause,
     Integer,
     Select,
     Text,
     and_,
     bindparam,
+    case,
     column,
     false,
     func,
-    or_,
+    literal_column,
     select,
     tuple_,
+    union_all,
 )
 
 from db.shaping import cursors
 from db.shaping.json import json_array
 from db.shaping.nouns import Noun, Ordering, Row, ToMany
 from db.shaping.selection import After, Page, Slot
+
+WALKED: ColumnElement[int] = literal_column("1000")
+"""How many rows a page walks over before it asks an index of all rows."""
 
 _NUMBER, _FETCHED = "row_in_page", "rows_fetched"
 
@@ -43,12 +61,13 @@ class Needs:
     """What the selected parts read of a page, known before it is built.
 
     `rows`: whether any part looks at rows; `columns`: of its rows; `end_cursors`: whether the cursors of the
-    page's ends are asked for.
+    page's ends are asked for; `counted`: whether all rows that pass the filters are counted.
     """
 
     rows: bool
     columns: frozenset[str]
     end_cursors: bool
+    counted: bool
 
 
 class PageRows:
@@ -67,6 +86,12 @@ class PageRows:
         self._parent = parent
         self._order = noun.orders[page.order]
         self._size = slot_parameter(page.size, Integer)
+        self._filters = [(noun.filters[chosen.name], slot_parameter(chosen.slot)) for chosen in page.filters]
+        self._indexed = any(condition.index for condition, _ in self._filters)
+        self._columns = sorted(self._columns_read(needs))
+        self._matches = (
+            self._gathered().cte().prefix_with("MATERIALIZED") if self._indexed and needs.counted else None
+        )
         self._nested: list[ColumnElement[Any]] = []
         self.source: FromClause = self._build(needs)
         """The page's rows, as what is nested in them sees them."""
@@ -105,27 +130,34 @@ class PageRows:
 
     def has_more(self, forward: bool) -> ColumnElement[bool]:
         """Whether rows lie behind the page (`forward`) or before it."""
-        page, row = self._page, self.noun.table.alias()
-        beyond_page = forward != page.backward
-        if page.after is None and not beyond_page:
+        beyond_page = forward != self._page.backward
+        if self._page.after is None and not beyond_page:
             return false()
-        if page.after is None and self._kept is not None:
+        if self._page.after is None and self._kept is not None:
             return self._kept > self._size
-        rows = select(1).select_from(row).where(*self._reach(row))
-        if page.after is not None:
-            rows = rows.where(self._beyond(row, page.after, later=forward, inclusive=not beyond_page))
-        if beyond_page:
-            # More rows than the page holds, in whatever order: nothing is sorted or counted for this.
-            rows = rows.limit(1).offset(self._size)
-        return _correlated(rows, self._parent).exists()
+        # In the reading direction: whether there are more rows than the page holds. Beside it, OFFSET has
+        # PostgreSQL keep the order inside EXISTS, and so the index.
+        skipped: ColumnElement[int] = self._size if beyond_page else literal_column("0")
+        rows = self._rows(
+            self._order,
+            self._page.after,
+            later=forward,
+            inclusive=not beyond_page,
+            most=skipped + literal_column("1"),
+        )
+        return rows.limit(1).offset(skipped).exists()
 
-    def total(self) -> ColumnElement[int]:
-        """How many rows pass the filters, whatever the page."""
+    def total(self, at_most: Slot | None) -> ColumnElement[int]:
+        """How many rows pass the filters, whatever the page; counted no further than `at_most`."""
+        most = None if at_most is None else slot_parameter(at_most, Integer)
         if self._kept is not None:
-            return self._kept
-        row = self.noun.table.alias()
-        counted = select(func.count()).select_from(row).where(*self._reach(row))
-        return _correlated(counted, self._parent).scalar_subquery()
+            return self._kept if most is None else case((self._kept > most, most), else_=self._kept)
+        if most is None:
+            row = self._candidates()
+            counted = select(func.count()).select_from(row).where(*self._reach(row))
+            return _correlated(counted, self._parent).scalar_subquery()
+        rows = self._rows(Ordering(), None, later=True, inclusive=False, most=most).limit(most).subquery()
+        return select(func.count()).select_from(rows).scalar_subquery()
 
     @property
     def _kept(self) -> ColumnElement[int] | None:
@@ -136,86 +168,193 @@ class PageRows:
         return None if relation.total is None else relation.total.expression(parent.c)
 
     def _build(self, needs: Needs) -> FromClause:
-        page, row = self._page, self.noun.table.alias()
+        page = self._page
+        # Where cursors hold the id alone, those of the page's ends are found without numbers.
+        numbered = needs.end_cursors and self._order.column is not None
+        fetched = self._rows(
+            self._order, page.after, later=not page.backward, inclusive=False, most=self._size
+        )
+        if isinstance(fetched, CompoundSelect):
+            named: Row = {name: column(name) for name in self._columns}
+            fetched = fetched.order_by(*self._ordering(named, reverse=page.backward)).limit(self._size)
+        rows = fetched.subquery()
+        if not page.backward and not numbered:
+            return rows
+        cut = select(*rows.c)
+        if numbered:
+            order = self._ordering(rows.c, reverse=page.backward)
+            number = func.row_number().over(order_by=order).label(_NUMBER)
+            cut = cut.add_columns(number, func.count().over().label(_FETCHED))
+        # Left without an order, they come in the one they are numbered by.
+        return (cut.order_by(*self._ordering(rows.c, reverse=False)) if page.backward else cut).subquery()
+
+    def _columns_read(self, needs: Needs) -> set[str]:
+        """The columns that are read of a row of the page, or to tell whether it is one."""
         names = {"id", *needs.columns}
         if self._order.column is not None:
             names.add(self._order.column)
-        fetched = select(*(row.c[name] for name in sorted(names))).where(*self._reach(row))
-        if page.after is not None:
-            fetched = fetched.where(self._beyond(row, page.after, later=not page.backward, inclusive=False))
-        fetched = fetched.order_by(*self._ordering(row, reverse=page.backward)).limit(self._size)
-        if page.offset is not None:
-            fetched = fetched.offset(slot_parameter(page.offset, Integer))
-        rows: FromClause = _correlated(fetched, self._parent).subquery()
-        if needs.end_cursors and self._order.column is not None:
-            # Where cursors hold the id alone, those of the page's ends are found without numbers.
-            order = self._ordering(rows, reverse=page.backward)
-            number = func.row_number().over(order_by=order).label(_NUMBER)
-            # They come in the order they are numbered by.
-            rows = select(*rows.c, number, func.count().over().label(_FETCHED)).subquery()
-        if page.backward:
-            return select(*rows.c).order_by(*self._ordering(rows, reverse=False)).subquery()
+        for condition, _ in self._filters:
+            names.update(condition.columns)
+        return names
+
+    def _rows(
+        self, order: Ordering, after: After | None, *, later: bool, inclusive: bool, most: ColumnElement[int]
+    ) -> Select[Any] | CompoundSelect[Any]:
+        """The rows on one side of a place, at least the nearest `most`; in order where it is one SELECT."""
+        ascending = later != self._page.descending
+        row = self._candidates()
+        beyond = partial(stretches, order, after=after, ascending=ascending, later=later, inclusive=inclusive)
+        if not self._indexed or self._matches is not None:
+            return _together(
+                [self._walk(order, row, stretch, ascending).limit(most) for stretch in beyond(row)]
+            )
+        searched = [
+            self._searched(order, row, beyond, number, ascending, most) for number in range(len(beyond(row)))
+        ]
+        rows = _together([arm for _, *arms in searched for arm in arms])
+        for parts, *_ in searched:
+            rows = rows.add_cte(*parts, nest_here=True)
         return rows
+
+    def _searched(
+        self,
+        order: Ordering,
+        row: FromClause,
+        beyond: Callable[[FromClause], list[list[ColumnElement[bool]]]],
+        number: int,
+        ascending: bool,
+        most: ColumnElement[int],
+    ) -> tuple[list[CTE], Select[Any], Select[Any]]:
+        """The rows among the first `WALKED` of a stretch, those of the rest, and what both are made from.
+
+        The rest is looked up in the index, and only where it exists and is needed. The steps stand side by
+        side in a WITH: one in another they would be too deep for SQLite's parser (see `db.shaping.json`).
+        """
+        nearest = self._walk(order, row, beyond(row)[number], ascending, indexed=False)
+        looked_at = nearest.limit(WALKED).subquery()
+        passing = select(*looked_at.c).where(*self._passes(looked_at, indexed=True)).limit(most)
+        walked = passing.cte(nesting=True).prefix_with("MATERIALIZED")
+
+        keys = [name for name in (order.column, "id") if name is not None]
+        start = nearest.with_only_columns(*(row.c[name].label(f"start_{name}") for name in keys))
+        start_rows = start.limit(1).offset(WALKED).cte(nesting=True)
+        lacking = select(func.count()).select_from(walked.alias()).scalar_subquery() < most
+        needed = select(*start_rows.c).where(lacking).cte(nesting=True)
+        # Joined from the left, no row here means that the index is not asked at all; and OFFSET keeps both
+        # databases from mixing the conditions that follow into the ones that the index answers.
+        match = self._gathered(needed).offset(literal_column("0")).cte(nesting=True)
+
+        def place(prefix: str) -> Any:
+            # In a stretch there are only nulls, or none.
+            return tuple_(*(func.coalesce(match.c[f"{prefix}{name}"], "") for name in keys))
+
+        rest = self._walk(order, match, beyond(match)[number], ascending)
+        rest = rest.where(_compared(place(""), place("start_"), ascending, inclusive=True)).limit(most)
+        return [walked, start_rows, needed, match], select(*walked.c), rest
+
+    def _walk(
+        self,
+        order: Ordering,
+        row: FromClause,
+        stretch: Sequence[ColumnElement[bool]],
+        ascending: bool,
+        *,
+        indexed: bool | None = None,
+    ) -> Select[Any]:
+        """The rows of a stretch, in order or in its reverse."""
+        walk = select(*(row.c[name] for name in self._columns)).where(
+            *self._owned(row), *stretch, *self._passes(row, indexed=indexed)
+        )
+        if self._page.offset is not None:
+            walk = walk.where(self._behind_offset(self._page.offset, row))
+        # Nulls never mix with values in a stretch: this is the index's own order, or its reverse.
+        keys = [row.c[name] for name in (order.column, "id") if name is not None]
+        walk = walk.order_by(*(key.asc() if ascending else key.desc() for key in keys))
+        return _correlated(walk, self._parent)
+
+    def _gathered(self, needed: FromClause | None = None) -> Select[Any]:
+        """All rows, whoever's they are, that the filters' own indexes find; beside each of `needed`."""
+        row = self.noun.table.alias()
+        owner = row.c.keys() if self._parent is None else [self._parent[0].column]
+        found = select(*(row.c[name] for name in sorted({*self._columns, *owner})))
+        conditions = [condition.index(row.c, value) for condition, value in self._filters if condition.index]
+        if needed is None:
+            return found.where(*conditions)
+        return found.add_columns(*needed.c).select_from(needed.outerjoin(row, and_(*conditions)))
+
+    def _candidates(self) -> FromClause:
+        """Where rows are looked for: among all there are, or among those that have been gathered."""
+        return self.noun.table.alias() if self._matches is None else self._matches.alias()
+
+    def _behind_offset(self, offset: Slot, row: FromClause) -> ColumnElement[bool]:
+        """The rows from the one on that an offset counts to, found by walking ids alone along their index."""
+        assert self._order.column is None
+        passed = self._candidates()
+        ids = (
+            select(passed.c["id"])
+            .where(*self._reach(passed))
+            .order_by(*self._ordering(passed.c, reverse=False))
+        )
+        start = _correlated(ids.limit(1).offset(slot_parameter(offset, Integer)), self._parent)
+        return _compared(row.c["id"], start.scalar_subquery(), not self._page.descending, inclusive=True)
 
     def _token(self, id: ColumnElement[str], value: ColumnElement[Any] | None) -> ColumnElement[str]:
         return cursors.token(self.noun.cursor_tag(self._page.order, self._page.descending), id, value)
 
     def _reach(self, row: FromClause) -> list[ColumnElement[bool]]:
         """The rows this connection is over: its parent's, or the account's, that pass its filters."""
-        if self._parent is None:
-            conditions = [self.noun.owned(row.c)]
-        else:
-            relation, parent = self._parent
-            conditions = [row.c[relation.column] == parent.c["id"]]
-        for chosen in self._page.filters:
-            conditions.append(self.noun.filters[chosen.name].sql(row.c, slot_parameter(chosen.slot)))
-        return conditions
+        return [*self._owned(row), *self._passes(row)]
 
-    def _ordering(self, row: FromClause, *, reverse: bool) -> list[ColumnElement[Any]]:
+    def _owned(self, row: FromClause) -> list[ColumnElement[bool]]:
+        if self._parent is None:
+            return [self.noun.owned(row.c)]
+        relation, parent = self._parent
+        return [row.c[relation.column] == parent.c["id"]]
+
+    def _passes(self, row: FromClause, *, indexed: bool | None = None) -> list[ColumnElement[bool]]:
+        """The conditions of the filters that have an index of their own, of the others, or (None) of all."""
+        return [
+            condition.sql(row.c, value)
+            for condition, value in self._filters
+            if indexed is None or indexed == (condition.index is not None)
+        ]
+
+    def _ordering(self, row: Row, *, reverse: bool) -> list[ColumnElement[Any]]:
         descending = self._page.descending != reverse
         keys: list[ColumnElement[Any]] = []
         if self._order.column is not None:
-            value = row.c[self._order.column]
+            value = row[self._order.column]
             key = value.desc() if descending else value.asc()
             if self._order.nullable:
                 key = key.nulls_first() if reverse else key.nulls_last()
             keys.append(key)
-        keys.append(row.c["id"].desc() if descending else row.c["id"].asc())
+        keys.append(row["id"].desc() if descending else row["id"].asc())
         return keys
 
-    def _beyond(self, row: FromClause, after: After, *, later: bool, inclusive: bool) -> ColumnElement[bool]:
-        """The rows on one side of a place in the order: the later ones or the earlier ones."""
-        return beyond(
-            self._order,
-            row,
-            after,
-            ascending=later != self._page.descending,
-            later=later,
-            inclusive=inclusive,
-        )
 
+def stretches(
+    order: Ordering, row: FromClause, after: After | None, *, ascending: bool, later: bool, inclusive: bool
+) -> list[list[ColumnElement[bool]]]:
+    """The rows beyond a place, upward (`ascending`) or downward, or all: as ranges of the order's index.
 
-def beyond(
-    order: Ordering, row: FromClause, after: After, *, ascending: bool, later: bool, inclusive: bool
-) -> ColumnElement[bool]:
-    """The keyset condition: rows whose value and id lie beyond a place, upward (`ascending`) or downward.
-
-    `later` tells on which side of the place the nulls are: they come last in every order.
+    Each is a list of conditions that an index answers as one range, in which there are either only nulls or
+    none. `later` tells on which side of the place the nulls are: they come last in every order.
     """
-    id, id_there = row.c["id"], slot_parameter(after.id)
+    id = row.c["id"]
     if order.column is None:
-        return _compared(id, id_there, ascending, inclusive)
+        return [[] if after is None else [_compared(id, slot_parameter(after.id), ascending, inclusive)]]
     value = row.c[order.column]
+    valued, null = value.is_not(None), value.is_(None)
+    if after is None:
+        return [[valued], [null]] if order.nullable else [[]]
+    id_there = slot_parameter(after.id)
     if after.null:
-        tied = and_(value.is_(None), _compared(id, id_there, ascending, inclusive))
-        return tied if later else or_(value.is_not(None), tied)
+        tied = [null, _compared(id, id_there, ascending, inclusive)]
+        return [tied] if later else [[valued], tied]
     assert after.value is not None
-    value_there = slot_parameter(after.value)
-    if not order.nullable:
-        return _compared(tuple_(value, id), tuple_(value_there, id_there), ascending, inclusive)
-    strictly = _compared(value, value_there, ascending, inclusive=False)
-    tied = and_(value == value_there, _compared(id, id_there, ascending, inclusive))
-    return or_(strictly, tied, value.is_(None)) if later else or_(strictly, tied)
+    place = tuple_(slot_parameter(after.value), id_there)
+    beyond = [_compared(tuple_(value, id), place, ascending, inclusive)]
+    return [beyond, [null]] if order.nullable and later else [beyond]
 
 
 def _compared(left: Any, right: Any, ascending: bool, inclusive: bool) -> ColumnElement[bool]:
@@ -226,3 +365,10 @@ def _compared(left: Any, right: Any, ascending: bool, inclusive: bool) -> Column
 
 def _correlated(statement: Select[Any], parent: tuple[ToMany, FromClause] | None) -> Select[Any]:
     return statement if parent is None else statement.correlate(parent[1])
+
+
+def _together(walks: Sequence[Select[Any]]) -> Select[Any] | CompoundSelect[Any]:
+    """The rows of several walks; not in their order, where there is more than one."""
+    if len(walks) == 1:
+        return walks[0]
+    return union_all(*(select(*walk.subquery().c) for walk in walks))

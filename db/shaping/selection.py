@@ -140,9 +140,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How many rows pass the filters, before paging."""
+    """How many rows pass the filters, before paging; counted no further than `at_most`, if there is one."""
 
     key: str
+    at_most: Slot | None = None
 
 
 @dataclass(frozen=True, slots=True)

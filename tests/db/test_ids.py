@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typeid import TypeID
 
-from db import ids
+from db import clock, ids
 
 PREFIXES = [ids.ACCOUNT, ids.KEY, ids.APP, ids.CUSTOMER, ids.LICENSE]
 
 ages = st.datetimes(
-    min_value=datetime(1970, 1, 1),  # noqa: DTZ001  (hypothesis wants it naive and adds the time zone)
+    min_value=datetime(1970, 1, 2),  # noqa: DTZ001  (hypothesis wants it naive and adds the time zone)
     max_value=datetime(2550, 1, 1),  # noqa: DTZ001
     timezones=st.sampled_from(
         [UTC, timezone(timedelta(hours=-11)), timezone(timedelta(hours=5, minutes=45))]
@@ -124,3 +124,33 @@ def test_any_text_has_a_prefix_only_if_it_is_an_id(text: str) -> None:
     assert prefix is None or re.fullmatch(
         rf"{re.escape(prefix)}_[0-7][0-9a-hjkmnp-tv-z]{{25}}", text, re.DOTALL
     )
+
+
+@given(ages)
+def test_the_first_id_of_a_second_is_behind_the_ids_of_the_second_before(moment: datetime) -> None:
+    made = ids.new_id(ids.CUSTOMER, moment)
+    second = int(made.created_at.timestamp())
+
+    assert ids.first_id(ids.CUSTOMER, second) <= made.id < ids.first_id(ids.CUSTOMER, second + 1)
+
+
+def test_the_first_id_of_a_time_before_all_ids_or_at_the_end_of_the_calendar() -> None:
+    end = clock.second_after(datetime(9999, 12, 31, 23, 59, 59, 500_000, UTC))
+
+    assert ids.first_id("cus", -62_135_596_800) == ids.first_id("cus", 0) == "cus_" + "0" * 26
+    assert ids.first_id("cus", end) == "cus_76ez91zq000000000000000000"
+    assert ids.prefix_of(ids.first_id("cus", end)) == "cus"
+
+
+@pytest.mark.parametrize(
+    ("moment", "from_", "after"),
+    [
+        (datetime(1970, 1, 1, 0, 0, 7, tzinfo=UTC), 7, 8),
+        (datetime(1970, 1, 1, 0, 0, 7, 1, UTC), 8, 8),
+        (datetime(1970, 1, 1, 0, 0, 7, 999_999, UTC), 8, 8),
+        (datetime(1969, 12, 31, 23, 59, 58, 500_000, UTC), -1, -1),
+        (datetime(9999, 12, 31, 23, 59, 59, 1, UTC), 253_402_300_800, 253_402_300_800),
+    ],
+)
+def test_the_whole_seconds_around_a_moment(moment: datetime, from_: int, after: int) -> None:
+    assert (clock.second_from(moment), clock.second_after(moment)) == (from_, after)

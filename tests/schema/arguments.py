@@ -268,6 +268,9 @@ class Arguments:
                 return f"(ids: {self.written('[ID!]!', ids[0] if one_alone else ids)})", max(len(ids), 1)
             case "App", "customer":
                 return f"(by: {self._reference()})", 1
+            case _, "totalCount":
+                at_most = self._choices.pick((1, 2, 5, 20, 1000)) if self._choices.chance(40) else None
+                return self._listed({"atMost": self._optional("Int", at_most)}), 1
             case _:
                 # The parts of a connection hold what its size has been multiplied by already.
                 return "", 1

@@ -10,9 +10,11 @@ import pytest
 import structlog
 from graphql import build_schema
 from hypothesis import given, note
+from sqlalchemy import literal_column
 
 from db import clock
 from db.engine import Database
+from db.shaping import pages
 from tests.reference.executor import Reference
 from tests.schema.dataset import NOW, make_dataset
 from tests.schema.queries import Question, questions
@@ -38,7 +40,12 @@ def frozen_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: NOW)
 
 
-async def test_generated_queries(client: httpx.AsyncClient, database: Database, sdl: str) -> None:
+@pytest.mark.parametrize("walked", [1, 1000])
+async def test_generated_queries(
+    client: httpx.AsyncClient, database: Database, sdl: str, monkeypatch: pytest.MonkeyPatch, walked: int
+) -> None:
+    # Few rows walked over, and the rest of a searched page comes from the index.
+    monkeypatch.setattr(pages, "WALKED", literal_column(str(walked)))
     data = await make_dataset(database)
     reference = Reference(sdl, data.rows)
     loop = asyncio.get_running_loop()

@@ -200,6 +200,8 @@ async def test_created_bounds_are_exclusive_also_within_a_second(
     assert await names(createdBefore="2025-05-05T12:00:01Z") == ["0"]
     assert await names(createdAfter="2025-05-05T14:00:00.5+02:00") == ["2", "1"]
     assert await names(createdBefore="2025-05-05T12:00:01.000001Z") == ["1", "0"]
+    assert await names(createdAfter="1969-12-31T23:59:59Z") == ["2", "1", "0"]
+    assert await names(createdBefore="0001-01-01T00:00:00Z") == []
     assert await names(createdBefore="9999-12-31T23:59:59.5Z") == ["2", "1", "0"]
     assert await names(createdAfter="9999-12-31T23:59:59.5Z") == []
 
