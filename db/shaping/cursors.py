@@ -1,7 +1,8 @@
 """Cursors: opaque, bound to their connection's type and order, and outliving their row.
 
-A cursor is the base64url of a checksum and of three lines: the tag of type and order, the id, and the
-sort value. The statement makes them (`token`), so its two forms and `encode` must agree to the byte.
+A cursor is a checksum, the tag of type and order, the id and, in an order that is not that of ids, the sort
+value as base64url; between them are full stops. The statement makes them (`token`), a hundred for a page, so
+they are kept cheap to make; its two forms and `encode` must agree to the byte.
 """
 
 import base64
@@ -33,28 +34,37 @@ class Position:
 
 def encode(tag: str, id: str, value: str | None) -> str:
     """The cursor of a row. `value` is None where the sort value is null or the order is that of ids."""
-    payload = f"{tag}\n{id}\n" + ("" if value is None else f"={value}")
-    return base64.urlsafe_b64encode((_checksum(payload) + payload).encode()).rstrip(b"=").decode()
+    payload = f"{tag}.{id}" if value is None else f"{tag}.{id}.{_written(value)}"
+    return f"{hashlib.sha256(payload.encode()).hexdigest()[:_CHECKSUM_LENGTH]}.{payload}"
 
 
 def decode(tag: str, text: str) -> Position:
     """Read a cursor that `encode` wrote under the same tag. Raises InvalidCursor."""
     try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeError, ValueError):
-        raise InvalidCursor("is not a cursor") from None
-    found_tag, _, place = raw[_CHECKSUM_LENGTH:].partition("\n")
-    id, _, value = place.partition("\n")
-    # Written again it must be the same: so a cursor has one form, and none that is not of our making.
-    if "\x00" in raw or encode(found_tag, id, value[1:] if value else None) != text:
+        _checksum, noun, order, direction, place = text.split(".", 4)
+        id, has_value, written = place.partition(".")
+        position = Position(_read(written) if has_value else None, id)
+        found_tag = f"{noun}.{order}.{direction}"
+        # Written again it must be the same: so a cursor has one form, and none that is not of our making.
+        is_ours = encode(found_tag, id, position.value) == text and id != "" and "\x00" not in text
+    except (binascii.Error, ValueError):
+        is_ours = False
+    if not is_ours:
         raise InvalidCursor("is not a cursor, or was altered")
     if found_tag != tag:
         raise InvalidCursor("belongs to another connection or another order")
-    return Position(value[1:] if value else None, id)
+    return position
 
 
-def _checksum(payload: str) -> str:
-    return hashlib.sha256(payload.encode()).hexdigest()[:_CHECKSUM_LENGTH]
+def _written(value: str) -> str:
+    return base64.urlsafe_b64encode(value.encode()).rstrip(b"=").decode()
+
+
+def _read(written: str) -> str:
+    value = base64.b64decode(written + "=" * (-len(written) % 4), altchars=b"-_", validate=True).decode()
+    if "\x00" in value:
+        raise ValueError("no text that is stored holds NUL")
+    return value
 
 
 def encode_found(tag: str, id: str | None, value: str | None) -> str | None:
@@ -82,8 +92,10 @@ def _sqlite(element: token, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(token, "postgresql")
 def _postgresql(element: token, compiler: SQLCompiler, **kw: Any) -> str:
     tag, id, *value = (compiler.process(clause, **kw) for clause in element.clauses)
-    payload = f"({tag} || E'\\n' || {id} || E'\\n'"
-    payload += f" || coalesce('=' || {value[0]}, ''))" if value else ")"
-    checksum = f"substr(encode(sha256(convert_to({payload}, 'UTF8')), 'hex'), 1, {_CHECKSUM_LENGTH})"
-    # encode() breaks lines after 76 characters and pads: translate drops what has no counterpart.
-    return f"translate(encode(convert_to({checksum} || {payload}, 'UTF8'), 'base64'), E'+/=\\n', '-_')"
+    payload = f"{tag[:-1]}.' || {id}"
+    if value:
+        # encode() breaks lines after 76 characters and pads: translate drops what has no counterpart.
+        written = f"translate(encode(convert_to({value[0]}, 'UTF8'), 'base64'), E'+/=\\n', '-_')"
+        payload += f" || coalesce('.' || {written}, '')"
+    checksum = f"left(encode(sha256(({payload})::bytea), 'hex'), {_CHECKSUM_LENGTH})"
+    return f"({checksum} || '.' || {payload})"

@@ -124,4 +124,4 @@ class Noun:
 
     def cursor_tag(self, order: str, descending: bool) -> str:
         """What a cursor of this noun in this order begins with."""
-        return f"{self.name} {order} {'desc' if descending else 'asc'}"
+        return f"{self.name}.{order}.{'desc' if descending else 'asc'}"

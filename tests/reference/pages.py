@@ -81,7 +81,7 @@ class _Directed:
         return cursors.decode(self._tag(), cursor)
 
     def _tag(self) -> str:
-        return f"{self.kind} {self.order.name} {'desc' if self.descending else 'asc'}"
+        return f"{self.kind}.{self.order.name}.{'desc' if self.descending else 'asc'}"
 
 
 def page(

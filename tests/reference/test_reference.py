@@ -274,7 +274,7 @@ def test_a_license_without_expiry_passes_no_expiry_filter(ask: Any, filter: str,
     assert [node["id"] for node in answer["app"]["licenses"]["nodes"]] == expected
 
 
-BY_NAME = "Customer name asc"
+BY_NAME = "Customer.name.asc"
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_cursors_name_the_order_and_the_place(ask: Any) -> None:
         },
         "newest": {
             "edges": [
-                {"cursor": cursors.encode("Customer created_at desc", "cus_5", None), "node": {"id": "cus_5"}}
+                {"cursor": cursors.encode("Customer.created_at.desc", "cus_5", None), "node": {"id": "cus_5"}}
             ]
         },
     }
@@ -346,7 +346,7 @@ def test_cursors_name_the_order_and_the_place(ask: Any) -> None:
 
 def test_a_page_has_twenty_rows_when_its_size_is_not_given(ask: Any) -> None:
     rows = tuple(customer(f"cus_{number:02}") for number in range(23))
-    before = cursors.encode("Customer created_at desc", "cus_00", None)
+    before = cursors.encode("Customer.created_at.desc", "cus_00", None)
 
     forward = ask(customers_query("first: null"), customers=rows)
     backward = ask(customers_query(f'before: "{before}"'), customers=rows)

@@ -161,7 +161,7 @@ class Arguments:
         # Now and then of a row that has changed since: its id with a value it no longer has.
         value = order.value(self._choices.pick(rows) if self._choices.chance(15) else row)
         direction = "desc" if descending else "asc"
-        return cursors.encode(f"{kind} {order.name} {direction}", row["id"], value)
+        return cursors.encode(f"{kind}.{order.name}.{direction}", row["id"], value)
 
     def _filter(self, kind: str) -> str | None:
         if not self._choices.chance(45):

@@ -93,7 +93,7 @@ async def test_altered_truncated_and_foreign_cursors(
         assert code == "BAD_USER_INPUT"
         assert "another order" in message
     licenses = '{ app(slug: "atlas") { licenses(after: "%s") { totalCount } } }'
-    code, message = await graph.refusal(licenses % cursors.encode("Customer created_at desc", ID, None))
+    code, message = await graph.refusal(licenses % cursors.encode("Customer.created_at.desc", ID, None))
     assert (code, "another connection" in message) == ("BAD_USER_INPUT", True)
 
 

@@ -43,7 +43,7 @@ def pages(connection: str, order: str, direction: str) -> list[str]:
     kind = connection.removesuffix("s").capitalize()
     value = ORDERS[connection][order]
     places = [value, None] if (connection, order) in NULLABLE else [value]
-    tag = f"{kind} {order.lower()} {direction.lower()}"
+    tag = f"{kind}.{order.lower()}.{direction.lower()}"
     found = [cursors.encode(tag, "cus_01m82q4h06ep9b09e7rw1d5xyz", place) for place in places]
     return [
         "first: 20",
