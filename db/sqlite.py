@@ -293,6 +293,7 @@ def connect(path: str, *, enforce_foreign_keys: bool = True) -> sqlite3.Connecti
         connection.create_function("cursor_token", 3, cursors.encode_found, deterministic=True)
         connection.create_function("gram_query", 1, texts.gram_query, deterministic=True)
         connection.create_function("gram_start", 1, texts.gram_start, deterministic=True)
+        connection.create_function("gram_end", 1, texts.gram_end, deterministic=True)
         _use_write_ahead_log(connection)
         for pragma in (
             "synchronous=FULL",

@@ -211,9 +211,9 @@ class PageRows:
         searched = [
             self._searched(order, row, beyond, number, ascending, most) for number in range(len(beyond(row)))
         ]
-        rows = _together([arm for _, *arms in searched for arm in arms])
-        for parts, *_ in searched:
-            rows = rows.add_cte(*parts, nest_here=True)
+        rows = union_all(*(select(*found.c) for _, *both in searched for found in both))
+        for steps, walked, rest in searched:
+            rows = rows.add_cte(walked, *steps, rest, nest_here=True)
         return rows
 
     def _searched(
@@ -224,8 +224,8 @@ class PageRows:
         number: int,
         ascending: bool,
         most: ColumnElement[int],
-    ) -> tuple[list[CTE], Select[Any], Select[Any]]:
-        """The rows among the first `WALKED` of a stretch, those of the rest, and what both are made from.
+    ) -> tuple[list[CTE], CTE, CTE]:
+        """What is needed first, then the rows among the first `WALKED` of a stretch, and those of the rest.
 
         The rest is looked up in the index, and only where it exists and is needed. The steps stand side by
         side in a WITH: one in another they would be too deep for SQLite's parser (see `db.shaping.json`).
@@ -250,7 +250,7 @@ class PageRows:
 
         rest = self._walk(order, match, beyond(match)[number], ascending)
         rest = rest.where(_compared(place(""), place("start_"), ascending, inclusive=True)).limit(most)
-        return [walked, start_rows, needed, match], select(*walked.c), rest
+        return [start_rows, needed, match], walked, rest.cte(nesting=True)
 
     def _walk(
         self,

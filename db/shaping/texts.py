@@ -63,10 +63,10 @@ class found_in_customers(FunctionElement[Any]):  # noqa: N801
 def _sqlite_found(element: found_in_customers, compiler: SQLCompiler, **kw: Any) -> str:
     id, _, _, part = (compiler.process(clause, **kw) for clause in element.clauses)
     return (
-        f"{id} IN (SELECT customer_id FROM customer_numbers WHERE number IN ("  # noqa: S608
-        f"SELECT rowid FROM customer_grams WHERE customer_grams MATCH gram_query({part}) UNION ALL "
-        "SELECT doc FROM customer_gram_terms "
-        f"WHERE term >= gram_start({part}) AND term <= gram_start({part}) || '{_LAST}'))"
+        f"{id} IN (SELECT customer_id FROM customer_grams CROSS JOIN customer_numbers "  # noqa: S608
+        f"WHERE customer_grams MATCH gram_query({part}) AND number = customer_grams.rowid UNION ALL "
+        "SELECT customer_id FROM customer_gram_terms CROSS JOIN customer_numbers "
+        f"WHERE term >= gram_start({part}) AND term <= gram_end({part}) AND number = doc)"
     )
 
 
@@ -86,3 +86,9 @@ def gram_query(part: str) -> str:
 def gram_start(part: str) -> str | None:
     """What the trigrams of a text of one or two characters begin with, for SQLite to call; else None."""
     return part.translate(_WRITTEN) if len(part) < 3 else None
+
+
+def gram_end(part: str) -> str | None:
+    """What the trigrams that begin so are not greater than; None as `gram_start`."""
+    start = gram_start(part)
+    return None if start is None else start + _LAST
