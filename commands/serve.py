@@ -86,6 +86,7 @@ def _answer(listener: socket.socket, workers: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks who is calling but by the key
         ws="none",
         timeout_graceful_shutdown=GRACE_SECONDS,
     )

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 import asyncpg
@@ -137,11 +137,20 @@ def _change(table: Table, columns: tuple[str, ...]) -> Update:
 
 
 class ReadSession:
-    """Runs single SELECTs, each its own snapshot: one thread hop on SQLite, one round trip on PostgreSQL."""
+    """Runs single SELECTs, each its own snapshot: one thread hop at most on SQLite, one trip on PostgreSQL.
+
+    Used in an ``async with``, which raises StoreUnavailable when the database does not answer.
+    """
 
     def __init__(self, database: "Database", store: Store) -> None:
         self.database = database
         self._store = store
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        raise_store_failure(self._store, error)
 
     async def rows(self, query: Query | Select[Any], values: Mapping[str, object]) -> Sequence[ResultRow]:
         """All rows of a query, as they are stored.
@@ -288,19 +297,20 @@ class Database:
     def _query_of(self, make: Callable[[S], SelectBase], selection: S) -> Query:
         return self.compile_once(make(selection))
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[ReadSession]:
+    def read(self) -> ReadSession:
         """A session for reading. Raises StoreUnavailable when the database does not answer."""
-        with store_failures(self.store):
-            yield ReadSession(self, self.store)
+        return ReadSession(self, self.store)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[WriteSession]:
         """One transaction. Raises StoreUnavailable when the database does not answer."""
-        with store_failures(self.store):
+        try:
             async with self.store.transaction() as transaction:
                 session = WriteSession(self, transaction)
                 yield session
+        except BaseException as error:
+            raise_store_failure(self.store, error)
+            raise
         session.committed()
 
     async def close(self) -> None:
@@ -308,18 +318,10 @@ class Database:
         await self.store.close()
 
 
-class store_failures:  # noqa: N801
-    """Turn what says that the store, not the statement, failed into StoreUnavailable."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        if error is not None and self._store.is_unavailable(_driver_error(error)):
-            raise StoreUnavailable("the database does not answer") from error
+def raise_store_failure(store: Store, error: BaseException | None) -> None:
+    """Raise StoreUnavailable for an error that says that the store, not the statement, failed."""
+    if error is not None and store.is_unavailable(_driver_error(error)):
+        raise StoreUnavailable("the database does not answer") from error
 
 
 def _driver_error(error: BaseException) -> BaseException:

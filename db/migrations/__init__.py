@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, NullPool, create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from db import postgresql, sqlite
-from db.engine import Database, dsn, parse_url, store_failures
+from db.engine import Database, dsn, parse_url, raise_store_failure
 
 T = TypeVar("T")
 
@@ -63,10 +63,13 @@ async def in_transaction(url: str, work: Callable[..., T], *arguments: object) -
     InvalidDatabaseUrl.
     """
     database = Database(url)
-    with store_failures(database.store):
+    try:
         if database.is_sqlite:
             return await asyncio.to_thread(_on_sqlite, parse_url(url), work, *arguments)
         return await _on_postgresql(parse_url(url), work, *arguments)
+    except Exception as error:
+        raise_store_failure(database.store, error)
+        raise
 
 
 def _on_sqlite(url: URL, work: Callable[..., T], *arguments: object) -> T:
