@@ -15,6 +15,7 @@ from asyncpg.protocol import Protocol
 from db.engine import Database
 
 _TRANSACTION = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"}
+_OF_FTS5 = "'main'."
 _CHANGE = {"INSERT", "UPDATE", "DELETE", "REPLACE"}
 # The ways in which asyncpg sends a statement, and the argument that tells which.
 _SENDERS = {"query": "query", "bind_execute": "state", "bind_execute_many": "state", "bind": "state"}
@@ -89,10 +90,13 @@ class Statements:
         previous = ""
 
         def trace(statement: str) -> None:
+            # FTS5 reports the statements by which it reads and writes the tables it keeps its index in.
+            if statement.startswith("--") or _OF_FTS5 in statement:
+                return
             # Triggers, and so cascades too, report the statement that set them off once more.
             nonlocal previous
             again, previous = statement == previous and _verb(statement) in _CHANGE, statement
-            if not again and not statement.startswith("--"):
+            if not again:
                 self._note(database, statement)
 
         connection.set_trace_callback(trace)
