@@ -23,8 +23,9 @@ import uvloop
 from asgi import logs
 from bench import stores
 from bench.datasets import Size
+from bench.statements import Values, noted
 from bench.workloads import WORKLOADS, DataSet
-from db.engine import ReadSession
+from db.engine import Query
 from server import create_app
 from settings import Settings
 
@@ -74,17 +75,10 @@ async def _spent(call: Callable[[], Awaitable[None]], calls: int) -> float:
     return (time.process_time() - before) / calls * 1e6
 
 
-async def _statements_of(app: Any, message: tuple[dict[str, Any], bytes]) -> list[tuple[Any, Any]]:
-    """What a request runs in read sessions. It is asked before, so that caches are as they are later."""
+async def _statements_of(app: Any, message: tuple[dict[str, Any], bytes]) -> list[tuple[Query, Values]]:
+    """What a request runs. It is asked before, so that caches are as they are later."""
     await _answered(app, message)
-    ran = []
-    rows = ReadSession.rows
-
-    async def noted(session: ReadSession, query: Any, values: Any) -> Sequence[Any]:
-        ran.append((query, values))
-        return await rows(session, query, values)
-
-    with patch.object(ReadSession, "rows", noted):
+    with noted() as ran:
         await _answered(app, message)
     return ran
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from db.engine import Database, Query
 
-_READING = re.compile(r"(SCAN|SEARCH) (apps|customers|licenses)")
+_READING = re.compile(r"(SCAN|SEARCH) (apps|customers|licenses|keys)")
 
 
 async def faults(database: Database, statement: str) -> list[str]:
@@ -22,9 +22,15 @@ async def faults(database: Database, statement: str) -> list[str]:
 
 
 async def described(database: Database, statement: str) -> str:
-    """The plan as the database words it."""
-    explain = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
-    return "\n".join(line[-1] for line in await _explained(database, explain, statement))
+    """The plan as the database words it, without what it guesses of costs and rows."""
+    if not database.is_sqlite:
+        return "\n".join(line for (line,) in await _explained(database, "EXPLAIN (COSTS OFF)", statement))
+    depths = {0: -1}
+    lines = []
+    for step, parent, _, detail in await _explained(database, "EXPLAIN QUERY PLAN", statement):
+        depths[step] = depths[parent] + 1
+        lines.append(f"{'  ' * depths[step]}{detail}")
+    return "\n".join(lines)
 
 
 async def analyze(database: Database) -> None:
@@ -63,13 +69,14 @@ def _postgresql_faults(node: dict[str, Any], sorted_for: str | None) -> Iterator
     kind, table = node["Node Type"], node.get("Relation Name")
     if kind == "Seq Scan" and table != "app_counters":  # which is a page long in a test, and read at once
         yield f"Seq Scan on {table}"
-    if str(node.get("Index Name")).startswith("pk_") and "(id = " not in node.get("Index Cond", ""):
+    is_by_id = "(id = " in node.get("Index Cond", "")
+    if str(node.get("Index Name")).startswith("pk_") and not is_by_id:
         yield f"walk over the ids of everybody's {table}"
     if kind == "Limit":
         sorted_for = None
     elif kind == "Sort":
         sorted_for = f"Sort by {node['Sort Key']}"
-    if table and sorted_for:
+    if table and sorted_for and not is_by_id:  # a sort of one row, as a merge join wants it
         yield f"{sorted_for} of {table}"
     for child in node.get("Plans", []):
         # What a row has nested in it is no part of what is sorted.

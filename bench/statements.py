@@ -1,0 +1,40 @@
+"""Which statements the application runs, when it is called in this process."""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeAlias
+from unittest.mock import patch
+
+from sqlalchemy import ClauseElement
+
+from db.engine import Query, ReadSession, WriteSession
+
+Values: TypeAlias = Mapping[str, object]
+
+_DOORS = ((ReadSession, "rows"), (WriteSession, "execute"), (WriteSession, "execute_alone"))
+
+
+@contextmanager
+def noted() -> Iterator[list[tuple[Query, Values]]]:
+    """What sessions run while the block does, each with its values, in the order in which it is run.
+
+    Left out are BEGIN and COMMIT, and what triggers run.
+    """
+    ran: list[tuple[Query, Values]] = []
+
+    def noting(run: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def noted(
+            session: ReadSession | WriteSession,
+            statement: Query | ClauseElement,
+            values: Values | None = None,
+        ) -> Any:
+            query = statement if isinstance(statement, Query) else session.database.compile(statement)
+            ran.append((query, values or {}))
+            return await run(session, statement, values or {})
+
+        return noted
+
+    with ExitStack() as patches:
+        for session, name in _DOORS:
+            patches.enter_context(patch.object(session, name, noting(getattr(session, name))))
+        yield ran
