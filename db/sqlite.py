@@ -40,7 +40,7 @@ KNOWN_LONG = 512
 
 BUSY_TIMEOUT_MS = 15_000
 # Of each connection. A statement that is kept prepared holds up to some hundreds of kilobytes.
-PREPARED_STATEMENTS = 64
+PREPARED_STATEMENTS = 32
 
 # What SQLite says when it is the store, and not the statement, that failed.
 _UNAVAILABLE = {
@@ -299,7 +299,7 @@ def connect(path: str, *, enforce_foreign_keys: bool = True) -> sqlite3.Connecti
             "synchronous=FULL",
             f"foreign_keys={'ON' if enforce_foreign_keys else 'OFF'}",
             "temp_store=MEMORY",
-            "cache_size=-8000",
+            "cache_size=-4000",
         ):
             connection.execute(f"PRAGMA {pragma}")
     except BaseException:
