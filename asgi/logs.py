@@ -40,7 +40,7 @@ def configure(level: str, format: str) -> None:
 
 
 def _json() -> list[Processor]:
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_write_json)]
+    return [_EXCEPTION, structlog.processors.JSONRenderer(_write_json)]
 
 
 def _write_json(event: EventDict, **_options: object) -> str:
@@ -48,14 +48,21 @@ def _write_json(event: EventDict, **_options: object) -> str:
 
 
 def _console() -> list[Processor]:
-    render = structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(),
+    return [_printable, _on_a_terminal()] if sys.stderr.isatty() else [_EXCEPTION, _printable, _LOGFMT]
+
+
+# For files, and whoever gathers lines: https://brandur.org/logfmt
+_EXCEPTION = structlog.processors.format_exc_info
+_LOGFMT = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
+
+
+def _on_a_terminal() -> Processor:
+    return structlog.dev.ConsoleRenderer(
         sort_keys=False,
         pad_event_to=0,
         pad_level=False,
         exception_formatter=structlog.dev.plain_traceback,
     )
-    return [_printable, render]
 
 
 def _printable(_logger: object, _method: str, event: EventDict) -> EventDict:

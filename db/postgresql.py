@@ -107,6 +107,9 @@ class Postgresql:
     async def acquire(self) -> PoolConnectionProxy:
         """A connection, to be released. The pool replaces those that the server has closed."""
         pool = self._pool or await self._open()
+        if pool.get_idle_size() or pool.get_size() < pool.get_max_size():
+            return await pool.acquire()
+        # A timeout costs more than taking a connection that is there.
         async with asyncio.timeout(POOL_TIMEOUT_S):
             return await pool.acquire()
 

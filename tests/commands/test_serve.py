@@ -173,7 +173,9 @@ def test_the_log_has_one_line_a_request_and_no_secrets(tmp_path: Path, format: s
         }
         assert second["path"] == "/no\nline\x1b[2J"
     else:
-        assert "[info] request.answered method=GET path=/graphql status=200 milliseconds=" in lines[1]
+        assert (
+            " level=info event=request.answered method=GET path=/graphql status=200 milliseconds=" in lines[1]
+        )
         assert lines[1].endswith(" request=request-7")
         assert r" path=/no\nline\x1b[2J status=404 " in lines[2]
 
