@@ -84,7 +84,8 @@ def test_figures_are_means_over_all_rounds() -> None:
 def test_cpu_of_what_has_ended_counts() -> None:
     burn = "import time\nwhile time.process_time() < 0.3: pass"
     parent = (
-        f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\nprint()\nsys.stdin.read()"
+        f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\n"
+        "print(flush=True)\nsys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE
