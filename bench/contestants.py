@@ -58,8 +58,8 @@ class Contestant:
             return None
         if shutil.which("node") is None:
             return "node is not installed"
-        installed = (_POSTGRAPHILE / "node_modules").is_dir()
-        return None if installed else "its packages are not installed: npm ci --prefix bench/postgraphile"
+        installed = (_POSTGRAPHILE / "node_modules" / ".installed").exists()  # wholly, that is
+        return None if installed else "its packages are not installed: make peers"
 
 
 @dataclass(frozen=True, slots=True)
