@@ -8,7 +8,7 @@ from alembic.ddl.sqlite import SQLiteImpl
 from sqlalchemy import Connection, Table, text
 
 import db.reads  # noqa: F401  (every table)
-from db import accounts, keys  # noqa: F401
+from db import accounts, keys, master_key  # noqa: F401
 from db.metadata import is_modelled, metadata
 from db.types import JsonObject, UtcDateTime
 
