@@ -3,14 +3,18 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
+import structlog
 from starlette.applications import Starlette
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi import logs
 from asgi.authentication import Authentication
 from asgi.request_log import RequestLog
-from db.engine import Database
+from db.engine import Database, StoreUnavailable
+from resolvers.keyring import Keyring, MasterKeyError
+from resolvers.master_key import unlock
 from resolvers.purge import purging
 from resolvers.viewer import Policy
 from rest.app import rest_app
@@ -18,27 +22,36 @@ from schema.door import GraphQLDoor
 from schema.limits import Limits
 from settings import Settings, read_settings
 
+log = structlog.get_logger(__name__)
+
 
 def create_app(settings: Settings | None = None) -> Starlette:
     """Make the application. Its database is `app.state.database`; nothing is opened before it is started.
 
-    Without settings, as a server calls it, it reads them and sets up logging; with settings, logging is
-    the caller's.
+    It does not start without the master key. Without settings, as a server calls it, it reads them and sets
+    up logging; with settings, logging is the caller's.
     """
     if settings is None:
         settings = read_settings()
         logs.configure(settings.log_level, settings.log_format)
     database = Database(settings.database_url.get_secret_value(), pool_size=settings.pool_size)
+    keyring = Keyring(rsa_bits=settings.rsa_bits, issuer=settings.issuer)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        made = await unlock(keyring, database, given=settings.master_key, file=settings.master_key_file)
+        if made is not None:
+            log.warning("master_key.made", file=str(made))
         async with purging(database):
             yield
+        keyring.close()
         await database.close()
 
     policy = Policy(
         public_keys_read_customers=settings.public_keys_read_customers,
         http_webhooks=settings.http_webhooks,
+        rotation_limit=settings.rotation_limit,
+        keyring=keyring,
     )
     authentication = Authentication(database, policy)
     graphql = GraphQLDoor(
@@ -62,11 +75,19 @@ class _Doors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
+            await self._lifespan(scope, receive, partial(_said_plainly, send))
         elif scope["path"] in {"/graphql", "/graphql/"} and scope["type"] == "http":
             await self._graphql(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
+
+
+async def _said_plainly(send: Send, message: Message) -> None:
+    """Have the server write one line, where a traceback would tell the operator no more."""
+    error = sys.exception()
+    if message["type"] == "lifespan.startup.failed" and isinstance(error, MasterKeyError | StoreUnavailable):
+        message = {**message, "message": str(error)}
+    await send(message)
 
 
 def _limits(settings: Settings) -> Limits:

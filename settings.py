@@ -1,5 +1,6 @@
 """Settings: read from the environment and from `.env`. README.md says what each is for."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
@@ -7,6 +8,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from db.engine import Database, InvalidDatabaseUrl
+from resolvers import master_key
 
 _PREFIX = "LICENSEGRAPH_"
 
@@ -54,6 +56,12 @@ class Settings(BaseSettings):
     public_keys_read_customers: bool = True
     http_webhooks: bool = False
 
+    master_key: SecretStr | None = None
+    master_key_file: Path = Path("licensegraph.key")
+    rsa_bits: int = Field(4_096, ge=2_048, le=16_384, multiple_of=8)  # OpenSSL verifies nothing larger
+    issuer: str = Field("license-server", min_length=1)
+    rotation_limit: Limit = 2_000
+
     log_level: LogLevel = "info"
     log_format: LogFormat = "console"
 
@@ -68,6 +76,13 @@ class Settings(BaseSettings):
             # Said by a library, in words that may quote a part of the password.
             raise ValueError("is not a URL") from None
         return url
+
+    @field_validator("master_key")
+    @classmethod
+    def _is_a_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            master_key.parse(key.get_secret_value())
+        return key
 
 
 def read_settings(**given: Any) -> Settings:

@@ -13,9 +13,20 @@ from db.engine import StoreUnavailable
 from db.migrations import MigrationError
 from resolvers.counters import CountersOff
 from resolvers.errors import Refused
+from resolvers.keyring import MasterKeyError
 from settings import InvalidSettings
 
 FAILED, MISUSED = 1, 2
+
+_SAID_PLAINLY = (
+    InvalidSettings,
+    serve.CannotServe,
+    MigrationError,
+    CommandError,
+    CountersOff,
+    MasterKeyError,
+    Refused,
+)
 
 command_line = App(
     name="server.py",
@@ -54,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
         _fail(str(error), MISUSED)
     except StoreUnavailable as error:
         _fail(f"the database does not answer: {_cause(error)}")
-    except (InvalidSettings, serve.CannotServe, MigrationError, CommandError, CountersOff, Refused) as error:
+    except _SAID_PLAINLY as error:
         _fail(str(error))
     except BrokenPipeError:
         # Whoever read our output has read enough. Closing down must not try to write the rest.

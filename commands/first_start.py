@@ -7,6 +7,7 @@ from db.engine import Database, WriteSession
 from resolvers.accounts import first_account
 from resolvers.apps import create_app
 from resolvers.customers import create_customer
+from resolvers.keyring import Keyring
 from resolvers.keys import KeyKind, add_key
 from resolvers.licenses import create_license, revoke_license
 from resolvers.viewer import Policy, Scope, Viewer
@@ -48,7 +49,7 @@ _CUSTOMERS = (
 _DAYS_BY_PLAN = {"monthly": 30, "annual": 365, "team": 365}
 
 
-async def begin(database: Database) -> str | None:
+async def begin(database: Database, keyring: Keyring) -> str | None:
     """Give a database without an account its first one, and answer the secret key that was made for it.
 
     None: there is an account already. Of servers that start at the same time, exactly one gets a key.
@@ -58,7 +59,7 @@ async def begin(database: Database) -> str | None:
         if account_id is None:
             return None
         key = await add_key(session, account_id, KeyKind.SECRET, "first key")
-        await _make_app(session, Viewer(account_id, frozenset(Scope), Policy()))
+        await _make_app(session, Viewer(account_id, frozenset(Scope), Policy(keyring=keyring)))
     return key.token
 
 

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 
 from db import migrations
 from db.engine import Database
+from resolvers.keyring import Keyring
+from resolvers.master_key import unlock
 from settings import Settings, read_settings
 
 
@@ -25,3 +27,29 @@ async def opened(settings: Settings, *, migrate: bool = True) -> AsyncIterator[D
         yield database
     finally:
         await database.close()
+
+
+_NEW_MASTER_KEY = """\
+A new master key was written to {file}
+Keep a copy of it: the signing keys in the database are encrypted under it, and without it no license can be
+issued or renewed.
+"""
+
+
+@asynccontextmanager
+async def opened_with_keyring(
+    settings: Settings, *, migrate: bool = True
+) -> AsyncIterator[tuple[Database, Keyring]]:
+    """As `opened`, with a keyring that has the master key. If that was made just now, it is said where it is.
+
+    Raises MasterKeyError.
+    """
+    async with opened(settings, migrate=migrate) as database:
+        keyring = Keyring(rsa_bits=settings.rsa_bits, issuer=settings.issuer)
+        try:
+            made = await unlock(keyring, database, given=settings.master_key, file=settings.master_key_file)
+            if made is not None:
+                print(_NEW_MASTER_KEY.format(file=made), flush=True)  # noqa: T201
+            yield database, keyring
+        finally:
+            keyring.close()

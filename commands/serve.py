@@ -14,7 +14,7 @@ from uvicorn.supervisors import Multiprocess
 
 from asgi import logs
 from commands import first_start
-from commands.migrate import opened
+from commands.migrate import opened_with_keyring
 from db.engine import DRIVER_ERRORS
 from settings import Settings, read_settings
 
@@ -37,7 +37,7 @@ def serve(
     """Answer requests, after bringing the database up to date.
 
     SIGTERM and Ctrl-C end it; what is in flight is finished first. A new database gets an account, a
-    secret key, which is printed once, and a small app to look at.
+    secret key, which is printed once, and a small app to look at; and a file is written with a master key.
     """
     settings = read_settings(host=host, port=port)
     logs.configure(settings.log_level, settings.log_format)
@@ -53,13 +53,13 @@ def serve(
 
 async def _prepare(settings: Settings, *, migrate: bool) -> str | None:
     """Make the database ready. Answers its first key, if this made it."""
-    async with opened(settings, migrate=migrate) as database:
-        try:
-            return await first_start.begin(database)
-        except DRIVER_ERRORS as error:
-            if migrate:
-                raise
-            raise CannotServe("the database is not up to date: run `python server.py migrate`") from error
+    try:
+        async with opened_with_keyring(settings, migrate=migrate) as (database, keyring):
+            return await first_start.begin(database, keyring)
+    except DRIVER_ERRORS as error:
+        if migrate:
+            raise
+        raise CannotServe("the database is not up to date: run `python server.py migrate`") from error
 
 
 def _listen(host: str, port: int) -> socket.socket:

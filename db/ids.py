@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import uuid_utils
 from typeid.codecs import base32
 
-ACCOUNT, KEY, APP, CUSTOMER, LICENSE = "acc", "key", "app", "cus", "lic"
+ACCOUNT, KEY, APP, CUSTOMER, LICENSE, SIGNING_KEY = "acc", "key", "app", "cus", "lic", "sgn"
 
 _SUFFIX = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 

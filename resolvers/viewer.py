@@ -1,9 +1,10 @@
 """Who is asking, and what they may."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from resolvers.errors import Forbidden, Unauthenticated
+from resolvers.keyring import Keyring
 
 
 class Scope(StrEnum):
@@ -16,10 +17,13 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What this installation allows, as its settings say."""
+    """What this installation allows, as its settings say, and the keyring that signs in its name."""
 
     public_keys_read_customers: bool = True
     http_webhooks: bool = False
+    rotation_limit: int = 2_000
+    """The most live licenses whose keys a request rotates; 0: any number."""
+    keyring: Keyring = field(default_factory=Keyring)
 
 
 @dataclass(frozen=True, slots=True)

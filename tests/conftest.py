@@ -13,6 +13,7 @@ from hypothesis import settings
 from starlette.applications import Starlette
 
 from db.engine import Database
+from resolvers.keyring import Keyring
 from tests.databases import (
     PostgresTemplate,
     SqliteTemplate,
@@ -20,6 +21,7 @@ from tests.databases import (
     postgres_server,
     stop_abandoned_server,
 )
+from tests.keyrings import MASTER_KEY, RSA_BITS, unlocked
 from tests.statements import Statements
 
 # "ci" asks the same questions in every run; "fuzz" asks new ones each time, and many more.
@@ -115,6 +117,14 @@ async def database(database_url: str, statements: Statements) -> AsyncIterator[D
 
 
 @pytest.fixture
+def keyring() -> Iterator[Keyring]:
+    """A keyring that has the master key, the same as the application's."""
+    keyring = unlocked()
+    yield keyring
+    keyring.close()
+
+
+@pytest.fixture
 async def app(
     database_url: str, statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Starlette]:
@@ -127,7 +137,7 @@ async def app(
     from settings import Settings  # noqa: PLC0415
 
     monkeypatch.setattr("server.purging", lambda _database: nullcontext())
-    app = create_app(Settings(database_url=database_url))
+    app = create_app(Settings(database_url=database_url, master_key=MASTER_KEY, rsa_bits=RSA_BITS))
     statements.watch(app.state.database)
     async with app.router.lifespan_context(app):
         yield app

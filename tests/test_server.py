@@ -1,14 +1,20 @@
 """`create_app`: what it puts together, and what it leaves alone."""
 
+import asyncio
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
+import pytest
 from httpx import ASGITransport
+from structlog.testing import capture_logs
+from uvicorn.config import STARTUP_FAILURE
 
 from server import create_app
 from settings import Settings
+from tests.keyrings import MASTER_KEY
 from tests.processes import PROGRAM
 
 BROWSER = {"Accept": "text/html"}
@@ -68,6 +74,50 @@ async def test_settings_reach_both_doors(tmp_path: Path) -> None:
     assert "errors" in introspecting.json()
     assert two_fields.json()["errors"][0]["message"] == "The document has more than 1 root fields."
     assert long_document.status_code == 413
+
+
+async def test_started_it_makes_and_takes_the_master_key(tmp_path: Path, database_url: str) -> None:
+    file = tmp_path / "master.key"
+    settings = Settings(database_url=database_url, master_key_file=file)
+
+    for made in (1, 0):
+        app = create_app(settings)
+        with capture_logs() as logged:
+            async with app.router.lifespan_context(app):
+                assert file.exists()
+        assert [line["file"] for line in logged if line["event"] == "master_key.made"] == [str(file)] * made
+
+
+@pytest.mark.parametrize("given", [{}, {"LICENSEGRAPH_MASTER_KEY": MASTER_KEY}])
+async def test_another_server_program_does_not_start_it_without_the_master_key(
+    tmp_path: Path, database_url: str, given: dict[str, str]
+) -> None:
+    settings = Settings(database_url=database_url, master_key_file=tmp_path / "master.key")
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        settings.master_key_file.unlink()
+
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "uvicorn", "--factory", "server:create_app", "--port", "0"],
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(PROGRAM.parent),
+            "DATABASE_URL": database_url,
+            **given,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == STARTUP_FAILURE
+    said = [line for line in done.stderr.splitlines() if not line.startswith("INFO: ")]
+    assert [line.partition(" ")[0] for line in said] == ["ERROR:", "ERROR:"]
+    assert said[0].split(maxsplit=1)[1].startswith("the master key ")
+    assert said[1].endswith("Application startup failed. Exiting.")
+    assert MASTER_KEY not in done.stderr
 
 
 def test_tracebacks_show_no_values() -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from settings import InvalidSettings, Settings, read_settings, variable_of
+from tests.keyrings import MASTER_KEY
 
 README = Path(__file__).parent.parent / "README.md"
-ROW = re.compile(r"^\| `([A-Z_]+)` \| `([^`]*)` \| .+ \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`|none) \| .+ \|$", re.MULTILINE)
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +22,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_the_readme_has_every_setting_with_its_default() -> None:
     defaults = Settings().model_dump() | {"database_url": Settings().database_url.get_secret_value()}
-    expected = {variable_of(field): str(value) for field, value in defaults.items()}
+    expected = {variable_of(field): "" if value is None else str(value) for field, value in defaults.items()}
 
     documented = dict(ROW.findall(README.read_text()))
 
@@ -66,6 +67,15 @@ def test_what_is_given_beats_the_environment_which_beats_the_file(
         ("LICENSEGRAPH_INTROSPECTION", "perhaps"),
         ("LICENSEGRAPH_LOG_LEVEL", "loud"),
         ("LICENSEGRAPH_LOG_FORMAT", "xml"),
+        ("LICENSEGRAPH_RSA_BITS", "2047"),
+        ("LICENSEGRAPH_RSA_BITS", "2049"),
+        ("LICENSEGRAPH_RSA_BITS", "16392"),
+        ("LICENSEGRAPH_ROTATION_LIMIT", "-1"),
+        ("LICENSEGRAPH_MASTER_KEY", "secret"),
+        ("LICENSEGRAPH_MASTER_KEY", "a" * 42),
+        ("LICENSEGRAPH_MASTER_KEY", "a" * 43 + "é"),
+        ("LICENSEGRAPH_MASTER_KEY", "a" * 20 + " " + "a" * 22),
+        ("LICENSEGRAPH_MASTER_KEY", "a" * 44),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_variable(
@@ -83,15 +93,19 @@ def test_a_wrong_value_is_refused_by_its_variable(
 def test_all_faults_come_at_once_and_never_show_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "mysql://me:secret@localhost/db")
     monkeypatch.setenv("LICENSEGRAPH_MAX_COST", "secret")
+    monkeypatch.setenv("LICENSEGRAPH_MASTER_KEY", "secret")
 
     with pytest.raises(InvalidSettings) as refused:
         read_settings(port=-1)
     monkeypatch.delenv("LICENSEGRAPH_MAX_COST")
+    monkeypatch.delenv("LICENSEGRAPH_MASTER_KEY")
 
     said = [line.partition(":")[0] for line in str(refused.value).splitlines()]
-    assert said == ["PORT", "DATABASE_URL", "LICENSEGRAPH_MAX_COST"]
+    assert said == ["PORT", "DATABASE_URL", "LICENSEGRAPH_MAX_COST", "LICENSEGRAPH_MASTER_KEY"]
     assert "secret" not in str(refused.value)
-    assert "secret" not in repr(Settings(database_url="postgresql://me:secret@localhost/db"))
+    shown = repr(Settings(database_url="postgresql://me:secret@localhost/db", master_key=MASTER_KEY))
+    assert "secret" not in shown
+    assert MASTER_KEY not in shown
 
 
 def test_a_file_that_is_no_text_is_said(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from db.customers import customers
 from db.engine import Database
 from db.keys import keys
 from db.licenses import licenses
+from tests.keyrings import MASTER_KEY
 from tests.processes import PROGRAM, Server, ready, run, serving, start
 
 TOKEN = re.compile(r"sk_live_\w{32}")
@@ -80,6 +81,55 @@ def test_first_start_prints_a_key_once_and_calls_that_work(
     assert "sk_live_" not in (tmp_path / "server.log").read_text()
 
 
+def test_the_first_start_says_where_the_master_key_is(
+    tmp_path: Path, unmigrated_url: str, server: Server
+) -> None:
+    file = tmp_path / "licensegraph.key"
+    key = file.read_text().strip()
+
+    lines = server.printed.splitlines()
+    assert lines[0] == f"A new master key was written to {file}"
+    assert lines[1].startswith("Keep a copy of it: ")
+    with serving(tmp_path, DATABASE_URL=unmigrated_url) as second:
+        assert len(second.printed.splitlines()) == 1
+    assert file.read_text().strip() == key
+    assert key not in server.printed + (tmp_path / "server.log").read_text()
+
+
+def test_without_the_master_key_nothing_is_served(
+    tmp_path: Path, unmigrated_url: str, server: Server
+) -> None:
+    file = tmp_path / "licensegraph.key"
+    key = file.read_text().strip()
+    file.unlink()
+    refusals = {
+        "missing, under which": {},
+        "(LICENSEGRAPH_MASTER_KEY) is not the one under which": {"LICENSEGRAPH_MASTER_KEY": MASTER_KEY},
+    }
+
+    for said, variables in refusals.items():
+        done = run(tmp_path, "--port", "0", DATABASE_URL=unmigrated_url, **variables)
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("server.py: the master key ")
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert MASTER_KEY not in done.stderr
+    assert not file.exists()
+    with serving(tmp_path, DATABASE_URL=unmigrated_url, LICENSEGRAPH_MASTER_KEY=key) as served:
+        assert len(served.printed.splitlines()) == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_every_process_has_the_master_key(tmp_path: Path, unmigrated_url: str, workers: str) -> None:
+    """It is read anew by each of them: the one that has answered first says nothing of the others."""
+    with serving(tmp_path, "--workers", workers, DATABASE_URL=unmigrated_url) as server:
+        assert server.printed.count("A new master key was written to ") == 1
+        assert server.stop() == 0
+
+    assert "master_key" not in (tmp_path / "server.log").read_text()
+
+
 def test_calls_of_the_readme_work(server: Server) -> None:
     key = TOKEN.findall(server.printed)[0]
     text = README.read_text().replace("http://localhost:4000", server.url).replace("sk_live_...", key)
@@ -102,6 +152,7 @@ async def test_of_servers_that_start_at_once_one_makes_the_key(tmp_path: Path, u
             process.communicate()
 
     assert sorted("sk_live_" in each for each in printed) == [False, False, True]
+    assert sorted("A new master key" in each for each in printed) == [False, False, True]
     database = Database(unmigrated_url)
     async with database.read() as session:
         counts = [
@@ -225,6 +276,7 @@ def test_without_migrating_an_empty_database_is_refused(tmp_path: Path, unmigrat
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "server.py: the database is not up to date: run `python server.py migrate`\n"
+    assert not (tmp_path / "licensegraph.key").exists()
 
 
 def test_without_migrating_a_migrated_database_is_served(tmp_path: Path, database_url: str) -> None:

@@ -12,7 +12,7 @@ from typeid import TypeID
 
 from db import clock, ids
 
-PREFIXES = [ids.ACCOUNT, ids.KEY, ids.APP, ids.CUSTOMER, ids.LICENSE]
+PREFIXES = [ids.ACCOUNT, ids.KEY, ids.APP, ids.CUSTOMER, ids.LICENSE, ids.SIGNING_KEY]
 
 ages = st.datetimes(
     min_value=datetime(1970, 1, 2),  # noqa: DTZ001  (hypothesis wants it naive and adds the time zone)

@@ -16,6 +16,7 @@ from db.customers import customers
 from db.engine import Database
 from db.licenses import licenses
 from tests.factories import Account, App, make_app, make_customer, make_key, make_license
+from tests.keyrings import MASTER_KEY
 from tests.processes import Server, serving
 
 INSTALLATION = "8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11"
@@ -28,7 +29,8 @@ def servers(tmp_path: Path, database_url: str, account: Account) -> Iterator[lis
         folders = [tmp_path / name for name in ("first", "second")]
         for folder in folders:
             folder.mkdir()
-        yield [stack.enter_context(serving(folder, DATABASE_URL=database_url)) for folder in folders]
+        variables = {"DATABASE_URL": database_url, "LICENSEGRAPH_MASTER_KEY": MASTER_KEY}
+        yield [stack.enter_context(serving(folder, **variables)) for folder in folders]
 
 
 @pytest.fixture
