@@ -16,6 +16,7 @@ from db.engine import Database, StoreUnavailable
 from resolvers.keyring import Keyring, MasterKeyError
 from resolvers.master_key import unlock
 from resolvers.purge import purging
+from resolvers.signing_keys import make_missing
 from resolvers.viewer import Policy
 from rest.app import rest_app
 from schema.door import GraphQLDoor
@@ -42,6 +43,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         made = await unlock(keyring, database, given=settings.master_key, file=settings.master_key_file)
         if made is not None:
             log.warning("master_key.made", file=str(made))
+        await make_missing(database, keyring)
         async with purging(database):
             yield
         keyring.close()

@@ -70,7 +70,8 @@ def welcome(url: str, key: str) -> str:
 
 async def _make_app(session: WriteSession, viewer: Viewer) -> None:
     description = "An app to look around in. Delete it whenever you like."
-    await create_app(viewer, session, {"name": "My App", "slug": APP_SLUG, "description": description})
+    app = {"name": "My App", "slug": APP_SLUG, "description": description, "signing_algorithm": "EdDSA"}
+    await create_app(viewer, session, app)
     for email, name, external_id, metadata in _CUSTOMERS:
         values = {"email": email, "name": name, "external_id": external_id, "metadata": metadata}
         customer_id = await create_customer(viewer, session, APP_SLUG, values)

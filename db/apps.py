@@ -1,6 +1,6 @@
 """Apps: what a vendor sells licenses for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKey,
     Index,
+    Integer,
     ScalarSelect,
     Select,
     SmallInteger,
@@ -19,14 +20,25 @@ from sqlalchemy import (
     cast,
     exists,
     func,
-    null,
     select,
 )
 
 from db import ids
-from db.engine import WriteSession
+from db.engine import ReadSession, WriteSession
 from db.metadata import metadata
-from db.shaping.nouns import ACCOUNT, Attribute, KeptTotal, Kind, Noun, Ordering, ToMany, Unique, column
+from db.shaping.nouns import (
+    ACCOUNT,
+    Attribute,
+    KeptTotal,
+    Kind,
+    Noun,
+    Ordering,
+    Row,
+    ToMany,
+    Unique,
+    column,
+)
+from db.signing_keys import signing_keys
 from db.types import PlainText, UtcDateTime
 
 apps = Table(
@@ -42,6 +54,8 @@ apps = Table(
     Column("webhook_url", PlainText),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("signing_algorithm", PlainText, nullable=False, server_default="RS256"),
+    Column("signing_generation", Integer, nullable=False, server_default="1"),  # see `db.signing_keys`
     CheckConstraint("(account_id IS NULL) = (slug IS NULL)", name="owner_has_slug"),
     Index(None, "account_id", "id"),
     Index(None, "account_id", "name_folded", "id"),
@@ -79,6 +93,15 @@ def total(counted: str, app_id: Any) -> ScalarSelect[int]:
     )
 
 
+def _public_key_pem(row: Row) -> ScalarSelect[str]:
+    return (
+        select(signing_keys.c.public_key_pem)
+        .where(signing_keys.c.app_id == row["id"], signing_keys.c.generation == row["signing_generation"])
+        .correlate_except(signing_keys)
+        .scalar_subquery()
+    )
+
+
 APP = Noun(
     name="App",
     table=apps,
@@ -90,8 +113,10 @@ APP = Noun(
         "name": column("name", Kind.TEXT),
         "description": column("description", Kind.TEXT, nullable=True),
         "webhook_url": column("webhook_url", Kind.TEXT, nullable=True),
-        # Null until apps have signing keys.
-        "public_key_pem": Attribute(Kind.JSON, (), lambda _: null(), nullable=True),
+        "signing_algorithm": column("signing_algorithm"),
+        "public_key_pem": Attribute(
+            Kind.TEXT, ("id", "signing_generation"), _public_key_pem, is_subquery=True
+        ),
         "created_at": column("created_at"),
         "updated_at": column("updated_at"),
     },
@@ -100,8 +125,10 @@ APP = Noun(
             "Customer", "app_id", KeptTotal(("id",), lambda app: total("customers", app["id"]))
         ),
         "licenses": ToMany("License", "app_id", KeptTotal(("id",), lambda app: total("licenses", app["id"]))),
+        "tiers": ToMany("Tier", "app_id"),
+        "features": ToMany("Feature", "app_id"),
     },
-    singular={"customer": "customers"},
+    singular={"customer": "customers", "license": "licenses", "tier": "tiers", "feature": "features"},
     lookups={"id": Unique("id"), "slug": Unique("slug")},
     orders={
         "created_at": Ordering(),
@@ -118,6 +145,19 @@ def by_slug() -> Select[str]:
 
 _FOR_UPDATE = by_slug().with_for_update()
 _STAYING = by_slug().with_for_update(read=True, key_share=True)
+_SIGNING = select(apps.c.id, apps.c.slug, apps.c.signing_algorithm, apps.c.signing_generation)
+# Who only refers to the app, as a new customer does, is not kept waiting.
+_LOCK = _SIGNING.where(apps.c.id == bindparam("id"), apps.c.slug.is_not(None)).with_for_update(key_share=True)
+_TAKEN = select(apps.c.id).where(apps.c.slug == bindparam("slug"))
+_SIGNING_BY_SLUG = _SIGNING.where(apps.c.slug == bindparam("slug"))
+_OWN_SIGNING = _SIGNING_BY_SLUG.where(apps.c.account_id == ACCOUNT)
+_UNSIGNED = _SIGNING.where(
+    apps.c.slug.is_not(None),
+    ~exists().where(signing_keys.c.app_id == apps.c.id).correlate_except(signing_keys),
+).order_by(apps.c.id)
+_SET_GENERATION = (
+    apps.update().where(apps.c.id == bindparam("app_id")).values(signing_generation=bindparam("generation"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +166,16 @@ class Totals:
 
     customers: int
     licenses: int
+
+
+@dataclass(frozen=True, slots=True)
+class SigningApp:
+    """An app, as whoever signs its tokens has to know it."""
+
+    id: str
+    slug: str
+    algorithm: str
+    generation: int
 
 
 async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
@@ -170,3 +220,33 @@ async def disown(session: WriteSession, app_id: str) -> None:
 async def delete(session: WriteSession, app_id: str) -> None:
     """Delete an app; the database deletes everything in it, however long that takes."""
     await session.execute(apps.delete().where(apps.c.id == app_id))
+
+
+async def is_taken(session: ReadSession, slug: str) -> bool:
+    """Whether any account has an app of this slug."""
+    return await session.row(_TAKEN, {"slug": slug}) is not None
+
+
+async def for_signing(session: ReadSession, slug: str, account_id: str | None = None) -> SigningApp | None:
+    """The account's app of this slug, or None. Without an account: whoever's it is."""
+    if account_id is None:
+        row = await session.row(_SIGNING_BY_SLUG, {"slug": slug})
+    else:
+        row = await session.row(_OWN_SIGNING, {"slug": slug, "account": account_id})
+    return None if row is None else SigningApp(*row)
+
+
+async def lock(session: WriteSession, id: str) -> SigningApp | None:
+    """An app, locked until the transaction ends, or None. Nobody else locks it or signs its tokens."""
+    row = (await session.execute(_LOCK, {"id": id})).first()
+    return None if row is None else SigningApp(*tuple(row))
+
+
+async def without_signing_keys(session: ReadSession) -> Sequence[SigningApp]:
+    """The apps that have no signing key yet."""
+    return [SigningApp(*row) for row in await session.rows(_UNSIGNED, {})]
+
+
+async def set_generation(session: WriteSession, id: str, generation: int) -> None:
+    """Make another generation of an app's signing keys the current one."""
+    await session.execute(_SET_GENERATION, {"app_id": id, "generation": generation})

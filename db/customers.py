@@ -113,7 +113,7 @@ _BY_EMAIL_IN_APP = select(customers.c.id).where(
     customers.c.email_folded == bindparam("email_folded"),
 )
 _FOR_UPDATE = locking(
-    select(customers.c.app_id, customers.c.license_count)
+    select(customers.c.app_id, customers.c.license_count, apps.apps.c.signing_generation)
     .join(apps.apps, apps.apps.c.id == customers.c.app_id)
     .where(customers.c.id == bindparam("id"), apps.APP.owned(apps.apps.c)),
     apps.apps,
@@ -128,6 +128,7 @@ class StoredCustomer:
 
     app_id: str
     license_count: int
+    signing_generation: int
 
 
 async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:

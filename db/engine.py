@@ -103,14 +103,14 @@ class Query:
         return IteratorResult(SimpleResultMetaData([name for name, _ in self.columns]), iter(rows))
 
 
-def locking(statement: Select[Any], held: Table, *changed: Table) -> Select[Any]:
+def locking(statement: Select[Any], held: Table, *changed: Table, strength: str = "KEY SHARE") -> Select[Any]:
     """Have a statement lock the rows that it finds, table by table, until the transaction ends.
 
-    Those of `held` against deletion, those of `changed` against everybody. Conditions on locked rows, and
-    only they, are tried again on what a row has become while it was waited for. SQLite has one writer: no
-    row is locked there.
+    Those of `held` against deletion (with the strength "SHARE": against any change), those of `changed`
+    against everybody. Conditions on locked rows, and only they, are tried again on what a row has become
+    while it was waited for. SQLite has one writer: no row is locked there.
     """
-    clauses = [f"FOR KEY SHARE OF {held.name}", *(f"FOR UPDATE OF {table.name}" for table in changed)]
+    clauses = [f"FOR {strength} OF {held.name}", *(f"FOR UPDATE OF {table.name}" for table in changed)]
     return statement.suffix_with(text(" ".join(clauses)), dialect="postgresql")
 
 

@@ -12,6 +12,7 @@ import uuid_utils
 from typeid.codecs import base32
 
 ACCOUNT, KEY, APP, CUSTOMER, LICENSE, SIGNING_KEY = "acc", "key", "app", "cus", "lic", "sgn"
+TIER, FEATURE = "tier", "feat"
 
 _SUFFIX = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 

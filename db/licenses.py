@@ -1,18 +1,51 @@
 """Licenses: a customer's right to run an app on one installation."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Boolean, Column, ColumnElement, ForeignKey, Index, Table, bindparam, case, select
+from sqlalchemy import (
+    BindParameter,
+    Boolean,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    ScalarSelect,
+    Table,
+    Text,
+    bindparam,
+    case,
+    func,
+    literal,
+    select,
+)
 
-from db import apps, clock, ids
+from db import apps, clock, ids, tokens
 from db.customers import customers
 from db.engine import WriteSession, locking
+from db.features import SLUG
 from db.metadata import metadata
-from db.shaping.nouns import NOW, Attribute, Condition, Kind, Noun, Ordering, Row, ToOne, Unique, column
-from db.types import JsonObject, PlainText, UtcDateTime
+from db.shaping.json import parsed
+from db.shaping.nouns import (
+    NOW,
+    TOKENS,
+    Attribute,
+    Condition,
+    Kind,
+    Noun,
+    Ordering,
+    Row,
+    ToOne,
+    Unique,
+    column,
+)
+from db.shaping.texts import contains
+from db.signing_keys import NEVER
+from db.tiers import tiers
+from db.types import JsonObject, PlainText, Slugs, UtcDateTime
 
 
 class LicenseStatus(StrEnum):
@@ -40,10 +73,18 @@ licenses = Table(
     Column("metadata", JsonObject, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    # No cascade: a tier that a license has cannot be deleted. With their app both go in one statement.
+    Column("tier_id", PlainText, ForeignKey("tiers.id")),
+    # By slug, which never changes: those in its token (the tier's of then, and its own), and its own alone.
+    Column("features", Slugs, nullable=False, server_default="[]"),
+    Column("own_features", Slugs, nullable=False, server_default="[]"),
     Index(None, "app_id", "id"),
     Index(None, "app_id", "expires_at", "id"),
     Index(None, "customer_id", "id"),
     Index(None, "customer_id", "expires_at", "id"),
+    Index(None, "tier_id", "id"),
+    Index(None, "tier_id", "expires_at", "id"),
+    Index(None, "app_id", "installation_id", "id"),
 )
 Index(
     "uq_licenses_current_installation",
@@ -71,6 +112,38 @@ def _end(moment: datetime) -> str:
     return f"{text}~" if moment.microsecond else text
 
 
+def _generation(row: Row) -> ScalarSelect[int]:
+    return (
+        select(apps.apps.c.signing_generation)
+        .where(apps.apps.c.id == row["app_id"])
+        .correlate_except(apps.apps)
+        .scalar_subquery()
+    )
+
+
+def _token(column: str) -> Callable[[Row], ScalarSelect[str]]:
+    return lambda row: tokens.shown(column, row["id"], _generation(row))
+
+
+def _tier_slug(row: Row) -> ScalarSelect[str]:
+    return select(tiers.c.slug).where(tiers.c.id == row["tier_id"]).correlate_except(tiers).scalar_subquery()
+
+
+def _has_tier(row: Row, slug: BindParameter[str]) -> ColumnElement[bool]:
+    named = select(tiers.c.id).where(tiers.c.app_id == row["app_id"], tiers.c.slug == slug)
+    return row["tier_id"] == named.correlate_except(tiers).scalar_subquery()  # type: ignore[no-any-return]
+
+
+def _written(slug: str) -> str:
+    """A slug as the array of a license's features holds it; one that is none, as no array does."""
+    return f'"{slug}"' if SLUG.fullmatch(slug) else '""'
+
+
+def _active_first(row: Row) -> list[ColumnElement[Any]]:
+    """Of an installation's licenses the active one, of which there is at most one; else the newest."""
+    return [(row["is_current"] & (status(row) == LicenseStatus.ACTIVE.value)).desc(), row["id"].desc()]
+
+
 LICENSE = Noun(
     name="License",
     table=licenses,
@@ -82,12 +155,31 @@ LICENSE = Noun(
         "status": Attribute(Kind.PLAIN, ("revoked_at", "expires_at"), status),
         "expires_at": column("expires_at", nullable=True),
         "revoked_at": column("revoked_at", nullable=True),
+        "revoked_reason": column("revoked_reason", Kind.TEXT, nullable=True),
+        "features": Attribute(Kind.JSON, ("features",), lambda row: parsed(row["features"])),
+        "jti": Attribute(Kind.PLAIN, ("id", "app_id"), _token("jti"), is_subquery=True),
+        # About as long as all the rest of a license together.
+        "token": Attribute(
+            Kind.PLAIN,
+            ("id", "app_id"),
+            lambda row: case((TOKENS, _token("token")(row))),
+            nullable=True,
+            is_subquery=True,
+            cost=1,
+        ),
+        "customer_id": column("customer_id"),
+        "tier_id": column("tier_id", nullable=True),
+        "tier_slug": Attribute(Kind.PLAIN, ("tier_id",), _tier_slug, nullable=True, is_subquery=True),
         "metadata": column("metadata", Kind.JSON),
         "created_at": column("created_at"),
         "updated_at": column("updated_at"),
     },
-    objects={"app": ToOne("App", "app_id"), "customer": ToOne("Customer", "customer_id")},
-    lookups={"id": Unique("id")},
+    objects={
+        "app": ToOne("App", "app_id"),
+        "customer": ToOne("Customer", "customer_id"),
+        "tier": ToOne("Tier", "tier_id", nullable=True),
+    },
+    lookups={"id": Unique("id"), "installation_id": Unique("installation_id", preferred=_active_first)},
     filters={
         "status": Condition(lambda row, value: status(row) == value, columns=("revoked_at", "expires_at")),
         "expires_before": Condition(
@@ -95,6 +187,14 @@ LICENSE = Noun(
         ),
         "expires_after": Condition(
             lambda row, value: row["expires_at"] > value, clock.as_text, columns=("expires_at",)
+        ),
+        "customer_id": Condition(lambda row, value: row["customer_id"] == value, columns=("customer_id",)),
+        "tier_id": Condition(lambda row, value: row["tier_id"] == value, columns=("tier_id",)),
+        "tier_slug": Condition(_has_tier, columns=("tier_id", "app_id")),
+        "feature": Condition(
+            lambda row, value: contains(row["features"], value),
+            _written,
+            columns=("features",),
         ),
     },
     orders={
@@ -104,6 +204,9 @@ LICENSE = Noun(
 )
 
 
+_live = licenses.c.revoked_at.is_(None) & (
+    licenses.c.expires_at.is_(None) | (licenses.c.expires_at > bindparam("now", type_=UtcDateTime()))
+)
 _RETIRE = (
     licenses.update()
     .where(
@@ -114,26 +217,77 @@ _RETIRE = (
     )
     .values(is_current=False)
 )
-_FOR_UPDATE = locking(
-    select(licenses.c.app_id, licenses.c.installation_id, licenses.c.expires_at, licenses.c.revoked_at)
+_OF_CUSTOMER = (
+    select(customers.c.app_id, apps.apps.c.slug, apps.apps.c.signing_generation)
+    .join(apps.apps, apps.apps.c.id == customers.c.app_id)
+    .where(customers.c.id == bindparam("id"), apps.APP.owned(apps.apps.c))
+)
+# Who is to sign a token shares the app's lock with others who do; only its keys do not change meanwhile.
+_OWNER = locking(_OF_CUSTOMER, apps.apps, customers, strength="SHARE")
+_STORED = (
+    select(
+        licenses.c.id,
+        licenses.c.app_id,
+        licenses.c.installation_id,
+        licenses.c.expires_at,
+        licenses.c.revoked_at,
+        licenses.c.tier_id,
+        licenses.c.features,
+        licenses.c.own_features,
+        apps.apps.c.slug.label("app_slug"),
+        apps.apps.c.signing_generation,
+        tiers.c.slug.label("tier_slug"),
+    )
     .join(customers, customers.c.id == licenses.c.customer_id)
     .join(apps.apps, apps.apps.c.id == customers.c.app_id)
-    .where(licenses.c.id == bindparam("id"), apps.APP.owned(apps.apps.c)),
+    .join(tiers, tiers.c.id == licenses.c.tier_id, isouter=True)
+)
+_FOR_UPDATE = locking(
+    _STORED.where(licenses.c.id == bindparam("id"), apps.APP.owned(apps.apps.c)),
     apps.apps,
     customers,
     licenses,
+    strength="SHARE",
+)
+_LAST_EXPIRY = select(func.max(func.coalesce(licenses.c.expires_at, literal(NEVER, UtcDateTime())))).where(
+    licenses.c.customer_id == bindparam("customer_id")
+)
+_WITH_TIER = select(licenses.c.id).where(licenses.c.tier_id == bindparam("tier_id")).limit(1)
+_WITH_FEATURE = (
+    select(licenses.c.id)
+    .where(
+        licenses.c.app_id == bindparam("app_id"),
+        contains(licenses.c.features, bindparam("written", type_=Text())),
+    )
+    .limit(1)
 )
 _DELETE = licenses.delete().where(licenses.c.id == bindparam("id"))
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What issuing a license has to know about the customer it is for."""
+
+    app_id: str
+    app_slug: str
+    signing_generation: int
 
 
 @dataclass(frozen=True, slots=True)
 class StoredLicense:
     """What a change of a license has to know about it."""
 
+    id: str
     app_id: str
     installation_id: str
     expires_at: datetime | None
     revoked_at: datetime | None
+    tier_id: str | None
+    features: Sequence[str]
+    own_features: Sequence[str]
+    app_slug: str
+    signing_generation: int
+    tier_slug: str | None
 
 
 async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
@@ -144,6 +298,12 @@ async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
 async def retire(session: WriteSession, app_id: str, installation_id: str, now: datetime) -> None:
     """Have the current license of an installation make room if it is revoked or expired."""
     await session.execute(_RETIRE, {"of_app": app_id, "of_installation": installation_id, "at": now})
+
+
+async def find_owner(session: WriteSession, account_id: str, customer_id: str) -> Owner | None:
+    """The customer whom a license is to be issued for, locked until the transaction ends; or None."""
+    row = (await session.execute(_OWNER, {"id": customer_id, "account": account_id})).first()
+    return None if row is None else Owner(*tuple(row))
 
 
 async def find_for_update(session: WriteSession, account_id: str, id: str) -> StoredLicense | None:
@@ -164,3 +324,20 @@ async def update(session: WriteSession, id: str, changes: Mapping[str, object]) 
 async def delete(session: WriteSession, id: str) -> None:
     """Delete a license."""
     await session.execute(_DELETE, {"id": id})
+
+
+async def last_expiry(session: WriteSession, customer_id: str) -> datetime | None:
+    """When the last of a customer's licenses expires (`db.signing_keys.NEVER`: one never does)."""
+    found: datetime | None = (await session.execute(_LAST_EXPIRY, {"customer_id": customer_id})).scalar()
+    return found
+
+
+async def has_tier(session: WriteSession, tier_id: str) -> bool:
+    """Whether any license has a tier."""
+    return (await session.execute(_WITH_TIER, {"tier_id": tier_id})).first() is not None
+
+
+async def has_feature(session: WriteSession, app_id: str, slug: str) -> bool:
+    """Whether any license of an app has a feature in its token. Looks at all of them if none has."""
+    values = {"app_id": app_id, "written": _written(slug)}
+    return (await session.execute(_WITH_FEATURE, values)).first() is not None

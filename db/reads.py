@@ -8,12 +8,14 @@ from db import clock
 from db.apps import APP
 from db.customers import CUSTOMER
 from db.engine import ReadSession, ResultRow
+from db.features import FEATURE
 from db.licenses import LICENSE
 from db.shaping.compiler import Compiler
 from db.shaping.nouns import Noun
 from db.shaping.selection import Read, Value
+from db.tiers import TIER
 
-NOUNS: dict[str, Noun] = {noun.name: noun for noun in (APP, CUSTOMER, LICENSE)}
+NOUNS: dict[str, Noun] = {noun.name: noun for noun in (APP, CUSTOMER, LICENSE, TIER, FEATURE)}
 """Every noun of the graph, by its GraphQL type name."""
 
 NOUN_BY_PREFIX: dict[str, Noun] = {noun.prefix: noun for noun in NOUNS.values()}
@@ -22,14 +24,21 @@ _compiler = Compiler(NOUNS)
 
 
 async def rows(
-    session: ReadSession, account_id: str, read: Read, values: Sequence[Value], at: datetime
+    session: ReadSession,
+    account_id: str,
+    read: Read,
+    values: Sequence[Value],
+    at: datetime,
+    *,
+    tokens: bool,
 ) -> Sequence[ResultRow]:
     """Run a read in an account, as of the moment `at`. Values are those of the read's slots, in order.
 
-    JSON comes as text.
+    JSON comes as text. `tokens` says whether those of licenses may be seen; else they are null.
     """
     query = session.database.query_of(_compiler.compile, read)
     parameters: dict[str, Any] = {f"v{slot}": value for slot, value in enumerate(values)}
     parameters["account"] = account_id
+    parameters["tokens"] = tokens
     parameters["now"] = clock.as_text(at)
     return await session.rows(query, parameters)

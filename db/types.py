@@ -1,7 +1,7 @@
 """Column types that behave alike on SQLite and PostgreSQL, and the folding of letter case."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,11 @@ def fold_optional(text: str | None) -> str | None:
     return None if text is None else fold(text)
 
 
+def _plain_text(dialect: Dialect) -> TypeEngine[Any]:
+    # Not through dialect.type_descriptor(): asyncpg's would make it a VARCHAR.
+    return TEXT(collation="C") if dialect.name == "postgresql" else TEXT()
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment, kept as the text every answer shows (`clock.as_text`).
 
@@ -40,8 +45,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        # Not through dialect.type_descriptor(): asyncpg's would make it a VARCHAR.
-        return TEXT(collation="C") if dialect.name == "postgresql" else TEXT()
+        return _plain_text(dialect)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
         if value is None:
@@ -81,6 +85,22 @@ class JsonObject(TypeDecorator[Mapping[str, object]]):
         return read
 
 
-def json_text(value: Mapping[str, object]) -> str:
+class Slugs(TypeDecorator[Sequence[str]]):
+    """Slugs, kept as the text of a JSON array: ``["export","sso"]``. It can be searched as text."""
+
+    impl = TEXT
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return _plain_text(dialect)
+
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> str | None:
+        return None if value is None else json_text(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Sequence[str] | None:
+        return None if value is None else json.loads(value)
+
+
+def json_text(value: Mapping[str, object] | Sequence[object]) -> str:
     """Compact JSON. The standard library's: orjson refuses the integers beyond 64 bits that JSON allows."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

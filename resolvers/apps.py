@@ -6,13 +6,13 @@ from functools import partial
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
-from db import apps, clock, ids
+from db import apps, clock, ids, signing_keys
 from db.engine import ReadSession, WriteSession
 from db.types import fold
 from resolvers import reading
-from resolvers.errors import FaultCode, fault, unknown
+from resolvers.errors import FaultCode, Faults, fault, unknown
 from resolvers.inputs import (
     URL_LENGTH,
     Description,
@@ -20,13 +20,16 @@ from resolvers.inputs import (
     Name,
     Slug,
     Text,
+    UnchangedSlug,
     check,
     empty_is_none,
     invalid,
     is_slug,
 )
+from resolvers.keyring import Algorithm
 from resolvers.purge import begin_soon
 from resolvers.reading import FieldShape, Json, Shape
+from resolvers.signing_keys import FIRST_GENERATION, row_of
 from resolvers.viewer import Scope, Viewer
 
 
@@ -46,12 +49,6 @@ def _webhook_url(url: str, info: ValidationInfo) -> str:
     return url
 
 
-def _same_slug(slug: object, info: ValidationInfo) -> object:
-    if slug != (info.context or {}).get("slug"):
-        raise invalid("cannot be changed")
-    return slug
-
-
 WebhookUrl = Annotated[
     Annotated[
         Text,
@@ -63,6 +60,22 @@ WebhookUrl = Annotated[
 ]
 
 
+def _algorithm(name: object) -> object:
+    found = next((each for each in Algorithm if each.jwa == name), None)
+    if found is None and name is not None:
+        raise invalid(f"must be one of: {', '.join(each.jwa for each in Algorithm)}")
+    return found
+
+
+SigningAlgorithm = Annotated[
+    Algorithm,
+    BeforeValidator(_algorithm),
+    WithJsonSchema(
+        {"type": "string", "enum": [each.jwa for each in Algorithm], "default": Algorithm.RS256.jwa}
+    ),
+]
+
+
 class CreateApp(Input):
     """A new app."""
 
@@ -70,12 +83,13 @@ class CreateApp(Input):
     slug: Slug
     description: Description = None
     webhook_url: WebhookUrl = None
+    signing_algorithm: SigningAlgorithm = Algorithm.RS256
 
 
 class UpdateApp(Input):
     """Changes to an app: a field left out is unchanged, null clears it. The slug never changes."""
 
-    slug: Annotated[str, BeforeValidator(_same_slug)] = ""
+    slug: UnchangedSlug = ""
     name: Name = ""
     description: Description = None
     webhook_url: WebhookUrl = None
@@ -113,9 +127,14 @@ async def field_of_app(
 
 
 async def create_app(viewer: Viewer, session: WriteSession, values: Mapping[str, object]) -> str:
-    """Make an app and answer its id. Raises Faults."""
+    """Make an app with its first signing key, and answer its id. Raises Faults."""
     viewer.require(Scope.WRITE)
     given = check(CreateApp, values, _context(viewer))
+    # A key takes up to seconds to make: it is made before the transaction begins, and not for nothing.
+    async with session.database.read() as reader:
+        if await apps.is_taken(reader, given.slug):
+            raise _slug_taken()
+    key = await viewer.policy.keyring.make(given.signing_algorithm)
     new = ids.new_id(ids.APP)
     row = {
         "id": new.id,
@@ -125,11 +144,13 @@ async def create_app(viewer: Viewer, session: WriteSession, values: Mapping[str,
         "name_folded": fold(given.name),
         "description": given.description,
         "webhook_url": given.webhook_url,
+        "signing_algorithm": given.signing_algorithm.value,
         "created_at": new.created_at,
         "updated_at": new.created_at,
     }
     if not await apps.insert(session, row):
-        raise fault(FaultCode.TAKEN, "has already been taken", "slug")
+        raise _slug_taken()
+    await signing_keys.insert(session, row_of(key, new.id, FIRST_GENERATION))
     return new.id
 
 
@@ -163,6 +184,18 @@ async def delete_app(viewer: Viewer, session: WriteSession, slug: str) -> Delete
     await apps.disown(session, id)
     session.after_commit(partial(begin_soon, session.database))
     return DeletedApp(id, totals.customers, totals.licenses)
+
+
+async def require_app(viewer: Viewer, session: WriteSession, slug: str) -> str:
+    """The id of the app of this slug, which stays until the transaction ends. Raises Faults."""
+    id = await apps.find(session, viewer.account_id, slug) if is_slug(slug) else None
+    if id is None:
+        raise unknown(slug, "app_slug")
+    return id
+
+
+def _slug_taken() -> Faults:
+    return fault(FaultCode.TAKEN, "has already been taken", "slug")
 
 
 def _context(viewer: Viewer) -> dict[str, object]:

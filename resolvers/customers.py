@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from db import apps, clock, customers, ids
+from db import clock, customers, ids, licenses, signing_keys
 from db.customers import StoredCustomer
 from db.engine import ReadSession, UniqueViolation, WriteSession
 from db.shaping.selection import Object
 from db.types import fold, fold_optional
 from resolvers import reading
+from resolvers.apps import require_app
 from resolvers.errors import Fault, FaultCode, Faults, fault, unknown
 from resolvers.inputs import Email, ExternalId, Input, Metadata, OptionalName, check, is_slug, is_storable
 from resolvers.reading import FieldShape, Json, Shape
@@ -78,7 +79,7 @@ async def create_customer(
     id = await _insert_alone(viewer, session, app_slug, given)
     if id is not None:
         return id
-    app_id = await _require_app(viewer, session, app_slug)
+    app_id = await require_app(viewer, session, app_slug)
     id = await _insert(session, app_id, given)
     if id is None:
         raise await _taken(session, app_id, _unique(given))
@@ -102,7 +103,7 @@ async def get_or_create_customer(
     id = await _insert_alone(viewer, session, app_slug, given)
     if id is not None:
         return Found(id, created=True)
-    app_id = await _require_app(viewer, session, app_slug)
+    app_id = await require_app(viewer, session, app_slug)
     while True:
         id = await _insert(session, app_id, given)
         if id is not None:
@@ -142,15 +143,11 @@ async def delete_customer(viewer: Viewer, session: WriteSession, id: str) -> Del
     """Delete a customer with all licenses. Raises Faults."""
     viewer.require(Scope.WRITE)
     found = await _require_customer(viewer, session, id)
+    if found.license_count:
+        last_expiry = await licenses.last_expiry(session, id)
+        await signing_keys.note_expiry(session, found.app_id, found.signing_generation, last_expiry)
     await customers.delete(session, id)
     return DeletedCustomer(id, found.license_count)
-
-
-async def _require_app(viewer: Viewer, session: WriteSession, slug: str) -> str:
-    id = await apps.find(session, viewer.account_id, slug) if is_slug(slug) else None
-    if id is None:
-        raise unknown(slug, "app_slug")
-    return id
 
 
 async def _require_customer(viewer: Viewer, session: WriteSession, id: str) -> StoredCustomer:

@@ -19,9 +19,11 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from db.features import SLUG
 from db.types import json_text
 from resolvers.errors import Fault, FaultCode, Faults
 
@@ -125,6 +127,12 @@ def _meaning(detail: ErrorDetails) -> tuple[FaultCode, str]:
             return FaultCode.INVALID, "must be a string"
         case "dict_type":
             return FaultCode.INVALID, "must be an object"
+        case "list_type":
+            return FaultCode.INVALID, "must be a list"
+        case "int_type" | "int_from_float" | "int_parsing":
+            return FaultCode.INVALID, "must be an integer"
+        case "greater_than_equal" | "less_than_equal" if "ge" in detail["ctx"] or "le" in detail["ctx"]:
+            return FaultCode.INVALID, detail["msg"].replace("Input should be", "must be")
         case _:
             return FaultCode.INVALID, "is invalid"
 
@@ -181,8 +189,22 @@ def _slug(text: str) -> str:
     return text
 
 
+def _slug_with_underscores(text: str) -> str:
+    if not text:
+        raise invalid("can't be blank", FaultCode.BLANK)
+    if len(text) > 63:
+        raise invalid("is too long (maximum is 63 characters)", FaultCode.TOO_LONG)
+    if not SLUG.fullmatch(text):
+        raise invalid("must be lower-case letters, digits and underscores")
+    return text
+
+
 def _none_is_empty(value: object) -> object:
     return {} if value is None else value
+
+
+def _none_is_no_list(value: object) -> object:
+    return [] if value is None else value
 
 
 def _metadata_key(key: str) -> str:
@@ -237,6 +259,12 @@ def _uuid(text: str) -> str:
         raise invalid(str(error)) from None
 
 
+def _unchanged(slug: object, info: ValidationInfo) -> object:
+    if slug != (info.context or {}).get("slug"):
+        raise invalid("cannot be changed")
+    return slug
+
+
 Text = Annotated[str, AfterValidator(_storable)]
 RequiredText = Annotated[Text, AfterValidator(_not_blank)]
 Email = Annotated[
@@ -247,6 +275,14 @@ Slug = Annotated[
     AfterValidator(_slug),
     Field(json_schema_extra={"minLength": 1, "maxLength": 63, "pattern": f"^{_SLUG.pattern}$"}),
 ]
+UnchangedSlug = Annotated[str, BeforeValidator(_unchanged)]
+"""The slug as it is, which the context of the check holds: it never changes, but may be handed in."""
+SlugWithUnderscores = Annotated[
+    Text,
+    AfterValidator(_slug_with_underscores),
+    Field(json_schema_extra={"minLength": 1, "maxLength": 63, "pattern": f"^{SLUG.pattern}$"}),
+]
+FeatureSlugs = Annotated[list[Text], BeforeValidator(_none_is_no_list)]
 Name = Annotated[Text, Field(max_length=NAME_LENGTH), AfterValidator(_not_blank)]
 OptionalName = Annotated[
     Annotated[Text, Field(max_length=NAME_LENGTH)] | None, BeforeValidator(empty_is_none)

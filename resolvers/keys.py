@@ -162,7 +162,7 @@ async def admit(session: ReadSession, token: str, policy: Policy) -> Admitted:
     key_id, account_id, kind, expires_at = row
     scopes = {Scope.READ}
     if kind == KeyKind.SECRET:
-        scopes |= {Scope.READ_CUSTOMERS, Scope.WRITE}
+        scopes |= {Scope.READ_CUSTOMERS, Scope.READ_TOKENS, Scope.WRITE}
     elif policy.public_keys_read_customers:
         scopes |= {Scope.READ_CUSTOMERS}
     until = None if expires_at is None else clock.from_text(expires_at)

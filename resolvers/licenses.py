@@ -1,18 +1,21 @@
 """Licenses: issued, revoked, reinstated, deleted."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from db import clock, customers, ids, licenses
+from db import clock, ids, licenses, signing_keys, tiers
 from db.engine import ReadSession, UniqueViolation, WriteSession
 from db.licenses import StoredLicense
-from resolvers import reading
-from resolvers.errors import Fault, FaultCode, fault, unknown
+from db.shaping.selection import Object
+from resolvers import reading, tokens
+from resolvers.errors import Fault, FaultCode, Faults, Unauthenticated, fault, unknown
 from resolvers.inputs import (
+    FeatureSlugs,
     Input,
     Metadata,
     Moment,
@@ -24,8 +27,11 @@ from resolvers.inputs import (
     invalid,
     is_storable,
 )
-from resolvers.reading import Json, Shape
-from resolvers.viewer import Scope, Viewer
+from resolvers.reading import FieldShape, Json, Shape
+from resolvers.tiers import require_features
+from resolvers.tokens import Terms
+from resolvers.verification import BAD_TOKEN, prove
+from resolvers.viewer import Scope, Viewer, holder
 
 REASON_LENGTH = 500
 MAX_DURATION_DAYS = 36_500
@@ -41,6 +47,8 @@ class CreateLicense(Input):
     """A new license of a customer: exactly one of `expires_at`, `duration_days`, `forever` says how long."""
 
     customer_id: RequiredText
+    tier_id: Annotated[Text | None, BeforeValidator(empty_is_none)] = None
+    features: FeatureSlugs = []
     installation_id: Uuid | None = None
     expires_at: Annotated[Moment, AfterValidator(_in_the_future)] | None = None
     duration_days: Annotated[int, Field(ge=1, le=MAX_DURATION_DAYS)] | None = None
@@ -74,38 +82,110 @@ class RevokeLicense(Input):
     ] = None
 
 
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A license that its holder has renewed, and the viewer who may read it."""
+
+    id: str
+    viewer: Viewer
+
+
 async def license(viewer: Viewer, session: ReadSession, id: str, shape: Shape) -> Json | None:
     """The license of this id, or None."""
     return await reading.one(viewer, session, "License", "id", id, shape)
 
 
-async def create_license(viewer: Viewer, session: WriteSession, values: Mapping[str, object]) -> str:
-    """Issue a license and answer its id. Raises Faults.
+async def license_in_app(
+    viewer: Viewer, session: ReadSession, app_slug: str, lookup: str, value: str, shape: Shape
+) -> tuple[bool, Json | None]:
+    """The license of an app by `lookup`: "id", or "installation_id", by which the active one comes first.
 
-    A revoked or expired license of the same installation makes room; an active one is TAKEN.
+    Answers whether there is such an app, and the license or None.
+    """
+    by = reading.found_by(shape.values, "License", lookup, value)
+    field = Object("license", "license", "License", shape.fields, by)
+    return await reading.field_of(viewer, session, "App", "slug", app_slug, FieldShape(field, shape.values))
+
+
+async def create_license(
+    viewer: Viewer, session: WriteSession, values: Mapping[str, object], app_slug: str | None = None
+) -> str:
+    """Issue a license with its token, and answer its id. Raises Faults.
+
+    A revoked or expired license of the same installation makes room; an active one is TAKEN. `app_slug` is
+    the app that the customer must be of, where that is not left to the customer.
     """
     viewer.require(Scope.WRITE)
     given = check(CreateLicense, values)
-    owner = await customers.find_for_update(session, viewer.account_id, given.customer_id)
-    if owner is None:
+    owner = await licenses.find_owner(session, viewer.account_id, given.customer_id)
+    if owner is None or app_slug not in {None, owner.app_slug}:
         raise unknown(given.customer_id, "customer_id")
+    tier, features, own_features = await _granted(session, owner.app_id, given.tier_id, given.features)
     new = ids.new_id(ids.LICENSE)
     installation_id = given.installation_id or str(uuid.uuid4())
     await licenses.retire(session, owner.app_id, installation_id, new.created_at)
+    expires_at = given.end(new.created_at)
     row = {
         "id": new.id,
         "app_id": owner.app_id,
         "customer_id": given.customer_id,
+        "tier_id": given.tier_id,
         "installation_id": installation_id,
         "is_current": True,
-        "expires_at": given.end(new.created_at),
+        "expires_at": expires_at,
+        "features": features,
+        "own_features": own_features,
         "metadata": given.metadata,
         "created_at": new.created_at,
         "updated_at": new.created_at,
     }
     if not await licenses.insert(session, row):
         raise _installation_taken()
+    terms = Terms(new.id, installation_id, owner.app_slug, tier, features, expires_at)
+    await tokens.issue(viewer.policy.keyring, session, owner.app_id, owner.signing_generation, terms)
     return new.id
+
+
+async def regenerate_license(viewer: Viewer, session: WriteSession, id: str) -> str:
+    """Give a license a new token, with its tier's features as they are now, and answer its id. Raises Faults.
+
+    A revoked or expired license is WRONG_STATE.
+    """
+    viewer.require(Scope.WRITE)
+    return await _regenerate(viewer, session, await _require_license(viewer, session, id))
+
+
+async def renew_license(
+    viewer: Viewer, session: WriteSession, current_token: str, shapes: Sequence[Shape] = ()
+) -> Renewed:
+    """As `regenerate_license`, for whoever has a good token of the license, whatever the viewer's key.
+
+    `shapes` is what is to be read of it afterwards, which is judged before anything is written. Raises
+    Unauthenticated for a token that is not good, Forbidden, and Faults.
+    """
+    async with session.database.read() as reader:
+        proven = await prove(reader, current_token)
+    allowed = holder(viewer, proven.account_id)
+    for shape in shapes:
+        reading.require_license(allowed, shape)
+    found = await licenses.find_for_update(session, proven.account_id, proven.license_id)
+    if found is None:
+        raise Unauthenticated(BAD_TOKEN)
+    return Renewed(await _regenerate(viewer, session, found), allowed)
+
+
+async def _regenerate(viewer: Viewer, session: WriteSession, found: StoredLicense) -> str:
+    now = clock.now()
+    if found.revoked_at is not None:
+        raise fault(FaultCode.WRONG_STATE, "is revoked", "id")
+    if found.expires_at is not None and found.expires_at <= now:
+        raise fault(FaultCode.WRONG_STATE, "has expired", "id")
+    of_tier = [] if found.tier_id is None else await tiers.feature_slugs(session, found.tier_id)
+    features = _joined(of_tier, found.own_features)
+    await licenses.update(session, found.id, {"features": features, "updated_at": now})
+    terms = _terms(found, features)
+    await tokens.issue(viewer.policy.keyring, session, found.app_id, found.signing_generation, terms)
+    return found.id
 
 
 async def revoke_license(viewer: Viewer, session: WriteSession, id: str, values: Mapping[str, object]) -> str:
@@ -139,15 +219,50 @@ async def reinstate_license(viewer: Viewer, session: WriteSession, id: str) -> s
         await licenses.update(session, id, changes)
     except UniqueViolation:
         raise _installation_taken() from None
+    if "is_current" in changes:
+        # Keys may have been rotated while it was revoked.
+        terms = _terms(found, found.features)
+        await tokens.complete(viewer.policy.keyring, session, found.app_id, found.signing_generation, terms)
     return id
 
 
 async def delete_license(viewer: Viewer, session: WriteSession, id: str) -> str:
     """Delete a license and answer its id. Raises Faults."""
     viewer.require(Scope.WRITE)
-    await _require_license(viewer, session, id)
+    found = await _require_license(viewer, session, id)
+    await signing_keys.note_expiry(session, found.app_id, found.signing_generation, found.expires_at)
     await licenses.delete(session, id)
     return id
+
+
+async def _granted(
+    session: WriteSession, app_id: str, tier_id: str | None, own: Sequence[str]
+) -> tuple[str | None, Sequence[str], Sequence[str]]:
+    """The slug of a new license's tier, all its features and its own ones. Raises Faults."""
+    faults: list[Fault] = []
+    tier = of_tier = None
+    if tier_id is not None:
+        tier = await tiers.find(session, app_id, tier_id)
+        if tier is None:
+            faults += unknown(tier_id, "tier_id").faults
+        else:
+            of_tier = await tiers.feature_slugs(session, tier_id)
+    try:
+        own_features = list(await require_features(session, app_id, own))
+    except Faults as unknown_features:
+        faults += unknown_features.faults
+    if faults:
+        raise Faults(faults)
+    return tier, _joined(of_tier or (), own_features), own_features
+
+
+def _joined(of_tier: Sequence[str], own: Sequence[str]) -> list[str]:
+    """The features of a license: its tier's, then its own, each by slug."""
+    return [*of_tier, *(slug for slug in own if slug not in of_tier)]
+
+
+def _terms(found: StoredLicense, features: Sequence[str]) -> Terms:
+    return Terms(found.id, found.installation_id, found.app_slug, found.tier_slug, features, found.expires_at)
 
 
 async def _require_license(viewer: Viewer, session: WriteSession, id: str) -> StoredLicense:

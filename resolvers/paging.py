@@ -17,14 +17,16 @@ MAX_FILTER_LENGTH = 255
 
 @dataclass(frozen=True, slots=True)
 class PageArguments:
-    """Which rows of a connection are asked for, as a caller says it. None: not given."""
+    """Which rows of a connection are asked for, as a caller says it. None: not given.
+
+    `order` is the name of an order and whether it descends.
+    """
 
     first: int | None = None
     after: str | None = None
     last: int | None = None
     before: str | None = None
-    order: str = "created_at"
-    descending: bool = True
+    order: tuple[str, bool] | None = None
     filters: tuple[tuple[str, str | datetime], ...] = ()
 
     @property
@@ -36,13 +38,14 @@ class PageArguments:
 def page(noun: Noun, arguments: PageArguments, values: Values) -> Page:
     """Check a page's arguments and put their values into slots. Raises BadUserInput."""
     _check(arguments)
+    order, descending = arguments.order or noun.default_order
     backward = arguments.last is not None or arguments.before is not None
     return Page(
-        order=arguments.order,
-        descending=arguments.descending,
+        order=order,
+        descending=descending,
         size=values.slot(arguments.size),
         backward=backward,
-        after=_place(noun, arguments, values),
+        after=_place(noun, order, descending, arguments, values),
         filters=tuple(filters(noun, arguments.filters, values)),
     )
 
@@ -86,15 +89,17 @@ def _check(arguments: PageArguments) -> None:
         raise BadUserInput("after", "goes with first, not with last")
 
 
-def _place(noun: Noun, arguments: PageArguments, values: Values) -> After | None:
+def _place(
+    noun: Noun, order: str, descending: bool, arguments: PageArguments, values: Values
+) -> After | None:
     name, text = ("after", arguments.after) if arguments.after is not None else ("before", arguments.before)
     if text is None:
         return None
     try:
-        place = cursors.decode(noun.cursor_tag(arguments.order, arguments.descending), text)
+        place = cursors.decode(noun.cursor_tag(order, descending), text)
     except cursors.InvalidCursor as error:
         raise BadUserInput(name, str(error)) from None
-    ordered = noun.orders[arguments.order].column is not None
+    ordered = noun.orders[order].column is not None
     return After(
         id=values.slot(place.id),
         value=None if place.value is None else values.slot(place.value),

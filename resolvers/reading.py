@@ -20,6 +20,7 @@ from db.shaping.selection import (
     Read,
     Values,
     nouns_of,
+    shows_license_alone,
 )
 from resolvers.errors import BadUserInput
 from resolvers.inputs import is_storable
@@ -133,10 +134,23 @@ def found_by(values: Values, noun: str, lookup: str, value: str) -> Lookup:
     return Lookup(lookup, values.slot(bind(value) if is_storable(value) else None))
 
 
-async def _rows(
-    viewer: Viewer, session: ReadSession, read: Read, values: Values
-) -> Sequence[tuple[Json | None, ...]]:
+def require(viewer: Viewer, read: Read) -> None:
+    """Refuse a viewer who may not see all that a read shows. Raises Unauthenticated and Forbidden."""
+    if Scope.READ_LICENSE in viewer.scopes and shows_license_alone(read):
+        return
     viewer.require(Scope.READ)
     if Scope.READ_CUSTOMERS not in viewer.scopes and "Customer" in nouns_of(read):
         viewer.require(Scope.READ_CUSTOMERS)
-    return await reads.rows(session, viewer.account_id, read, values.items, clock.now())
+
+
+def require_license(viewer: Viewer, shape: Shape) -> None:
+    """As `require`, of a license before it is known which. Raises Unauthenticated and Forbidden."""
+    require(viewer, OneRead("License", Lookup("id", 0), shape.fields))
+
+
+async def _rows(
+    viewer: Viewer, session: ReadSession, read: Read, values: Values
+) -> Sequence[tuple[Json | None, ...]]:
+    require(viewer, read)
+    tokens = Scope.READ_TOKENS in viewer.scopes
+    return await reads.rows(session, viewer.account_id, read, values.items, clock.now(), tokens=tokens)

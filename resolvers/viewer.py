@@ -1,6 +1,6 @@
 """Who is asking, and what they may."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from resolvers.errors import Forbidden, Unauthenticated
@@ -8,10 +8,15 @@ from resolvers.keyring import Keyring
 
 
 class Scope(StrEnum):
-    """Something a viewer may be allowed."""
+    """Something a viewer may be allowed.
 
+    READ_LICENSE is for who has no more than a license's token: that license, but nothing it has to do with.
+    """
+
+    READ_LICENSE = "read_license"
     READ = "read"
     READ_CUSTOMERS = "read_customers"
+    READ_TOKENS = "read_tokens"
     WRITE = "write"
 
 
@@ -48,7 +53,16 @@ class Viewer:
             raise Unauthenticated
         if scope is Scope.WRITE:
             raise Forbidden("A public key can read and not write; use a secret key.")
+        if scope is Scope.READ:
+            raise Forbidden("A license's token shows that license alone; use a key of its account.")
         raise Forbidden("This installation does not let public keys read customers; use a secret key.")
+
+
+def holder(viewer: Viewer, account_id: str) -> Viewer:
+    """The viewer, as one who has shown the token of a license of this account."""
+    shown = frozenset({Scope.READ_LICENSE, Scope.READ_TOKENS})
+    own = viewer.scopes if viewer.account_id == account_id else frozenset()
+    return replace(viewer, account_id=account_id, scopes=own | shown)
 
 
 def anonymous(policy: Policy) -> Viewer:

@@ -1,13 +1,17 @@
 """Apps in the graph."""
 
 from enum import Enum
-from typing import Annotated, Self
+from functools import partial
+from typing import Annotated, Any, Self
 
 import strawberry
 
+from db.features import MOST_IN_APP
 from resolvers import apps
 from resolvers.apps import DeletedApp
 from resolvers.inputs import DESCRIPTION_LENGTH, NAME_LENGTH
+from resolvers.keyring import Algorithm
+from resolvers.rotation import RotatedApp, rotate_app_keys
 from schema.arguments import InputArgument, values_of
 from schema.connections import (
     After,
@@ -20,10 +24,34 @@ from schema.connections import (
     answered_by_root,
 )
 from schema.customers import Customer, CustomerFilterArgument, CustomerOrderArgument, CustomerRefArgument
-from schema.licenses import License, LicenseFilterArgument, LicenseOrderArgument
+from schema.features import Feature, FeatureSlugArgument
+from schema.licenses import License, LicenseFilterArgument, LicenseOrderArgument, LicenseRefArgument
 from schema.payloads import Payload, mutate, read_back
 from schema.reading import read
 from schema.scalars import DateTime
+from schema.tiers import Tier, TierSlugArgument
+
+
+# The values are the names that tokens use (RFC 7518, RFC 8037).
+@strawberry.enum(description="How an app's tokens are signed. It is chosen once, when the app is made.")
+class SigningAlgorithm(Enum):
+    RS256 = strawberry.enum_value(
+        Algorithm.RS256.jwa, description="RSA with SHA-256: what every verifier knows."
+    )
+    EDDSA = strawberry.enum_value(
+        Algorithm.EDDSA.jwa, description="Ed25519: short tokens, signed and verified fast."
+    )
+
+
+@strawberry.enum(description="What becomes of the keys that a rotation replaces.")
+class RetireOldKey(Enum):
+    AFTER_LAST_EXPIRY = strawberry.enum_value(
+        "after_last_expiry",
+        description="They stay in the key set until 30 days after the last token they signed has expired.",
+    )
+    IMMEDIATELY = strawberry.enum_value(
+        "immediately", description="They leave the key set now, and so do all that were retired before."
+    )
 
 
 @strawberry.type(description="Something a vendor sells licenses for.")
@@ -33,6 +61,12 @@ class App(Node):
     name: str = strawberry.field(description="Its name for people.")
     description: str | None = strawberry.field(description="What it is.")
     webhook_url: str | None = strawberry.field(description="Where events of its licenses are sent.")
+    signing_algorithm: SigningAlgorithm = strawberry.field(
+        description="How tokens of its licenses are signed."
+    )
+    public_key_pem: str = strawberry.field(
+        description="The current public key that verifies tokens, as PEM (SubjectPublicKeyInfo)."
+    )
     created_at: DateTime = strawberry.field(description="When it was made.")
     updated_at: DateTime = strawberry.field(description="When it was last changed.")
 
@@ -64,6 +98,38 @@ class App(Node):
     ) -> Connection[License]:
         return answered_by_root()
 
+    @strawberry.field(description="One of the app's licenses; null when there is none such.")
+    def license(self, by: LicenseRefArgument) -> License | None:
+        return answered_by_root()
+
+    @strawberry.field(description="The tier of this slug; null when there is none.")
+    def tier(self, slug: TierSlugArgument) -> Tier | None:
+        return answered_by_root()
+
+    @strawberry.field(description="The app's tiers, by position and then by slug.")
+    def tiers(
+        self,
+        first: First = strawberry.UNSET,
+        after: After = strawberry.UNSET,
+        last: Last = strawberry.UNSET,
+        before: Before = strawberry.UNSET,
+    ) -> Connection[Tier]:
+        return answered_by_root()
+
+    @strawberry.field(description="The feature of this slug; null when there is none.")
+    def feature(self, slug: FeatureSlugArgument) -> Feature | None:
+        return answered_by_root()
+
+    @strawberry.field(description=f"The app's features, by slug; at most {MOST_IN_APP}.")
+    def features(
+        self,
+        first: First = strawberry.UNSET,
+        after: After = strawberry.UNSET,
+        last: Last = strawberry.UNSET,
+        before: Before = strawberry.UNSET,
+    ) -> Connection[Feature]:
+        return answered_by_root()
+
 
 @strawberry.enum(description="What apps can be ordered by.")
 class AppOrderField(Enum):
@@ -90,6 +156,9 @@ class CreateAppInput:
     webhook_url: str | None = strawberry.field(
         default=strawberry.UNSET, description="An absolute https URL (http where the installation allows it)."
     )
+    signing_algorithm: SigningAlgorithm = strawberry.field(
+        default=SigningAlgorithm.RS256, description="How tokens of its licenses are signed."
+    )
 
 
 @strawberry.input(description="Changes to an app. A field left out is unchanged, null clears it.")
@@ -110,7 +179,7 @@ class _AppPayload(Payload):
     app_id: strawberry.Private[str | None] = None
 
     @classmethod
-    def of(cls, outcome: str) -> Self:
+    def of(cls, outcome: Any) -> Self:
         return cls(app_id=outcome)
 
     @strawberry.field(description="The app as it is now; null when there are userErrors.")
@@ -143,6 +212,26 @@ class DeleteAppPayload(Payload):
             deleted_customer_count=outcome.customer_count,
             deleted_license_count=outcome.license_count,
         )
+
+
+@strawberry.input(description="Which app gets a new signing key.")
+class RotateAppKeysInput:
+    app_slug: str = strawberry.field(description="The app.")
+    retire: RetireOldKey = strawberry.field(
+        default=RetireOldKey.AFTER_LAST_EXPIRY, description="What becomes of the keys before it."
+    )
+
+
+@strawberry.type(description="What rotateAppKeys did.")
+class RotateAppKeysPayload(_AppPayload):
+    licenses_resigned: int = strawberry.field(
+        default=0,
+        description="How many licenses, neither revoked nor expired, have a token under the new key.",
+    )
+
+    @classmethod
+    def of(cls, outcome: RotatedApp) -> Self:
+        return cls(app_id=outcome.id, licenses_resigned=outcome.licenses_resigned)
 
 
 SlugArgument = strawberry.argument(description="The app's slug.")
@@ -187,3 +276,13 @@ class AppMutations:
         self, info: strawberry.Info, input: Annotated[DeleteAppInput, InputArgument]
     ) -> DeleteAppPayload | None:
         return await mutate(info, DeleteAppPayload, apps.delete_app, input.slug)
+
+    @strawberry.mutation(
+        description="Give an app a new signing key. All its live licenses get a token "
+        "under it at one moment. An app with very many of them is WRONG_STATE: a command does it."
+    )
+    async def rotate_app_keys(
+        self, info: strawberry.Info, input: Annotated[RotateAppKeysInput, InputArgument]
+    ) -> RotateAppKeysPayload | None:
+        resolver = partial(rotate_app_keys, immediately=input.retire is RetireOldKey.IMMEDIATELY)
+        return await mutate(info, RotateAppKeysPayload, resolver, input.app_slug)

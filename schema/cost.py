@@ -1,7 +1,8 @@
 """The cost of a document: the most objects it could return, worked out before anything is asked.
 
-A connection counts its page size once for each of `nodes` and `edges` that is selected, every level
-multiplies, a `totalCount` adds 1 wherever it stands, a single object 1. A mutation adds 10.
+A connection counts its page size once for each of `nodes` and `edges` that is selected, a list all that it
+may hold, every level multiplies, a `totalCount` adds 1 wherever it stands, a single object 1, and a license's
+`token` as much again. A mutation adds 10.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,13 +17,15 @@ from db.shaping.selection import (
     Group,
     Nodes,
     Object,
+    ObjectList,
     Part,
+    Scalar,
     Slot,
     Total,
     Value,
 )
 from resolvers.reading import FieldShape, Shape
-from schema.context import AnyShape
+from schema.context import AnyShape, PlainShape
 
 MUTATION_COST = 10
 
@@ -49,6 +52,8 @@ def costs_of(shape: AnyShape) -> tuple[Cost, ...]:
             return (_sum(1, _fields(fields)),)
         case FieldShape(field, _):
             return (_sum(0, _fields([field])),)
+        case PlainShape():
+            return (Cost(1),)
         case _:
             return tuple(_sum(1, _fields(fields)) for fields in shape.fields.values())
 
@@ -61,11 +66,19 @@ def _sum(fixed: int, costs: Iterable[Cost]) -> Cost:
     )
 
 
+def _times(count: int, cost: Cost) -> Cost:
+    return Cost(count * cost.fixed, tuple((size, _times(count, row)) for size, row in cost.connections))
+
+
 def _fields(fields: Iterable[Field]) -> Iterator[Cost]:
     for field in fields:
         match field:
+            case Scalar(cost=cost):
+                yield Cost(cost)
             case Object(fields=below):
                 yield _sum(1, _fields(below))
+            case ObjectList(fields=below, most=most):
+                yield _times(most, _sum(1, _fields(below)))
             case Connection(page=page, parts=parts):
                 yield Cost(_totals(parts), ((page.size, _sum(0, _rows(parts))),))
             case _:

@@ -11,15 +11,18 @@ from schema.apps import AppMutations, AppQueries
 from schema.arguments import IdArgument
 from schema.connections import Node
 from schema.customers import CustomerMutations, CustomerQueries
+from schema.features import FeatureMutations
 from schema.licenses import LicenseMutations, LicenseQueries
 from schema.reading import read
 from schema.scalars import SCALARS
+from schema.tiers import TierMutations
+from schema.verification import VerificationQueries
 
 IdsArgument = strawberry.argument(description=f"Global ids, at most {reading.MAX_IDS}.")
 
 
 @strawberry.type(description="What can be asked.")
-class Query(LicenseQueries, CustomerQueries, AppQueries):
+class Query(VerificationQueries, LicenseQueries, CustomerQueries, AppQueries):
     @strawberry.field(description="Anything by its id; null when there is nothing of this id.")
     async def node(self, info: strawberry.Info, id: Annotated[strawberry.ID, IdArgument]) -> Node | None:
         return await read(info, reading.node, id)
@@ -32,7 +35,7 @@ class Query(LicenseQueries, CustomerQueries, AppQueries):
 
 
 @strawberry.type(description="What can be done. Each field is a transaction of its own.")
-class Mutation(LicenseMutations, CustomerMutations, AppMutations):
+class Mutation(FeatureMutations, TierMutations, LicenseMutations, CustomerMutations, AppMutations):
     pass
 
 

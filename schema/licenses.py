@@ -1,13 +1,18 @@
 """Licenses in the graph."""
 
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Self
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import strawberry
 
 from resolvers import licenses
+from resolvers.licenses import Renewed
+from resolvers.viewer import Viewer
 from schema.arguments import IdArgument, InputArgument, values_of
 from schema.connections import Node, OrderDirection, answered_by_root
+from schema.context import shapes_below
+from schema.openness import open_if
 from schema.payloads import Payload, mutate, read_back
 from schema.reading import read
 from schema.scalars import UUID, DateTime, JSONObject
@@ -15,6 +20,7 @@ from schema.scalars import UUID, DateTime, JSONObject
 if TYPE_CHECKING:
     from schema.apps import App
     from schema.customers import Customer
+    from schema.tiers import Tier
 
 
 @strawberry.enum(description="Whether a license may be used.")
@@ -33,12 +39,25 @@ class License(Node):
     status: LicenseStatus = strawberry.field(description="Worked out at the moment of reading.")
     expires_at: DateTime | None = strawberry.field(description="From this moment on EXPIRED; null: never.")
     revoked_at: DateTime | None = strawberry.field(description="When it was revoked; null: it is not.")
+    revoked_reason: str | None = strawberry.field(description="Why it was revoked, if that was said.")
+    features: list[str] = strawberry.field(
+        description="The slugs of the features in its current token: its tier's, then its own."
+    )
+    jti: str = strawberry.field(description="The id of its current token, another for every token.")
+    token: str | None = strawberry.field(
+        description="Its current token, a JWT that proves it with no network at all; null for a public key, "
+        "and where none was ever signed. Costs as much as an object."
+    )
     metadata: JSONObject = strawberry.field(description="Custom data; {} when none was given.")
     created_at: DateTime = strawberry.field(description="When it was issued.")
     updated_at: DateTime = strawberry.field(description="When it was last changed.")
 
     @strawberry.field(description="The app it is for.")
     def app(self) -> Annotated["App", strawberry.lazy("schema.apps")]:
+        return answered_by_root()
+
+    @strawberry.field(description="The tier it was issued at; null when it has none.")
+    def tier(self) -> Annotated["Tier", strawberry.lazy("schema.tiers")] | None:
         return answered_by_root()
 
     @strawberry.field(description="The customer who holds it.")
@@ -58,6 +77,12 @@ class LicenseFilter:
     expires_after: DateTime | None = strawberry.field(
         default=strawberry.UNSET, description="Expires after this moment; leaves out those that never expire."
     )
+    tier_slug: str | None = strawberry.field(
+        default=strawberry.UNSET, description="Of the tier of this slug, exactly."
+    )
+    feature: str | None = strawberry.field(
+        default=strawberry.UNSET, description="With the feature of this slug in the current token, exactly."
+    )
 
 
 @strawberry.enum(description="What licenses can be ordered by.")
@@ -72,6 +97,16 @@ class LicenseOrder:
     direction: OrderDirection = strawberry.field(default=OrderDirection.ASC, description="Which way.")
 
 
+@strawberry.input(one_of=True, description="A license, by what it is known by.")
+class LicenseRef:
+    id: strawberry.ID | None = strawberry.field(default=strawberry.UNSET, description="Global id.")
+    installation_id: UUID | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The installation; of several licenses the active one is found, else the newest.",
+    )
+
+
+LicenseRefArgument = Annotated[LicenseRef, strawberry.argument(description="Exactly one of its fields.")]
 LicenseFilterArgument = Annotated[
     LicenseFilter | None, strawberry.argument(description="Only some licenses.")
 ]
@@ -85,6 +120,13 @@ LicenseOrderArgument = Annotated[
 )
 class CreateLicenseInput:
     customer_id: strawberry.ID = strawberry.field(description="The customer who gets it.")
+    tier_id: strawberry.ID | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The tier it is issued at, of the customer's app; none when left out.",
+    )
+    features: list[str] | None = strawberry.field(
+        default=strawberry.UNSET, description="Slugs of features that it has beside its tier's."
+    )
     installation_id: UUID | None = strawberry.field(
         default=strawberry.UNSET, description="The installation it is for; made when left out."
     )
@@ -116,12 +158,26 @@ class DeleteLicenseInput:
     id: strawberry.ID = strawberry.field(description="The license.")
 
 
+@strawberry.input(
+    one_of=True,
+    description="Which license gets a new token: with a secret key any, by its token by whoever has it.",
+)
+class RegenerateLicenseInput:
+    id: strawberry.ID | None = strawberry.field(
+        default=strawberry.UNSET, description="The license; needs a secret key."
+    )
+    current_token: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="A token of the license that is unexpired and whose key is published; needs no key.",
+    )
+
+
 @strawberry.type
 class _LicensePayload(Payload):
     license_id: strawberry.Private[str | None] = None
 
     @classmethod
-    def of(cls, outcome: str) -> Self:
+    def of(cls, outcome: Any) -> Self:
         return cls(license_id=outcome)
 
     @strawberry.field(description="The license as it is now; null when there are userErrors.")
@@ -142,6 +198,22 @@ class RevokeLicensePayload(_LicensePayload):
 @strawberry.type(description="What reinstateLicense did.")
 class ReinstateLicensePayload(_LicensePayload):
     pass
+
+
+@strawberry.type(description="What regenerateLicense did.")
+class RegenerateLicensePayload(Payload):
+    license_id: strawberry.Private[str | None] = None
+    viewer: strawberry.Private[Viewer | None] = None
+
+    @classmethod
+    def of(cls, outcome: str | Renewed) -> Self:
+        if isinstance(outcome, Renewed):
+            return cls(license_id=outcome.id, viewer=outcome.viewer)
+        return cls(license_id=outcome)
+
+    @strawberry.field(description="The license with its new token; null when there are userErrors.")
+    async def license(self, info: strawberry.Info) -> License | None:
+        return await read_back(info, licenses.license, self.license_id, self.viewer)
 
 
 @strawberry.type(description="What deleteLicense did.")
@@ -174,6 +246,19 @@ class LicenseMutations:
         self, info: strawberry.Info, input: Annotated[CreateLicenseInput, InputArgument]
     ) -> CreateLicensePayload | None:
         return await mutate(info, CreateLicensePayload, licenses.create_license, values_of(input))
+
+    @strawberry.mutation(
+        metadata=open_if(lambda arguments: "currentToken" in arguments["input"]),
+        description="Give a license a new token, with its tier's features as they are now. By a token of its "
+        "own it needs no key, and then the license, its tier and that one's features may be selected.",
+    )
+    async def regenerate_license(
+        self, info: strawberry.Info, input: Annotated[RegenerateLicenseInput, InputArgument]
+    ) -> RegenerateLicensePayload | None:
+        if isinstance(input.current_token, str):
+            resolver = partial(licenses.renew_license, shapes=shapes_below(info))
+            return await mutate(info, RegenerateLicensePayload, resolver, input.current_token, scope=None)
+        return await mutate(info, RegenerateLicensePayload, licenses.regenerate_license, input.id)
 
     @strawberry.mutation(description="Revoke a license. Revoking a revoked one changes nothing.")
     async def revoke_license(

@@ -65,7 +65,7 @@ class Operations:
             raise MutationNotAllowed
         try:
             prepared = self._prepared.operation(document, executor)
-            if context.viewer.is_anonymous and not prepared.are_open:
+            if context.viewer.is_anonymous and not prepared.outline.is_open(executor):
                 raise Unauthenticated
         except Unauthenticated as error:
             raise RequestRefused([GraphQLError(str(error))], Code.UNAUTHENTICATED) from None

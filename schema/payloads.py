@@ -55,11 +55,16 @@ async def mutate(
     payload: type[P],
     resolver: Callable[Concatenate[Viewer, WriteSession, ...], Awaitable[Any]],
     *arguments: object,
+    scope: Scope | None = Scope.WRITE,
 ) -> P:
-    """Run a resolver in a transaction of its own; what the caller can mend comes back as userErrors."""
+    """Run a resolver in a transaction of its own; what the caller can mend comes back as userErrors.
+
+    `scope` is what the viewer's key must allow; None: that is for the resolver to say.
+    """
     context = context_of(info)
-    # The resolver says so too. Here it keeps the door to the one writer shut to those who may not write.
-    context.viewer.require(Scope.WRITE)
+    if scope is not None:
+        # The resolver says so too. Here it keeps the door to the one writer shut to those who may not write.
+        context.viewer.require(scope)
     try:
         async with context.database.write() as session:
             outcome = await resolver(context.viewer, session, *arguments)
@@ -72,9 +77,13 @@ async def read_back(
     info: strawberry.Info,
     resolver: Callable[Concatenate[Viewer, ReadSession, ...], Awaitable[Json | None]],
     id: str | None,
+    viewer: Viewer | None = None,
 ) -> Any:
-    """The object a payload is about, by the same read as everywhere; None when nothing was done."""
-    return None if id is None else await read(info, resolver, id)
+    """The object a payload is about, by the same read as everywhere; None when nothing was done.
+
+    `viewer` is who reads it; None: who asks.
+    """
+    return None if id is None else await read(info, resolver, id, viewer=viewer)
 
 
 def _user_error(fault: Fault) -> UserError:

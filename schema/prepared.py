@@ -26,11 +26,11 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An operation with the values of one request: what it answers, what it costs, whether it needs a key."""
+    """An operation with the values of one request: what it answers, and what it costs."""
 
+    outline: Outline
     shapes: dict[ResponsePath, AnyShape]
     cost: int
-    are_open: bool
 
 
 _Operation: TypeAlias = tuple[str, str | None, tuple[Any, ...]]
@@ -98,7 +98,7 @@ class PreparedOperations:
 
 
 def _prepared(answers: Answers, judged: Judged) -> Prepared:
-    return Prepared(answers.shapes(judged), answers.cost(judged), answers.outline.are_open)
+    return Prepared(answers.outline, answers.shapes(judged), answers.cost(judged))
 
 
 class _Switches(Visitor):

@@ -19,11 +19,15 @@ async def read(
     info: strawberry.Info,
     resolver: Callable[Concatenate[Viewer, ReadSession, ...], Awaitable[Json | list[Json | None] | None]],
     *arguments: object,
+    viewer: Viewer | None = None,
 ) -> Any:
-    """Call a resolver with what is selected here, and answer its JSON as it is."""
+    """Call a resolver with what is selected here, and answer its JSON as it is.
+
+    `viewer` is who reads; None: who asks.
+    """
     context = context_of(info)
     async with context.database.read() as session:
-        answer = await resolver(context.viewer, session, *arguments, shape_of(info))
+        answer = await resolver(viewer or context.viewer, session, *arguments, shape_of(info))
     if isinstance(answer, list):
         return Finished([None if item is None else orjson.Fragment(item) for item in answer])
     return None if answer is None else Finished(orjson.Fragment(answer))

@@ -6,6 +6,7 @@ its `Outline`. Judging the arguments of one request gives the values of all slot
 decides over the form of a statement (an order, a filter that is there or not), that form.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -13,12 +14,15 @@ from graphql import GraphQLField, GraphQLObjectType, OperationType, get_named_ty
 from graphql.execution.collect_fields import FieldDetailsList, collect_fields
 
 from db.reads import NOUNS
-from db.shaping.selection import Values
-from resolvers import reading
+from db.shaping.selection import Values, are_of_license
+from resolvers import reading, verification
 from resolvers.errors import BadUserInput
-from schema.context import AnyShape
+from resolvers.reading import Shape
+from schema.context import AnyShape, PlainShape
 from schema.cost import MUTATION_COST, Cost, costs_of
 from schema.executor import SplicingExecutor
+from schema.names import snake_case
+from schema.openness import OpenIf, open_if_of
 from schema.selections import ArgumentSite, Form, Selections, arguments_at, located, require_id
 
 ResponsePath: TypeAlias = tuple[str, ...]
@@ -48,14 +52,31 @@ class Answer:
 class Outline:
     """What an operation asks, whatever the values of its arguments.
 
-    `fixed_cost` is that of its mutations; `are_open` says that no root field needs a key; `fields` is how
-    many fields it unfolds to.
+    `fixed_cost` is that of its mutations; `gates` are the root fields where arguments may say that no key is
+    needed, None where one is needed anyway; `fields` is how many fields it unfolds to.
     """
 
     roots: tuple[Root, ...]
     fixed_cost: int
-    are_open: bool
+    gates: "tuple[Gate, ...] | None"
     fields: int
+
+    def is_open(self, executor: SplicingExecutor) -> bool:
+        """Whether a request needs no key, given its arguments."""
+        return self.gates is not None and all(gate.is_open(executor) for gate in self.gates)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gate:
+    """A root field that can be asked for without a key, if its arguments are such as `open_if` says."""
+
+    field: GraphQLField
+    details: FieldDetailsList
+    open_if: OpenIf
+
+    def is_open(self, executor: SplicingExecutor) -> bool:
+        """Whether the field needs no key in this request."""
+        return self.open_if(arguments_at(self.field, self.details, executor.variable_values))
 
 
 @dataclass(slots=True)
@@ -112,7 +133,8 @@ class Survey:
         self._roots: list[Root] = []
         self._answers: list[Answer] = []
         self.judged = Judged()
-        fixed_cost, are_open = 0, True
+        fixed_cost = 0
+        gates: list[Gate] | None = []
         is_mutation = executor.operation.operation is OperationType.MUTATION
         type = executor.schema.get_root_type(executor.operation.operation)
         assert type is not None
@@ -120,13 +142,20 @@ class Survey:
             name = details[0].node.name.value
             if name.startswith("__"):
                 continue
-            are_open = False
+            field, known = type.fields[name], len(self._answers)
             if is_mutation:
                 fixed_cost += MUTATION_COST
-                self._add_mutation(key, type.fields[name], details)
+                self._add_mutation(key, field, details)
             else:
-                self._add_query(key, type.fields[name], details)
-        self.outline = Outline(tuple(self._roots), fixed_cost, are_open, self._selections.fields_seen)
+                self._add_query(key, field, details)
+            gate = _gate(field, details, [answer.shape for answer in self._answers[known:]])
+            gates = None if gates is None or gate is None else [*gates, gate]
+        self.outline = Outline(
+            tuple(self._roots),
+            fixed_cost,
+            None if gates is None else tuple(gates),
+            self._selections.fields_seen,
+        )
         self.answers = Answers(self.outline, tuple(self._answers))
 
     def _root_fields(self, root: GraphQLObjectType) -> list[tuple[str, FieldDetailsList]]:
@@ -138,8 +167,7 @@ class Survey:
 
     def _add_query(self, key: str, field: GraphQLField, details: FieldDetailsList) -> None:
         count = _count(field, details, self._executor)
-        shape = self._selections.shape(field, details)
-        assert shape is not None
+        shape = self._selections.shape(field, details) or self._selections.plain_shape(field, details)
         self._add((key,), shape, count, (field, details))
 
     def _add_mutation(self, key: str, field: GraphQLField, details: FieldDetailsList) -> None:
@@ -165,6 +193,16 @@ class Survey:
         self.judged.counts.append(count)
 
 
+def _gate(field: GraphQLField, details: FieldDetailsList, shapes: Iterable[AnyShape]) -> Gate | None:
+    """The way to a field without a key, or None. It leads to no more than a license and its tier."""
+    open_if = open_if_of(field)
+    shows_no_more = all(
+        isinstance(shape, PlainShape) or (isinstance(shape, Shape) and are_of_license(shape.fields))
+        for shape in shapes
+    )
+    return Gate(field, details, open_if) if open_if is not None and shows_no_more else None
+
+
 def _count(field: GraphQLField, details: FieldDetailsList, executor: SplicingExecutor) -> int:
     """How many objects a root field asks for, having judged the ids it asks for them by."""
     arguments: dict[str, Any] = arguments_at(field, details, executor.variable_values)
@@ -172,6 +210,10 @@ def _count(field: GraphQLField, details: FieldDetailsList, executor: SplicingExe
         if "ids" in arguments:
             reading.require_few(arguments["ids"])
             return len(arguments["ids"])
+        proofs = next(iter(arguments.get("by", {}).items()), None)
+        if proofs is not None and isinstance(proofs[1], list):
+            verification.require_few(snake_case(proofs[0]), proofs[1])
+            return len(proofs[1])
         noun = NOUNS.get(get_named_type(field.type).name)
         if noun is not None and "id" in arguments:
             require_id(noun, arguments["id"])

@@ -37,6 +37,7 @@ from db.shaping.selection import (
     Lookup,
     Nodes,
     Object,
+    ObjectList,
     Page,
     PageCursor,
     Part,
@@ -51,7 +52,7 @@ from resolvers import paging
 from resolvers.errors import BadUserInput
 from resolvers.inputs import is_storable
 from resolvers.reading import FieldShape, Shape, ShapeByNoun
-from schema.context import AnyShape
+from schema.context import AnyShape, PlainShape
 from schema.executor import SplicingExecutor
 from schema.limits import LimitExceeded
 from schema.names import camel_case, snake_case
@@ -92,14 +93,15 @@ class _PageSite:
 
 @dataclass(frozen=True, slots=True)
 class _LookupSite:
-    """The argument `by`, which finds one row of a connection."""
+    """The arguments that find one row of a connection: `by`, or the attribute itself."""
 
     noun: Noun
     field: GraphQLField
     details: FieldDetailsList
 
     def judge(self, variables: VariableValues, values: Values) -> Lookup:
-        ((name, text),) = arguments_at(self.field, self.details, variables)["by"].items()
+        arguments = arguments_at(self.field, self.details, variables)
+        ((name, text),) = arguments.get("by", arguments).items()
         attribute = snake_case(name)
         try:
             if attribute == "id":
@@ -166,6 +168,12 @@ class Selections:
             return ShapeByNoun(dict(self._fields_by_noun(details, values)), values)
         return None
 
+    def plain_shape(self, field: GraphQLField, details: FieldDetailsList) -> PlainShape:
+        """What a field is to answer of objects that no statement writes, which hold scalars alone."""
+        self.sites, self.forms = [], []
+        selected = self._selected(get_named_type(field.type), details)
+        return PlainShape(tuple((key, name) for key, name, _ in selected), Values())
+
     def _fields_by_noun(
         self, details: FieldDetailsList, values: Values
     ) -> Iterator[tuple[str, tuple[Field, ...]]]:
@@ -199,11 +207,14 @@ class Selections:
     ) -> Field:
         field, attribute = type.fields[name], snake_case(name)
         if attribute in noun.attributes:
-            return Scalar(key, attribute)
+            return Scalar(key, attribute, noun.attributes[attribute].cost)
         target = get_named_type(field.type)
         if attribute in noun.connections:
             return self._connection(key, _CONNECTIONS[target.name], field, details, values, noun)
         child = NOUNS[target.name]
+        if attribute in noun.lists:
+            fields = self._fields(child, target, details, values)
+            return ObjectList(key, attribute, child.name, fields, noun.lists[attribute].most)
         by = None
         if attribute in noun.singular:
             by = self._judged(_LookupSite(child, field, details), details, values)
@@ -316,11 +327,7 @@ def _page_arguments(arguments: dict[str, Any]) -> paging.PageArguments:
             for name, value in (arguments.get("filter") or {}).items()
             if value is not None
         ),
-        **(
-            {}
-            if order is None
-            else {"order": order["field"].value, "descending": order["direction"].value == "DESC"}
-        ),
+        order=None if order is None else (order["field"].value, order["direction"].value == "DESC"),
     )
 
 

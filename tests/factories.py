@@ -6,7 +6,7 @@ They write to the tables directly, so that a test can start from what no door wo
 import hashlib
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -20,13 +20,21 @@ from db.accounts import accounts
 from db.apps import apps
 from db.customers import customers
 from db.engine import Database
+from db.features import features
 from db.keys import keys
 from db.licenses import licenses
+from db.signing_keys import signing_keys
+from db.tiers import rank, tier_features, tiers
+from db.tokens import tokens
 from db.types import fold, fold_optional
+from resolvers.keyring import Algorithm
+from resolvers.signing_keys import row_of
+from tests.keyrings import unlocked
 
 _BASE62 = string.digits + string.ascii_letters
 _PREFIXES = {"secret": "sk_live_", "public": "pk_live_"}
 _numbers = count(1)
+_keyring = unlocked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,22 @@ class License:
     customer_id: str
     installation_id: str
     created_at: datetime
+    jti: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    id: str
+    app_id: str
+    slug: str
+    features: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    id: str
+    app_id: str
+    slug: str
 
 
 async def make_account(database: Database, *, name: str | None = None) -> Account:
@@ -103,9 +127,11 @@ async def make_app(
     name: str = "Acme Editor",
     description: str | None = None,
     webhook_url: str | None = None,
+    algorithm: Algorithm = Algorithm.EDDSA,
     created_at: datetime | None = None,
     updated_at: datetime | None = None,
 ) -> App:
+    """Make an app with a signing key, of the kind that takes no time to make unless said otherwise."""
     new = ids.new_id(ids.APP, created_at)
     app = App(new.id, account.id, slug or f"app-{next(_numbers)}", new.created_at)
     await _insert(
@@ -118,10 +144,65 @@ async def make_app(
         name_folded=fold(name),
         description=description,
         webhook_url=webhook_url,
+        signing_algorithm=algorithm.value,
         created_at=new.created_at,
         updated_at=updated_at or new.created_at,
     )
+    await _insert(database, signing_keys, **row_of(await _keyring.make(algorithm), new.id, 1))
     return app
+
+
+async def make_feature(
+    database: Database,
+    app: App,
+    *,
+    slug: str | None = None,
+    name: str = "Export",
+    description: str | None = None,
+    created_at: datetime | None = None,
+) -> Feature:
+    new = ids.new_id(ids.FEATURE, created_at)
+    feature = Feature(new.id, app.id, slug or f"feature_{next(_numbers)}")
+    await _insert(
+        database,
+        features,
+        id=new.id,
+        app_id=app.id,
+        slug=feature.slug,
+        name=name,
+        description=description,
+        created_at=new.created_at,
+    )
+    return feature
+
+
+async def make_tier(
+    database: Database,
+    app: App,
+    *,
+    slug: str | None = None,
+    name: str = "Team",
+    position: int = 1,
+    features: Sequence[Feature] = (),
+    created_at: datetime | None = None,
+) -> Tier:
+    new = ids.new_id(ids.TIER, created_at)
+    slugs = sorted(feature.slug for feature in features)
+    tier = Tier(new.id, app.id, slug or f"tier_{next(_numbers)}", slugs)
+    await _insert(
+        database,
+        tiers,
+        id=new.id,
+        app_id=app.id,
+        slug=tier.slug,
+        name=name,
+        position=position,
+        rank=rank(position, tier.slug),
+        created_at=new.created_at,
+    )
+    for feature in features:
+        await _insert(database, tier_features, tier_id=new.id, feature_id=feature.id)
+    return tier
 
 
 async def make_customer(
@@ -163,13 +244,27 @@ async def make_license(
     expires_at: datetime | None = None,
     revoked_at: datetime | None = None,
     revoked_reason: str | None = None,
+    tier: Tier | None = None,
+    own_features: Sequence[str] = (),
+    token: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     created_at: datetime | None = None,
     updated_at: datetime | None = None,
 ) -> License:
-    """Make a license, active forever unless said otherwise, and current unless it is revoked."""
+    """Make a license, active forever unless said otherwise, and current unless it is revoked.
+
+    `token` is whatever text: a signed one is what the doors make.
+    """
     new = ids.new_id(ids.LICENSE, created_at)
-    license = License(new.id, customer.app_id, customer.id, installation_id or str(uuid4()), new.created_at)
+    of_tier = [] if tier is None else tier.features
+    license = License(
+        new.id,
+        customer.app_id,
+        customer.id,
+        installation_id or str(uuid4()),
+        new.created_at,
+        ids.new_id(ids.LICENSE, created_at).id,
+    )
     await _insert(
         database,
         licenses,
@@ -181,10 +276,14 @@ async def make_license(
         expires_at=expires_at,
         revoked_at=revoked_at,
         revoked_reason=revoked_reason,
+        tier_id=None if tier is None else tier.id,
+        features=[*of_tier, *(slug for slug in own_features if slug not in of_tier)],
+        own_features=list(own_features),
         metadata=metadata or {},
         created_at=new.created_at,
         updated_at=updated_at or new.created_at,
     )
+    await _insert(database, tokens, jti=license.jti, license_id=new.id, number=1, generation=1, token=token)
     return license
 
 

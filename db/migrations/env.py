@@ -10,10 +10,12 @@ from sqlalchemy import Connection, Table, text
 import db.reads  # noqa: F401  (every table)
 from db import accounts, keys, master_key  # noqa: F401
 from db.metadata import is_modelled, metadata
-from db.types import JsonObject, UtcDateTime
+from db.types import JsonObject, Slugs, UtcDateTime
 
+_TEXT = 'sa.Text().with_variant(sa.Text(collation="C"), "postgresql")'
 _PLAIN_TYPES = {
-    UtcDateTime: 'sa.Text().with_variant(sa.Text(collation="C"), "postgresql")',
+    UtcDateTime: _TEXT,
+    Slugs: _TEXT,
     JsonObject: 'sa.Text().with_variant(postgresql.JSON(), "postgresql")',
 }
 

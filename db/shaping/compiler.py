@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, FromClause, Integer, Select, SelectBase, s
 
 from db.shaping.json import Member, constant, ids_in, json_object, json_or_null, json_text
 from db.shaping.nouns import Kind, Noun, Row
-from db.shaping.pages import Needs, PageRows, slot_parameter
+from db.shaping.pages import LinkedRows, Needs, PageRows, Rows, slot_parameter
 from db.shaping.selection import (
     Connection,
     ConnectionRead,
@@ -27,6 +27,7 @@ from db.shaping.selection import (
     ManyRead,
     Nodes,
     Object,
+    ObjectList,
     OneRead,
     PageCursor,
     Part,
@@ -88,13 +89,21 @@ class Compiler:
                 return constant(key, name)
             case Scalar(key, name):
                 attribute = scope.noun.attributes[name]
-                return Member(key, attribute.kind, attribute.expression(scope.columns), attribute.nullable)
-            case Object(key, name, noun, fields, by=None) if isinstance(scope, _RowScope):
-                target = scope.pointed_to(name, self._nouns[noun])
-                return Member(key, Kind.JSON, self._object(target, fields))
-            case Object(key, by=by):
+                value = (
+                    scope.nested(attribute.expression(scope.row.c))
+                    if attribute.is_subquery
+                    else attribute.expression(scope.columns)
+                )
+                return Member(key, attribute.kind, value, attribute.nullable)
+            case Object(key, name, by=by):
+                may_be_null = by is not None or scope.noun.objects[name].nullable
+                if isinstance(scope, _RowScope) and not may_be_null:
+                    target = scope.pointed_to(name, self._nouns[field.noun])
+                    return Member(key, Kind.JSON, self._object(target, field.fields))
                 related = self._related(scope, field)
-                return Member(key, Kind.JSON, scope.nested(json_or_null(related) if by else related))
+                return Member(key, Kind.JSON, scope.nested(json_or_null(related) if may_be_null else related))
+            case ObjectList(key):
+                return Member(key, Kind.JSON, scope.nested(self._list(scope, field)))
             case Connection(key):
                 return Member(key, Kind.JSON, scope.nested(self._connection(field, scope)))
             case _:
@@ -109,8 +118,18 @@ class Compiler:
             answer = answer.where(row.c["id"] == parent.row.c[parent.noun.objects[field.name].column])
         else:
             many = parent.noun.connections[parent.noun.singular[field.name]]
-            answer = answer.where(row.c[many.column] == parent.row.c["id"], _matches(target, row, field.by))
+            answer = answer.where(*_one_of(target, row, many.column, parent.row, field.by))
         return answer.correlate(parent.row).scalar_subquery()
+
+    def _list(self, parent: "_Scope", field: ObjectList) -> ColumnElement[Any]:
+        rows = LinkedRows(
+            self._nouns[field.noun],
+            parent.noun.lists[field.name],
+            parent.row,
+            frozenset(_columns(self._nouns[field.noun], field.fields)),
+        )
+        answer = rows.array(self._object(_PageScope(rows), field.fields))
+        return select(answer).select_from(rows.page()).correlate(parent.row).scalar_subquery()
 
     def _connection(self, field: Connection, parent: "_Scope | None") -> ColumnElement[Any]:
         """A page of rows with what was asked about it. Without a parent: over all the account has."""
@@ -210,7 +229,7 @@ class _Joins:
 class _PageScope:
     """Where an object is made for each row of a page. What is nested in it is a column of the page."""
 
-    def __init__(self, rows: PageRows) -> None:
+    def __init__(self, rows: Rows) -> None:
         self.noun = rows.noun
         self.row = rows.source
         self.columns = rows.columns
@@ -227,6 +246,25 @@ def _found(scope: _RowScope, by: Lookup, answer: ColumnElement[Any]) -> Select[A
 
 def _matches(noun: Noun, row: FromClause, by: Lookup) -> ColumnElement[bool]:
     return row.c[noun.lookups[by.name].column] == slot_parameter(by.slot)
+
+
+def _one_of(
+    noun: Noun, row: FromClause, column: str, parent: FromClause, by: Lookup
+) -> Iterator[ColumnElement[bool]]:
+    """Whether a row is the one that a lookup finds among those of its parent."""
+    preferred = noun.lookups[by.name].preferred
+    if preferred is None:
+        yield row.c[column] == parent.c["id"]
+        yield _matches(noun, row, by)
+    else:
+        found = noun.table.alias()
+        first = (
+            select(found.c["id"])
+            .where(found.c[column] == parent.c["id"], _matches(noun, found, by))
+            .order_by(*preferred(found.c))
+            .limit(1)
+        )
+        yield row.c["id"] == first.correlate(parent).scalar_subquery()
 
 
 def _needs(noun: Noun, parts: Iterable[Part]) -> Needs:

@@ -66,6 +66,22 @@ class json_array(FunctionElement[Any]):  # noqa: N801
     inherit_cache = False
 
 
+class json_string(FunctionElement[Any]):  # noqa: N801
+    """A text as JSON."""
+
+    name = "json_string"
+    type = NullType()
+    inherit_cache = False
+
+
+class parsed(FunctionElement[Any]):  # noqa: N801
+    """A text that holds JSON, as JSON."""
+
+    name = "parsed"
+    type = NullType()
+    inherit_cache = False
+
+
 class json_or_null(FunctionElement[Any]):  # noqa: N801
     """The JSON that a scalar subquery answers, or JSON's null when it finds no row."""
 
@@ -99,6 +115,30 @@ def _sqlite_object(element: json_object, compiler: SQLCompiler, **kw: Any) -> st
 def _sqlite_array(element: json_array, compiler: SQLCompiler, **kw: Any) -> str:
     (item,) = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"'[' || coalesce(group_concat({item}, ','), '') || ']'"
+
+
+@compiles(json_string, "sqlite")
+def _sqlite_string(element: json_string, compiler: SQLCompiler, **kw: Any) -> str:
+    (text,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"json_quote({text})"
+
+
+@compiles(json_string, "postgresql")
+def _postgresql_string(element: json_string, compiler: SQLCompiler, **kw: Any) -> str:
+    (text,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"to_json({text})"
+
+
+@compiles(parsed, "sqlite")
+def _sqlite_parsed(element: parsed, compiler: SQLCompiler, **kw: Any) -> str:
+    (text,) = element.clauses
+    return compiler.process(text, **kw)
+
+
+@compiles(parsed, "postgresql")
+def _postgresql_parsed(element: parsed, compiler: SQLCompiler, **kw: Any) -> str:
+    (text,) = element.clauses
+    return f"({compiler.process(text, **kw)})::json"
 
 
 @compiles(json_or_null, "sqlite")
@@ -185,6 +225,70 @@ def _sqlite_ids(element: ids_in, compiler: SQLCompiler, **kw: Any) -> str:
 def _postgresql_ids(element: ids_in, compiler: SQLCompiler, **kw: Any) -> str:
     column, ids = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"{column} = ANY (ARRAY(SELECT json_array_elements_text({ids}::json)))"
+
+
+class texts_in(FunctionElement[Any]):  # noqa: N801
+    """The texts in a JSON array as rows of one column, ``value``."""
+
+    name = "texts_in"
+    type = Text()
+    inherit_cache = False
+
+
+@compiles(texts_in, "sqlite")
+def _sqlite_texts(element: texts_in, compiler: SQLCompiler, **kw: Any) -> str:
+    (array,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"json_each({array})"
+
+
+@compiles(texts_in, "postgresql")
+def _postgresql_texts(element: texts_in, compiler: SQLCompiler, **kw: Any) -> str:
+    (array,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"json_array_elements_text({array}::json)"
+
+
+class arrays_in(FunctionElement[Any]):  # noqa: N801
+    """The arrays of texts in a JSON array as rows of one column, ``value``; see `item`."""
+
+    name = "arrays_in"
+    type = Text()
+    inherit_cache = False
+
+
+@compiles(arrays_in, "sqlite")
+def _sqlite_arrays(element: arrays_in, compiler: SQLCompiler, **kw: Any) -> str:
+    (array,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"json_each({array})"
+
+
+@compiles(arrays_in, "postgresql")
+def _postgresql_arrays(element: arrays_in, compiler: SQLCompiler, **kw: Any) -> str:
+    (array,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"json_array_elements({array}::json)"
+
+
+class item(FunctionElement[str]):  # noqa: N801
+    """The text at a place of a JSON array."""
+
+    name = "item"
+    type = Text()
+    inherit_cache = False
+
+    def __init__(self, array: ColumnElement[Any], place: int) -> None:
+        self.place = place
+        super().__init__(array)
+
+
+@compiles(item, "sqlite")
+def _sqlite_item(element: item, compiler: SQLCompiler, **kw: Any) -> str:
+    (array,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"json_extract({array}, '$[{element.place}]')"
+
+
+@compiles(item, "postgresql")
+def _postgresql_item(element: item, compiler: SQLCompiler, **kw: Any) -> str:
+    (array,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({array} ->> {element.place})"
 
 
 def _write_sqlite(text: "_Concatenation", kind: Kind, nullable: bool, value: str) -> None:

@@ -1,11 +1,11 @@
 """How a noun declares, once, the way each of its fields is found in SQL."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeAlias
 
-from sqlalchemy import BindParameter, ColumnElement, Table, Text, bindparam
+from sqlalchemy import BindParameter, Boolean, ColumnElement, Table, Text, bindparam
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 # The columns of one occurrence of a noun's table in a statement; a table may occur many times.
@@ -16,6 +16,9 @@ ACCOUNT: BindParameter[str] = bindparam("account", type_=Text())
 
 NOW: BindParameter[str] = bindparam("now", type_=Text())
 """The moment of the request, in the stored form of `db.types.UtcDateTime`."""
+
+TOKENS: BindParameter[bool] = bindparam("tokens", type_=Boolean())
+"""Whether the viewer may see the tokens of licenses."""
 
 
 class Kind(Enum):
@@ -30,12 +33,18 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Attribute:
-    """A field that is a column, or an expression over columns of its row."""
+    """A field that is a column, or an expression over columns of its row.
+
+    `is_subquery` says that the expression looks into other tables. `cost` is what the field adds to the cost
+    of its object.
+    """
 
     kind: Kind
     columns: tuple[str, ...]
     expression: Callable[[Row], ColumnElement[Any]]
     nullable: bool = False
+    is_subquery: bool = False
+    cost: int = 0
 
 
 def column(name: str, kind: Kind = Kind.PLAIN, *, nullable: bool = False) -> Attribute:
@@ -45,10 +54,11 @@ def column(name: str, kind: Kind = Kind.PLAIN, *, nullable: bool = False) -> Att
 
 @dataclass(frozen=True)
 class ToOne:
-    """A field that is the row of `noun` whose id stands in `column`, a column that is NOT NULL."""
+    """A field that is the row of `noun` whose id stands in `column`; where that is null, so is the field."""
 
     noun: str
     column: str
+    nullable: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,21 @@ class ToMany:
     noun: str
     column: str
     total: KeptTotal | None = None
+
+
+@dataclass(frozen=True)
+class Through:
+    """A field that is all rows of `noun` which a `link` table joins to this row, in the order of one column.
+
+    `here` and `there` are the link's columns of the two ids. There are never more than `most`.
+    """
+
+    noun: str
+    link: Table
+    here: str
+    there: str
+    order: str
+    most: int
 
 
 @dataclass(frozen=True)
@@ -95,10 +120,14 @@ class Condition:
 
 @dataclass(frozen=True)
 class Unique:
-    """A way to find one row: a unique column, and how the caller's value becomes the one compared with it."""
+    """A way to find one row: a unique column, and how the caller's value becomes the one compared with it.
+
+    Where the column alone is not unique, the first row in the order of `preferred` is found.
+    """
 
     column: str
     bind: Callable[[str], str] = str
+    preferred: Callable[[Row], Sequence[ColumnElement[Any]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +136,8 @@ class Noun:
 
     `owned` is the tenancy condition: true for rows of the account bound as `ACCOUNT`, and the one place it
     is written for this noun. `singular` names the fields that are one of a connection's rows, found by a
-    lookup (`App.customer` among `App.customers`).
+    lookup (`App.customer` among `App.customers`). `default_order` is the order, and whether it descends, of
+    connections that ask for none.
     """
 
     name: str
@@ -116,11 +146,13 @@ class Noun:
     owned: Callable[[Row], ColumnElement[bool]]
     attributes: Mapping[str, Attribute]
     objects: Mapping[str, ToOne] = field(default_factory=dict)
+    lists: Mapping[str, Through] = field(default_factory=dict)
     connections: Mapping[str, ToMany] = field(default_factory=dict)
     singular: Mapping[str, str] = field(default_factory=dict)
     lookups: Mapping[str, Unique] = field(default_factory=dict)
     filters: Mapping[str, Condition] = field(default_factory=dict)
     orders: Mapping[str, Ordering] = field(default_factory=dict)
+    default_order: tuple[str, bool] = ("created_at", True)
 
     def cursor_tag(self, order: str, descending: bool) -> str:
         """What a cursor of this noun in this order begins with."""

@@ -42,7 +42,7 @@ from sqlalchemy import (
 
 from db.shaping import cursors
 from db.shaping.json import json_array
-from db.shaping.nouns import Noun, Ordering, Row, ToMany
+from db.shaping.nouns import Noun, Ordering, Row, Through, ToMany
 from db.shaping.selection import After, Page, Slot
 
 WALKED: ColumnElement[int] = literal_column("1000")
@@ -70,13 +70,56 @@ class Needs:
     counted: bool
 
 
-class PageRows:
-    """The rows of one page, and aggregates over them.
+class Rows:
+    """Rows that are answered together, and aggregates over them.
 
     Whatever is nested in a row (a related object, another connection) is a column of its own, computed once
-    the page is cut (`nested`). Aggregates refer to the page's columns by bare name: the page is all that is
-    in their SELECT.
+    the rows are found (`nested`). Aggregates refer to columns by bare name: the rows are all that is in their
+    SELECT.
     """
+
+    def __init__(self, noun: Noun, source: FromClause) -> None:
+        self.noun = noun
+        self.source = source
+        """The rows, as what is nested in them sees them."""
+        self.columns: Row = {name: column(name) for name in source.c.keys()}  # noqa: SIM118
+        """Their columns, as aggregates see them."""
+        self._nested: list[ColumnElement[Any]] = []
+
+    def nested(self, expression: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Have something computed for each row, and answer the column it will be found in."""
+        name = f"nested_{len(self._nested)}"
+        self._nested.append(expression.label(name))
+        return column(name)
+
+    def page(self) -> FromClause:
+        """What aggregates over the rows select from."""
+        if not self._nested:
+            return self.source
+        return select(*self.source.c, *self._nested).select_from(self.source).subquery()
+
+    def array(self, item: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The rows as a JSON array of `item`."""
+        return json_array(item)
+
+
+class LinkedRows(Rows):
+    """All rows that a table of links joins to one row."""
+
+    def __init__(self, noun: Noun, through: Through, parent: FromClause, columns: frozenset[str]) -> None:
+        row, link = noun.table.alias(), through.link.alias()
+        found = (
+            select(*(row.c[name] for name in sorted({"id", *columns})))
+            .join(link, link.c[through.there] == row.c["id"])
+            .where(link.c[through.here] == parent.c["id"])
+            .order_by(row.c[through.order])
+            .correlate(parent)
+        )
+        super().__init__(noun, found.subquery())
+
+
+class PageRows(Rows):
+    """The rows of one page of a connection."""
 
     def __init__(
         self, noun: Noun, page: Page, parent: tuple[ToMany, FromClause] | None, needs: Needs
@@ -92,27 +135,7 @@ class PageRows:
         self._matches = (
             self._gathered().cte().prefix_with("MATERIALIZED") if self._indexed and needs.counted else None
         )
-        self._nested: list[ColumnElement[Any]] = []
-        self.source: FromClause = self._build(needs)
-        """The page's rows, as what is nested in them sees them."""
-        self.columns: Row = {name: column(name) for name in self.source.c.keys()}  # noqa: SIM118
-        """The page's columns, as aggregates see them."""
-
-    def nested(self, expression: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Have something computed for each row of the page, and answer the column it will be found in."""
-        name = f"nested_{len(self._nested)}"
-        self._nested.append(expression.label(name))
-        return column(name)
-
-    def page(self) -> FromClause:
-        """What aggregates over the page select from."""
-        if not self._nested:
-            return self.source
-        return select(*self.source.c, *self._nested).select_from(self.source).subquery()
-
-    def array(self, item: ColumnElement[Any]) -> ColumnElement[Any]:
-        """The page's rows as a JSON array of `item`."""
-        return json_array(item)
+        super().__init__(noun, self._build(needs))
 
     def cursor(self) -> ColumnElement[str]:
         """The cursor of a row."""
@@ -287,16 +310,17 @@ class PageRows:
         return self.noun.table.alias() if self._matches is None else self._matches.alias()
 
     def _behind_offset(self, offset: Slot, row: FromClause) -> ColumnElement[bool]:
-        """The rows from the one on that an offset counts to, found by walking ids alone along their index."""
-        assert self._order.column is None
+        """The rows from the one on that an offset counts to, found by walking along the order's index."""
         passed = self._candidates()
-        ids = (
-            select(passed.c["id"])
+        keys = [name for name in (self._order.column, "id") if name is not None]
+        walk = (
+            select(*(passed.c[name] for name in keys))
             .where(*self._reach(passed))
             .order_by(*self._ordering(passed.c, reverse=False))
         )
-        start = _correlated(ids.limit(1).offset(slot_parameter(offset, Integer)), self._parent)
-        return _compared(row.c["id"], start.scalar_subquery(), not self._page.descending, inclusive=True)
+        start = _correlated(walk.limit(1).offset(slot_parameter(offset, Integer)), self._parent)
+        here = row.c["id"] if len(keys) == 1 else tuple_(*(row.c[name] for name in keys))
+        return _compared(here, start.scalar_subquery(), not self._page.descending, inclusive=True)
 
     def _token(self, id: ColumnElement[str], value: ColumnElement[Any] | None) -> ColumnElement[str]:
         return cursors.token(self.noun.cursor_tag(self._page.order, self._page.descending), id, value)

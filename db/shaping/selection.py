@@ -41,6 +41,7 @@ class Scalar:
 
     key: str
     name: str
+    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,17 @@ class Object:
     noun: str
     fields: "tuple[Field, ...]"
     by: Lookup | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectList:
+    """All related objects of a kind of which there are never more than `most`, in their one order."""
+
+    key: str
+    name: str
+    noun: str
+    fields: "tuple[Field, ...]"
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +193,7 @@ class Connection:
     parts: "tuple[Part, ...]"
 
 
-Field: TypeAlias = Typename | Scalar | Object | Connection
+Field: TypeAlias = Typename | Scalar | Object | ObjectList | Connection
 EdgePart: TypeAlias = Typename | EdgeNode | EdgeCursor
 Part: TypeAlias = Typename | Nodes | Edges | Group | Total | HasMore | PageCursor | Echo
 
@@ -222,6 +234,21 @@ class ManyRead:
 Read: TypeAlias = OneRead | FieldRead | ConnectionRead | ManyRead
 
 
+def shows_license_alone(read: Read) -> bool:
+    """Whether a read is of one license, and shows nothing beside it but its tier and that one's features."""
+    return isinstance(read, OneRead) and read.noun == "License" and are_of_license(read.fields)
+
+
+def are_of_license(fields: tuple[Field, ...]) -> bool:
+    """Whether the fields selected of a license, its tier or a feature lead to nothing else."""
+    return all(
+        are_of_license(field.fields)
+        if isinstance(field, Object | ObjectList) and field.noun in {"Tier", "Feature"}
+        else isinstance(field, Typename | Scalar)
+        for field in fields
+    )
+
+
 def nouns_of(read: Read) -> frozenset[str]:
     """The names of all nouns whose rows a read may show."""
     return frozenset(_nouns(read))
@@ -229,7 +256,7 @@ def nouns_of(read: Read) -> frozenset[str]:
 
 def _nouns(part: Read | Field | Part | EdgePart) -> Iterator[str]:
     match part:
-        case OneRead(noun, _, fields) | Object(_, _, noun, fields):
+        case OneRead(noun, _, fields) | Object(_, _, noun, fields) | ObjectList(_, _, noun, fields):
             yield noun
             for field in fields:
                 yield from _nouns(field)

@@ -1,0 +1,114 @@
+"""Features: what an app can do, switched on by tiers and by single licenses."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    func,
+    select,
+)
+
+from db import apps, ids
+from db.engine import WriteSession, locking
+from db.metadata import metadata
+from db.shaping.nouns import Kind, Noun, Ordering, ToOne, Unique, column
+from db.types import PlainText, UtcDateTime
+
+MOST_IN_APP = 200
+
+SLUG = re.compile(r"[a-z0-9_]{1,63}")
+"""What the slugs of features and of tiers are made of."""
+
+features = Table(
+    "features",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("app_id", PlainText, ForeignKey("apps.id", ondelete="CASCADE"), nullable=False),
+    Column("slug", PlainText, nullable=False),
+    Column("name", PlainText, nullable=False),
+    Column("description", PlainText),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("app_id", "slug"),
+    Index(None, "app_id", "slug", "id"),
+)
+
+FEATURE = Noun(
+    name="Feature",
+    table=features,
+    prefix=ids.FEATURE,
+    owned=lambda row: apps.owns(row["app_id"]),
+    attributes={
+        "id": column("id"),
+        "slug": column("slug"),
+        "name": column("name", Kind.TEXT),
+        "description": column("description", Kind.TEXT, nullable=True),
+        "created_at": column("created_at"),
+    },
+    objects={"app": ToOne("App", "app_id")},
+    lookups={"id": Unique("id"), "slug": Unique("slug")},
+    orders={"slug": Ordering("slug")},
+    default_order=("slug", False),
+)
+
+_FOR_UPDATE = locking(
+    select(features.c.app_id, features.c.slug)
+    .join(apps.apps, apps.apps.c.id == features.c.app_id)
+    .where(features.c.id == bindparam("id"), apps.APP.owned(apps.apps.c)),
+    apps.apps,
+    features,
+)
+_COUNT = select(func.count()).where(features.c.app_id == bindparam("app_id"))
+_DELETE = features.delete().where(features.c.id == bindparam("id"))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFeature:
+    """What a change of a feature has to know about it."""
+
+    app_id: str
+    slug: str
+
+
+async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
+    """Add a feature. False when its slug is taken in the app."""
+    return await session.insert_if_free(features, values)
+
+
+async def count(session: WriteSession, app_id: str) -> int:
+    """How many features an app has."""
+    return int((await session.execute(_COUNT, {"app_id": app_id})).scalar_one())
+
+
+async def find_for_update(session: WriteSession, account_id: str, id: str) -> StoredFeature | None:
+    """A feature, locked until the transaction ends."""
+    row = (await session.execute(_FOR_UPDATE, {"id": id, "account": account_id})).mappings().first()
+    return None if row is None else StoredFeature(**row)
+
+
+async def ids_of(session: WriteSession, app_id: str, slugs: Sequence[str]) -> Mapping[str, str]:
+    """The app's features of these slugs, id by slug. None is deleted before the transaction ends."""
+    if not slugs:
+        return {}
+    named = (
+        select(features.c.slug, features.c.id)
+        .where(features.c.app_id == app_id, features.c.slug.in_(slugs))
+        .with_for_update(read=True, key_share=True)
+    )
+    return {row.slug: row.id for row in await session.execute(named)}
+
+
+async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
+    """Change a feature."""
+    await session.update(features, id, changes)
+
+
+async def delete(session: WriteSession, id: str) -> None:
+    """Delete a feature that nothing uses."""
+    await session.execute(_DELETE, {"id": id})

@@ -1,0 +1,183 @@
+"""Rotation: tokens signed ahead under an app's next key, some hundreds at a time, and cleared up after."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+from sqlalchemy import (
+    Integer,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from db import clock
+from db.engine import ReadSession, WriteSession
+from db.licenses import licenses
+from db.shaping.json import arrays_in, item
+from db.shaping.nouns import NOW
+from db.signing_keys import NEVER
+from db.tiers import tiers
+from db.tokens import tokens
+
+_APP = bindparam("app_id", type_=Text())
+_GENERATION = bindparam("generation", type_=Integer())
+_AFTER = bindparam("after", type_=Text())
+_LIMIT = bindparam("limit", type_=Integer())
+
+_live = and_(
+    licenses.c.app_id == _APP,
+    licenses.c.revoked_at.is_(None),
+    licenses.c.expires_at.is_(None) | (licenses.c.expires_at > NOW),
+)
+_has_token = (
+    exists()
+    .where(tokens.c.license_id == licenses.c.id, tokens.c.generation == _GENERATION)
+    .correlate(licenses)
+)
+_COUNT_LIVE = select(func.count()).select_from(select(licenses.c.id).where(_live).limit(_LIMIT).subquery())
+_COUNT_SIGNED = select(func.count()).select_from(licenses).where(_live, _has_token)
+_UNSIGNED = (
+    select(
+        licenses.c.id, licenses.c.installation_id, licenses.c.expires_at, licenses.c.features, tiers.c.slug
+    )
+    .outerjoin(tiers, tiers.c.id == licenses.c.tier_id)
+    .where(_live, licenses.c.id > _AFTER, ~_has_token)
+    .order_by(licenses.c.id)
+    .limit(_LIMIT)
+)
+
+_EXPIRES = select(func.max(licenses.c.expires_at)).where(licenses.c.app_id == _APP)
+_NEVER_EXPIRES = (
+    select(licenses.c.id).where(licenses.c.app_id == _APP, licenses.c.expires_at.is_(None)).limit(1)
+)
+
+_new = arrays_in(bindparam("rows", type_=Text())).table_valued("value", name="new")
+_earlier = tokens.alias()
+_number = (
+    select(func.coalesce(func.max(_earlier.c.number), 0) + 1)
+    .where(_earlier.c.license_id == licenses.c.id)
+    .correlate(licenses)
+    .scalar_subquery()
+)
+# Licenses may have gone meanwhile, or have been given new tokens under both keys.
+_ADD = (
+    insert(tokens)
+    .from_select(
+        ["jti", "license_id", "number", "generation", "token"],
+        select(item(_new.c.value, 1), licenses.c.id, _number, _GENERATION, item(_new.c.value, 2))
+        .select_from(_new.join(licenses, licenses.c.id == item(_new.c.value, 0)))
+        .where(~_has_token)
+        .suffix_with(text("FOR KEY SHARE OF licenses"), dialect="postgresql"),
+    )
+    .on_conflict_do_nothing()
+)
+
+_batch = (
+    select(licenses.c.id)
+    .where(licenses.c.app_id == _APP, licenses.c.id > _AFTER)
+    .order_by(licenses.c.id)
+    .limit(_LIMIT)
+    .subquery()
+)
+_LAST = select(func.max(_batch.c.id))
+_newer = tokens.alias()
+_CLEAR = (
+    tokens.update()
+    .where(
+        tokens.c.token.is_not(None),
+        tokens.c.generation < _GENERATION,
+        tokens.c.license_id.in_(
+            select(licenses.c.id).where(
+                licenses.c.app_id == _APP,
+                licenses.c.id > _AFTER,
+                licenses.c.id <= bindparam("last", type_=Text()),
+            )
+        ),
+        exists().where(_newer.c.license_id == tokens.c.license_id, _newer.c.generation == _GENERATION),
+    )
+    .values(token=None)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UnsignedLicense:
+    """A license that has no token under a key yet, as its token is to tell of it."""
+
+    id: str
+    installation_id: str
+    expires_at: datetime | None
+    features: Sequence[str]
+    tier: str | None
+
+
+async def count_live(session: ReadSession, app_id: str, now: datetime, at_most: int = 2**31 - 1) -> int:
+    """How many licenses of an app are neither revoked nor expired, counted no further than `at_most`."""
+    row = await session.row(_COUNT_LIVE, {"app_id": app_id, "now": clock.as_text(now), "limit": at_most})
+    assert row is not None
+    return int(row[0])
+
+
+async def count_signed(session: ReadSession, app_id: str, generation: int, now: datetime) -> int:
+    """How many of them have a token under this generation of keys."""
+    values = {"app_id": app_id, "now": clock.as_text(now), "generation": generation}
+    row = await session.row(_COUNT_SIGNED, values)
+    assert row is not None
+    return int(row[0])
+
+
+async def last_expiry(session: WriteSession, app_id: str) -> datetime | None:
+    """When the last of an app's licenses expires (`NEVER`: one does not), or None without a license."""
+    if (await session.execute(_NEVER_EXPIRES, {"app_id": app_id})).first() is not None:
+        return NEVER
+    found: datetime | None = (await session.execute(_EXPIRES, {"app_id": app_id})).scalar()
+    return found
+
+
+async def unsigned(
+    session: ReadSession, app_id: str, generation: int, now: datetime, after: str, limit: int
+) -> list[UnsignedLicense]:
+    """The next of them that have none, in the order of ids from `after` on."""
+    values = {
+        "app_id": app_id,
+        "now": clock.as_text(now),
+        "generation": generation,
+        "after": after,
+        "limit": limit,
+    }
+    return [
+        UnsignedLicense(
+            id,
+            installation_id,
+            None if expires_at is None else clock.from_text(expires_at),
+            orjson.loads(features),
+            tier,
+        )
+        for id, installation_id, expires_at, features, tier in await session.rows(_UNSIGNED, values)
+    ]
+
+
+async def add_tokens(session: WriteSession, generation: int, signed: Sequence[tuple[str, str, str]]) -> None:
+    """Add tokens (each a license's id, a jti, the text) to licenses that lack one of this generation."""
+    values = {"rows": orjson.dumps(signed).decode(), "generation": generation}
+    await session.execute(_ADD, values)
+
+
+async def clear_superseded(
+    session: WriteSession, app_id: str, generation: int, after: str, limit: int
+) -> str | None:
+    """Remove the texts of tokens that have one under a newer key, of the next licenses in the order of ids.
+
+    Answers the id of the last of them; None: there are no more.
+    """
+    place = {"app_id": app_id, "after": after}
+    last: str | None = (await session.execute(_LAST, {**place, "limit": limit})).scalar()
+    if last is not None:
+        await session.execute(_CLEAR, {**place, "last": last, "generation": generation})
+    return last

@@ -1,0 +1,171 @@
+"""Tiers: the levels that an app is sold at, each with a set of features."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    ScalarSelect,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    func,
+    select,
+)
+
+from db import apps, ids
+from db.engine import WriteSession, locking
+from db.features import MOST_IN_APP, features
+from db.metadata import metadata
+from db.shaping.json import json_array, json_string
+from db.shaping.nouns import Attribute, Kind, Noun, Ordering, Row, Through, ToMany, ToOne, Unique, column
+from db.types import PlainText, UtcDateTime
+
+LOWEST_POSITION, HIGHEST_POSITION = -(2**31), 2**31 - 1
+
+tiers = Table(
+    "tiers",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("app_id", PlainText, ForeignKey("apps.id", ondelete="CASCADE"), nullable=False),
+    Column("slug", PlainText, nullable=False),
+    Column("name", PlainText, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("rank", PlainText, nullable=False),  # made by `rank` of the two
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("app_id", "slug"),
+    Index(None, "app_id", "rank", "id"),
+)
+
+tier_features = Table(
+    "tier_features",
+    metadata,
+    Column("tier_id", PlainText, ForeignKey("tiers.id", ondelete="CASCADE"), primary_key=True),
+    # No cascade: a feature that a tier has cannot be deleted. With their app both go in one statement.
+    Column("feature_id", PlainText, ForeignKey("features.id"), primary_key=True),
+    Index(None, "feature_id"),
+)
+
+
+def rank(position: int, slug: str) -> str:
+    """Where a tier stands in its app, as text that sorts by position and then by slug."""
+    return f"{position - LOWEST_POSITION:010}.{slug}"
+
+
+def _feature_slugs(row: Row) -> ScalarSelect[Any]:
+    ordered = (
+        select(features.c.slug)
+        .join(tier_features, tier_features.c.feature_id == features.c.id)
+        .where(tier_features.c.tier_id == row["id"])
+        .order_by(features.c.slug)
+        .correlate_except(features, tier_features)
+        .subquery()
+    )
+    return select(json_array(json_string(ordered.c.slug))).scalar_subquery()
+
+
+TIER = Noun(
+    name="Tier",
+    table=tiers,
+    prefix=ids.TIER,
+    owned=lambda row: apps.owns(row["app_id"]),
+    attributes={
+        "id": column("id"),
+        "slug": column("slug"),
+        "name": column("name", Kind.TEXT),
+        "position": column("position", Kind.INTEGER),
+        "feature_slugs": Attribute(Kind.JSON, ("id",), _feature_slugs, is_subquery=True),
+        "created_at": column("created_at"),
+    },
+    objects={"app": ToOne("App", "app_id")},
+    lists={"features": Through("Feature", tier_features, "tier_id", "feature_id", "slug", MOST_IN_APP)},
+    connections={"licenses": ToMany("License", "tier_id")},
+    lookups={"id": Unique("id"), "slug": Unique("slug")},
+    orders={"position": Ordering("rank")},
+    default_order=("position", False),
+)
+
+_FOR_UPDATE = locking(
+    select(tiers.c.app_id, tiers.c.slug)
+    .join(apps.apps, apps.apps.c.id == tiers.c.app_id)
+    .where(tiers.c.id == bindparam("id"), apps.APP.owned(apps.apps.c)),
+    apps.apps,
+    tiers,
+)
+_STAYING = (
+    select(tiers.c.slug)
+    .where(tiers.c.id == bindparam("id"), tiers.c.app_id == bindparam("app_id"))
+    .with_for_update(read=True, key_share=True)
+)
+_FEATURES = (
+    select(features.c.slug)
+    .join(tier_features, tier_features.c.feature_id == features.c.id)
+    .where(tier_features.c.tier_id == bindparam("id"))
+    .order_by(features.c.slug)
+)
+_HIGHEST = select(func.max(tiers.c.position)).where(tiers.c.app_id == bindparam("app_id"))
+_USING = select(tier_features.c.tier_id).where(tier_features.c.feature_id == bindparam("feature_id")).limit(1)
+_EMPTY = tier_features.delete().where(tier_features.c.tier_id == bindparam("id"))
+_DELETE = tiers.delete().where(tiers.c.id == bindparam("id"))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTier:
+    """What a change of a tier has to know about it."""
+
+    app_id: str
+    slug: str
+
+
+async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
+    """Add a tier. False when its slug is taken in the app."""
+    return await session.insert_if_free(tiers, values)
+
+
+async def highest_position(session: WriteSession, app_id: str) -> int | None:
+    """The position of an app's last tier, or None when it has none."""
+    highest: int | None = (await session.execute(_HIGHEST, {"app_id": app_id})).scalar()
+    return highest
+
+
+async def find_for_update(session: WriteSession, account_id: str, id: str) -> StoredTier | None:
+    """A tier, locked until the transaction ends."""
+    row = (await session.execute(_FOR_UPDATE, {"id": id, "account": account_id})).mappings().first()
+    return None if row is None else StoredTier(**row)
+
+
+async def find(session: WriteSession, app_id: str, id: str) -> str | None:
+    """The slug of an app's tier, which will not be deleted before the transaction ends; or None."""
+    return (await session.execute(_STAYING, {"id": id, "app_id": app_id})).scalar()
+
+
+async def feature_slugs(session: WriteSession, id: str) -> Sequence[str]:
+    """The slugs of a tier's features, in order."""
+    return list((await session.execute(_FEATURES, {"id": id})).scalars())
+
+
+async def has_feature(session: WriteSession, feature_id: str) -> bool:
+    """Whether any tier has a feature."""
+    return (await session.execute(_USING, {"feature_id": feature_id})).first() is not None
+
+
+async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
+    """Change a tier."""
+    await session.update(tiers, id, changes)
+
+
+async def set_features(session: WriteSession, id: str, feature_ids: Iterable[str]) -> None:
+    """Have a tier consist of these features and no others."""
+    await session.execute(_EMPTY, {"id": id})
+    rows = [{"tier_id": id, "feature_id": feature_id} for feature_id in feature_ids]
+    if rows:
+        await session.execute(tier_features.insert().values(rows))
+
+
+async def delete(session: WriteSession, id: str) -> None:
+    """Delete a tier that no license has."""
+    await session.execute(_DELETE, {"id": id})
