@@ -40,14 +40,16 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        made = await unlock(keyring, database, given=settings.master_key, file=settings.master_key_file)
-        if made is not None:
-            log.warning("master_key.made", file=str(made))
-        await make_missing(database, keyring)
-        async with purging(database):
-            yield
-        keyring.close()
-        await database.close()
+        try:
+            made = await unlock(keyring, database, given=settings.master_key, file=settings.master_key_file)
+            if made is not None:
+                log.warning("master_key.made", file=str(made))
+            await make_missing(database, keyring)
+            async with purging(database):
+                yield
+        finally:
+            keyring.close()
+            await database.close()
 
     policy = Policy(
         public_keys_read_customers=settings.public_keys_read_customers,

@@ -16,6 +16,7 @@ from asgi import logs
 from commands import first_start
 from commands.migrate import opened_with_keyring
 from db.engine import DRIVER_ERRORS
+from resolvers.signing_keys import make_missing
 from settings import Settings, read_settings
 
 GRACE_SECONDS = 25  # to finish what is in flight; orchestrators wait 30 before they kill
@@ -55,6 +56,7 @@ async def _prepare(settings: Settings, *, migrate: bool) -> str | None:
     """Make the database ready. Answers its first key, if this made it."""
     try:
         async with opened_with_keyring(settings, migrate=migrate) as (database, keyring):
+            await make_missing(database, keyring)
             return await first_start.begin(database, keyring)
     except DRIVER_ERRORS as error:
         if migrate:

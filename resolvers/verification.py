@@ -23,7 +23,8 @@ from resolvers.keyring import verifies
 from resolvers.viewer import Viewer
 
 MAX_VALUES = 100
-MAX_TOKEN_LENGTH = 16_384
+# More than a token can have: an app has at most 200 features, each with a slug of at most 63 characters.
+MAX_TOKEN_LENGTH = 32_768
 BAD_TOKEN = "The token is not a good one of this license."  # noqa: S105  (what is said of one)
 
 

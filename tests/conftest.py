@@ -21,7 +21,7 @@ from tests.databases import (
     postgres_server,
     stop_abandoned_server,
 )
-from tests.keyrings import MASTER_KEY, RSA_BITS, unlocked
+from tests.keyrings import SETTINGS, unlocked
 from tests.statements import Statements
 
 # "ci" asks the same questions in every run; "fuzz" asks new ones each time, and many more.
@@ -137,7 +137,7 @@ async def app(
     from settings import Settings  # noqa: PLC0415
 
     monkeypatch.setattr("server.purging", lambda _database: nullcontext())
-    app = create_app(Settings(database_url=database_url, master_key=MASTER_KEY, rsa_bits=RSA_BITS))
+    app = create_app(Settings(database_url=database_url, **SETTINGS))
     statements.watch(app.state.database)
     async with app.router.lifespan_context(app):
         yield app

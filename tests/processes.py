@@ -1,6 +1,6 @@
 """The program as people run it: commands to their end, and servers while a test needs them.
 
-Each runs in a folder of the test's own, with no environment but what the test gives it.
+Each runs in a folder of the test's own, with no environment but what the test gives it, and makes small keys.
 """
 
 import os
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from tests.keyrings import RSA_BITS
 
 PROGRAM = Path(__file__).parent.parent / "server.py"
 _READY = "Licensegraph answers at "
@@ -86,4 +88,4 @@ def _command(arguments: tuple[str, ...]) -> list[str]:
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], **variables}
+    return {"PATH": os.environ["PATH"], "LICENSEGRAPH_RSA_BITS": str(RSA_BITS), **variables}

@@ -26,6 +26,7 @@ from tests.doors.both import (
     translated,
 )
 from tests.factories import Account, make_key
+from tests.keyrings import SETTINGS
 from tests.rest.expecting import error, stored
 
 
@@ -191,7 +192,7 @@ async def closed_doors(
     database_url: str, doors: Doors, database: Database, account: Account
 ) -> AsyncIterator[Doors]:
     """Both doors with a public key, where public keys may not read customers."""
-    app = create_app(Settings(database_url=database_url, public_keys_read_customers=False))
+    app = create_app(Settings(database_url=database_url, public_keys_read_customers=False, **SETTINGS))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(

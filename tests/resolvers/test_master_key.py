@@ -206,17 +206,18 @@ async def test_of_tasks_that_start_together_one_makes_the_file(database: Databas
     assert list(file.parent.iterdir()) == [file]
 
 
-async def test_of_hosts_that_start_together_with_files_of_their_own_one_is_served(
-    database: Database, tmp_path: Path
+async def test_of_hosts_that_start_together_with_keys_of_their_own_one_is_served(
+    database: Database, file: Path
 ) -> None:
-    files = [tmp_path / name for name in ("one.key", "other.key")]
+    keys = [GIVEN, OTHER]
 
-    answers = await asyncio.gather(*(unlocks(database, file=file) for file in files), return_exceptions=True)
+    answers = await asyncio.gather(
+        *(unlocks(database, given=key, file=file) for key in keys), return_exceptions=True
+    )
 
-    [served] = [answer for answer in answers if isinstance(answer, Path)]
-    [failed] = [answer for answer in answers if isinstance(answer, MasterKeyError)]
-    assert WRONG in str(failed)
-    assert await unlocks(database, file=served) is None
+    served = answers.index(None)
+    assert WRONG in str(answers[1 - served])
+    assert await unlocks(database, given=keys[served], file=file) is None
 
 
 _STARTING = """

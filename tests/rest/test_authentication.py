@@ -17,6 +17,7 @@ from db.keys import keys
 from server import create_app
 from settings import Settings
 from tests.factories import make_customer, make_key
+from tests.keyrings import SETTINGS
 from tests.rest.conftest import CUSTOMERS, SLUG, MakeClient, Vendor
 from tests.rest.expecting import (
     BAD_REQUEST,
@@ -240,7 +241,7 @@ async def test_what_another_account_has_answers_byte_for_byte_like_what_is_not_t
 @pytest.fixture
 async def closed_reader(database_url: str, vendor: Vendor) -> AsyncIterator[httpx.AsyncClient]:
     """The client with a public key, where public keys may not read customers."""
-    app = create_app(Settings(database_url=database_url, public_keys_read_customers=False))
+    app = create_app(Settings(database_url=database_url, public_keys_read_customers=False, **SETTINGS))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
