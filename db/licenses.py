@@ -84,7 +84,8 @@ licenses = Table(
     Index(None, "customer_id", "expires_at", "id"),
     Index(None, "tier_id", "id"),
     Index(None, "tier_id", "expires_at", "id"),
-    Index(None, "app_id", "installation_id", "id"),
+    # The installation first: of an app alone SQLite would walk it, from one end of the table to the other.
+    Index(None, "installation_id", "app_id", "id"),
 )
 Index(
     "uq_licenses_current_installation",
@@ -188,8 +189,10 @@ LICENSE = Noun(
         "expires_after": Condition(
             lambda row, value: row["expires_at"] > value, clock.as_text, columns=("expires_at",)
         ),
-        "customer_id": Condition(lambda row, value: row["customer_id"] == value, columns=("customer_id",)),
-        "tier_id": Condition(lambda row, value: row["tier_id"] == value, columns=("tier_id",)),
+        "customer_id": Condition(
+            lambda row, value: row["customer_id"] == value, columns=("customer_id",), narrows=True
+        ),
+        "tier_id": Condition(lambda row, value: row["tier_id"] == value, columns=("tier_id",), narrows=True),
         "tier_slug": Condition(_has_tier, columns=("tier_id", "app_id")),
         "feature": Condition(
             lambda row, value: contains(row["features"], value),

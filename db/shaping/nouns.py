@@ -109,13 +109,15 @@ class Condition:
     """A filter: its SQL, and how the caller's value (a text, or a moment) becomes the one that is bound.
 
     `columns`: what the SQL reads of a row beside its id. `index`: a condition that holds for all rows which
-    pass, and perhaps for some more, and is answered by an index over everybody's rows.
+    pass, and perhaps for some more, and is answered by an index over everybody's rows. `narrows` says that an
+    index finds what passes faster than all rows of whoever the connection belongs to.
     """
 
     sql: Callable[[Row, BindParameter[Any]], ColumnElement[bool]]
     bind: Callable[[Any], str] = str
     columns: tuple[str, ...] = ()
     index: Callable[[Row, BindParameter[Any]], ColumnElement[bool]] | None = None
+    narrows: bool = False
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,9 @@ from sqlalchemy import (
     tuple_,
     union_all,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from db.shaping import cursors
 from db.shaping.json import json_array
@@ -333,7 +336,9 @@ class PageRows(Rows):
         if self._parent is None:
             return [self.noun.owned(row.c)]
         relation, parent = self._parent
-        return [row.c[relation.column] == parent.c["id"]]
+        column = row.c[relation.column]
+        narrowed = any(condition.narrows for condition, _ in self._filters)
+        return [(unindexed(column) if narrowed else column) == parent.c["id"]]
 
     def _passes(self, row: FromClause, *, indexed: bool | None = None) -> list[ColumnElement[bool]]:
         """The conditions of the filters that have an index of their own, of the others, or (None) of all."""
@@ -379,6 +384,26 @@ def stretches(
     place = tuple_(slot_parameter(after.value), id_there)
     beyond = [_compared(tuple_(value, id), place, ascending, inclusive)]
     return [beyond, [null]] if order.nullable and later else [beyond]
+
+
+class unindexed(FunctionElement[Any]):  # noqa: N801
+    """A column that SQLite is to find by no index: of two it takes any. PostgreSQL knows the better one."""
+
+    name = "unindexed"
+    type = Text()
+    inherit_cache = False
+
+
+@compiles(unindexed, "sqlite")
+def _sqlite_unindexed(element: unindexed, compiler: SQLCompiler, **kw: Any) -> str:
+    (column,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"+{column}"
+
+
+@compiles(unindexed, "postgresql")
+def _postgresql_unindexed(element: unindexed, compiler: SQLCompiler, **kw: Any) -> str:
+    (column,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return column
 
 
 def _compared(left: Any, right: Any, ascending: bool, inclusive: bool) -> ColumnElement[bool]:

@@ -26,7 +26,7 @@ EXPECTED = (
 INDEXES = (
     ("ix_licenses_tier_id_id", ["tier_id", "id"]),
     ("ix_licenses_tier_id_expires_at_id", ["tier_id", "expires_at", "id"]),
-    ("ix_licenses_app_id_installation_id_id", ["app_id", "installation_id", "id"]),
+    ("ix_licenses_installation_id_app_id_id", ["installation_id", "app_id", "id"]),
 )
 
 
