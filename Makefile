@@ -14,7 +14,7 @@ endif
 
 POSTGRAPHILE := bench/postgraphile/node_modules
 
-.PHONY: help serve test check fuzz bench peers overhead plans format snapshots lock clean
+.PHONY: help serve test check fuzz bench peers overhead verification plans format snapshots lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
@@ -61,6 +61,9 @@ peers: $(POSTGRAPHILE)/.installed ## install what the benchmark compares with, a
 
 overhead: $(VENV)/.development ## measure what GraphQL adds around a statement
 	@$(BIN)/python -m bench.overhead $(ARGS)
+
+verification: $(VENV)/.development ## measure what verifying a license costs, against looking up a customer
+	@$(BIN)/python -m bench.verification $(ARGS)
 
 plans: $(VENV)/.development ## write bench/plans/ anew
 	@$(BIN)/python -m bench.plans

@@ -10,18 +10,18 @@ import asyncio
 import json
 import os
 import sys
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import uvloop
+from starlette.types import ASGIApp
 
 from asgi import logs
 from bench import stores
+from bench.calling import Call, call, spent
 from bench.datasets import Size
 from bench.statements import Values, noted
 from bench.workloads import WORKLOADS, DataSet
@@ -49,82 +49,48 @@ async def overhead(url: str, data: DataSet, calls: int) -> Overhead:
     """Measure on a migrated database that holds the data."""
     app = create_app(Settings(database_url=url))
     database = app.state.database
-    messages = cycle(_messages(data))
+    asked = cycle(_calls(data))
     try:
-        ran = await _statements_of(app, next(messages))
+        ran = await _statements_of(app, next(asked))
         query, values = ran[-1]  # before it, the key is looked up
 
         async def request() -> None:
-            await _answered(app, next(messages))
+            await _answered(app, next(asked))
 
         async def statement() -> None:
             async with database.read() as session:
                 await session.rows(query, values)
 
-        rounds = [(await _spent(request, calls), await _spent(statement, calls)) for _ in range(_ROUNDS)]
+        rounds = [(await spent(request, calls), await spent(statement, calls)) for _ in range(_ROUNDS)]
     finally:
         await database.close()
     return Overhead(*(min(times) for times in zip(*rounds, strict=True)))
 
 
-async def _spent(call: Callable[[], Awaitable[None]], calls: int) -> float:
-    """Microseconds of CPU for one call, threads included."""
-    before = time.process_time()
-    for _ in range(calls):
-        await call()
-    return (time.process_time() - before) / calls * 1e6
-
-
-async def _statements_of(app: Any, message: tuple[dict[str, Any], bytes]) -> list[tuple[Query, Values]]:
+async def _statements_of(app: ASGIApp, made: Call) -> list[tuple[Query, Values]]:
     """What a request runs. It is asked before, so that caches are as they are later."""
-    await _answered(app, message)
+    await _answered(app, made)
     with noted() as ran:
-        await _answered(app, message)
+        await _answered(app, made)
     return ran
 
 
-def _messages(data: DataSet) -> list[tuple[dict[str, Any], bytes]]:
-    """Requests of W1, as scope and body."""
+def _calls(data: DataSet) -> list[Call]:
+    """Requests of W1."""
     workload = WORKLOADS["W1"]
-    found = []
-    for variables in workload.variables(data, ""):
-        body = json.dumps({"query": workload.document, "variables": variables}).encode()
-        headers = [
-            (b"host", b"127.0.0.1:4000"),
-            (b"authorization", f"Bearer {data.token}".encode()),
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-        ]
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "POST",
-            "scheme": "http",
-            "path": "/graphql",
-            "raw_path": b"/graphql",
-            "query_string": b"",
-            "root_path": "",
-            "headers": headers,
-            "client": ("127.0.0.1", 50_000),
-            "server": ("127.0.0.1", 4_000),
-        }
-        found.append((scope, body))
-    return found
+    return [
+        call(
+            "POST",
+            "/graphql",
+            token=data.token,
+            body=json.dumps({"query": workload.document, "variables": variables}).encode(),
+        )
+        for variables in workload.variables(data, "")
+    ]
 
 
-async def _answered(app: Any, message: tuple[dict[str, Any], bytes]) -> None:
-    scope, body = message
-    answer = b""
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(sent: dict[str, Any]) -> None:
-        nonlocal answer
-        answer += sent.get("body", b"")
-
-    await app(dict(scope), receive, send)
+async def _answered(app: ASGIApp, made: Call) -> None:
+    answer = await made.answer(app)
     assert b'"licenses"' in answer, answer
 
 

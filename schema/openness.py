@@ -16,7 +16,9 @@ def open_if(condition: OpenIf) -> dict[str, OpenIf]:
     return {_NAME: condition}
 
 
-ALWAYS_OPEN = open_if(lambda _: True)
+def always(_arguments: Mapping[str, Any]) -> bool:
+    """The condition of a field that never needs a key."""
+    return True
 
 
 def open_if_of(field: GraphQLField) -> OpenIf | None:

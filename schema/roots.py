@@ -10,7 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from graphql import GraphQLField, GraphQLObjectType, OperationType, get_named_type
+from graphql import (
+    GraphQLField,
+    GraphQLObjectType,
+    OperationType,
+    get_named_type,
+    get_nullable_type,
+    is_list_type,
+)
 from graphql.execution.collect_fields import FieldDetailsList, collect_fields
 
 from db.reads import NOUNS
@@ -22,7 +29,7 @@ from schema.context import AnyShape, PlainShape
 from schema.cost import MUTATION_COST, Cost, costs_of
 from schema.executor import SplicingExecutor
 from schema.names import snake_case
-from schema.openness import OpenIf, open_if_of
+from schema.openness import OpenIf, always, open_if_of
 from schema.selections import ArgumentSite, Form, Selections, arguments_at, located, require_id
 
 ResponsePath: TypeAlias = tuple[str, ...]
@@ -148,8 +155,8 @@ class Survey:
                 self._add_mutation(key, field, details)
             else:
                 self._add_query(key, field, details)
-            gate = _gate(field, details, [answer.shape for answer in self._answers[known:]])
-            gates = None if gates is None or gate is None else [*gates, gate]
+            found = _gates(field, details, [answer.shape for answer in self._answers[known:]])
+            gates = None if gates is None or found is None else gates + found
         self.outline = Outline(
             tuple(self._roots),
             fixed_cost,
@@ -166,9 +173,10 @@ class Survey:
         return list(collected.grouped_field_set.items())
 
     def _add_query(self, key: str, field: GraphQLField, details: FieldDetailsList) -> None:
-        count = _count(field, details, self._executor)
+        asked_by = (field, details) if _is_asked_by_ids(field) else None
+        count = 1 if asked_by is None else _count(*asked_by, self._executor)
         shape = self._selections.shape(field, details) or self._selections.plain_shape(field, details)
-        self._add((key,), shape, count, (field, details))
+        self._add((key,), shape, count, asked_by)
 
     def _add_mutation(self, key: str, field: GraphQLField, details: FieldDetailsList) -> None:
         payload = get_named_type(field.type)
@@ -193,14 +201,21 @@ class Survey:
         self.judged.counts.append(count)
 
 
-def _gate(field: GraphQLField, details: FieldDetailsList, shapes: Iterable[AnyShape]) -> Gate | None:
-    """The way to a field without a key, or None. It leads to no more than a license and its tier."""
+def _gates(field: GraphQLField, details: FieldDetailsList, shapes: Iterable[AnyShape]) -> list[Gate] | None:
+    """What a request without a key has to pass, or None: it does not. Nobody gets beyond a license so."""
     open_if = open_if_of(field)
     shows_no_more = all(
         isinstance(shape, PlainShape) or (isinstance(shape, Shape) and are_of_license(shape.fields))
         for shape in shapes
     )
-    return Gate(field, details, open_if) if open_if is not None and shows_no_more else None
+    if open_if is None or not shows_no_more:
+        return None
+    return [] if open_if is always else [Gate(field, details, open_if)]
+
+
+def _is_asked_by_ids(field: GraphQLField) -> bool:
+    """Whether a root field takes ids: one to be judged, or a list that tells how many objects it finds."""
+    return not field.args.keys().isdisjoint({"id", "ids"}) or is_list_type(get_nullable_type(field.type))
 
 
 def _count(field: GraphQLField, details: FieldDetailsList, executor: SplicingExecutor) -> int:

@@ -12,7 +12,7 @@ from resolvers.verification import MAX_VALUES, Verification
 from schema.context import PlainShape, context_of, shape_of
 from schema.executor import Finished
 from schema.licenses import LicenseStatus
-from schema.openness import ALWAYS_OPEN
+from schema.openness import always, open_if
 from schema.scalars import UUID, DateTime
 
 
@@ -77,7 +77,7 @@ ProofsArgument = Annotated[LicenseProofs, strawberry.argument(description="Exact
 @strawberry.type
 class VerificationQueries:
     @strawberry.field(
-        metadata=ALWAYS_OPEN,
+        metadata=open_if(always),
         description="Whether a license holds, and if not, why. Needs no key. Null when there is no such app.",
     )
     async def verify_license(
@@ -90,7 +90,7 @@ class VerificationQueries:
         return None if found is None else Finished(_answer(info, found))  # type: ignore[return-value]
 
     @strawberry.field(
-        metadata=ALWAYS_OPEN,
+        metadata=open_if(always),
         description="Whether licenses hold, in the order asked. Needs no key. Null without such an app.",
     )
     async def verify_licenses(

@@ -1,0 +1,105 @@
+"""What it costs to verify a license, against looking a customer up by id: CPU of the whole application.
+
+Both are asked by turns, in one process and without a network, at both doors. Only their ratio means much.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from unittest.mock import patch
+
+import uvloop
+from sqlalchemy import select
+
+from asgi import logs
+from bench import stores
+from bench.calling import Call, call, spent
+from bench.datasets import Size
+from bench.workloads import SLUG, DataSet
+from db.engine import Database
+from db.licenses import licenses
+from server import create_app
+from settings import Settings
+
+_ROUNDS = 5
+_SIZE = Size(customers=2_000, customers_elsewhere=10, licenses=10, licenses_elsewhere=5)
+
+_VERIFY = """query ($app: String!, $id: UUID!) { verifyLicense(appSlug: $app, by: {installationId: $id}) {
+  valid reason since status installationId tier features expiresAt } }"""
+_CUSTOMER = "query ($id: ID!) { customer(id: $id) { id email name externalId metadata createdAt } }"
+
+
+async def costs(url: str, data: DataSet, calls: int) -> Mapping[str, float]:
+    """Microseconds of CPU for one request of each kind, the least of some rounds, on a migrated database."""
+    app = create_app(Settings(database_url=url))
+    database = app.state.database
+    try:
+        kinds = {name: cycle(asked) for name, asked in _asked(data, await _installations(database)).items()}
+        for asked in kinds.values():
+            answer = await next(asked).answer(app)
+            assert answer.startswith(b'{"data":{'), answer
+            assert b'"error' not in answer, answer
+        rounds = [
+            {
+                name: await spent(lambda asked=asked: next(asked).answer(app), calls)
+                for name, asked in kinds.items()
+            }
+            for _ in range(_ROUNDS)
+        ]
+    finally:
+        await database.close()
+    return {name: min(round[name] for round in rounds) for name in kinds}
+
+
+async def _installations(database: Database) -> Sequence[str]:
+    async with database.read() as session:
+        return [id for (id,) in await session.rows(select(licenses.c.installation_id).limit(1_000), {})]
+
+
+def _asked(data: DataSet, installations: Sequence[str]) -> Mapping[str, Sequence[Call]]:
+    rest = f"/api/v1/apps/{SLUG}"
+    return {
+        "REST verify": [call("GET", f"{rest}/licenses/verify?installation_id={id}") for id in installations],
+        "REST customer": [
+            call("GET", f"{rest}/customers/{id}", token=data.token) for id in data.customer_ids
+        ],
+        "GraphQL verify": [_graphql(_VERIFY, {"app": SLUG, "id": id}, None) for id in installations],
+        "GraphQL customer": [_graphql(_CUSTOMER, {"id": id}, data.token) for id in data.customer_ids],
+    }
+
+
+def _graphql(document: str, variables: Mapping[str, str], token: str | None) -> Call:
+    body = json.dumps({"query": document, "variables": variables}).encode()
+    return call("POST", "/graphql", token=token, body=body)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.verification", description=__doc__)
+    parser.add_argument("--calls", type=int, default=1_000, help="a round (1,000)")
+    parser.add_argument("--database", choices=(*stores.NAMES, "both"), default="both", help="(both)")
+    given = parser.parse_args(arguments)
+    with Path(os.devnull).open("w") as nowhere, patch.object(sys, "stderr", nowhere):
+        logs.configure("info", "console")  # a line a request is written, as it is when serving
+        for database in stores.NAMES if given.database == "both" else (given.database,):
+            with (
+                stores.opened(database, _SIZE, with_peers=False) as store,
+                asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+            ):
+                found = runner.run(costs(store.url, store.data, given.calls))
+            for door in ("REST", "GraphQL"):
+                verify, customer = found[f"{door} verify"], found[f"{door} customer"]
+                print(
+                    f"{database}, {door}: verify {verify:.0f} µs of CPU, customer by id {customer:.0f} µs:"
+                    f" {verify / customer:.2f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
