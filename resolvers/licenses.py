@@ -152,7 +152,7 @@ async def regenerate_license(viewer: Viewer, session: WriteSession, id: str) -> 
     A revoked or expired license is WRONG_STATE.
     """
     viewer.require(Scope.WRITE)
-    return await _regenerate(viewer, session, await _require_license(viewer, session, id))
+    return await _regenerate(viewer, session, await _require_license(viewer, session, id), "id")
 
 
 async def renew_license(
@@ -171,15 +171,16 @@ async def renew_license(
     found = await licenses.find_for_update(session, proven.account_id, proven.license_id)
     if found is None:
         raise Unauthenticated(BAD_TOKEN)
-    return Renewed(await _regenerate(viewer, session, found), allowed)
+    return Renewed(await _regenerate(viewer, session, found, "current_token"), allowed)
 
 
-async def _regenerate(viewer: Viewer, session: WriteSession, found: StoredLicense) -> str:
+async def _regenerate(viewer: Viewer, session: WriteSession, found: StoredLicense, field: str) -> str:
+    """Give a license a new token. `field` is what the caller named it by."""
     now = clock.now()
     if found.revoked_at is not None:
-        raise fault(FaultCode.WRONG_STATE, "is revoked", "id")
+        raise fault(FaultCode.WRONG_STATE, "is of a revoked license", field)
     if found.expires_at is not None and found.expires_at <= now:
-        raise fault(FaultCode.WRONG_STATE, "has expired", "id")
+        raise fault(FaultCode.WRONG_STATE, "is of an expired license", field)
     of_tier = [] if found.tier_id is None else await tiers.feature_slugs(session, found.tier_id)
     features = _joined(of_tier, found.own_features)
     await licenses.update(session, found.id, {"features": features, "updated_at": now})
