@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Table, insert
+from sqlalchemy import Table, func, insert, select
 
 from db import ids
 from db.accounts import accounts
@@ -128,10 +128,14 @@ async def make_app(
     description: str | None = None,
     webhook_url: str | None = None,
     algorithm: Algorithm = Algorithm.EDDSA,
+    signing_generation: int = 1,
     created_at: datetime | None = None,
     updated_at: datetime | None = None,
 ) -> App:
-    """Make an app with a signing key, of the kind that takes no time to make unless said otherwise."""
+    """Make an app with its first signing key, of the kind that takes no time to make unless said otherwise.
+
+    Keys of other generations are made by `make_signing_key`.
+    """
     new = ids.new_id(ids.APP, created_at)
     app = App(new.id, account.id, slug or f"app-{next(_numbers)}", new.created_at)
     await _insert(
@@ -145,11 +149,29 @@ async def make_app(
         description=description,
         webhook_url=webhook_url,
         signing_algorithm=algorithm.value,
+        signing_generation=signing_generation,
         created_at=new.created_at,
         updated_at=updated_at or new.created_at,
     )
-    await _insert(database, signing_keys, **row_of(await _keyring.make(algorithm), new.id, 1))
+    await make_signing_key(database, app, 1, algorithm=algorithm)
     return app
+
+
+async def make_signing_key(
+    database: Database,
+    app: App,
+    generation: int,
+    *,
+    algorithm: Algorithm = Algorithm.EDDSA,
+    retired_at: datetime | None = None,
+    last_expiry: datetime | None = None,
+    dropped_at: datetime | None = None,
+) -> str:
+    """Make a key of an app and answer its id. Which generation is current, the app says."""
+    key = await _keyring.make(algorithm)
+    values = {**row_of(key, app.id, generation), "retired_at": retired_at, "last_expiry": last_expiry}
+    await _insert(database, signing_keys, **values, dropped_at=dropped_at)
+    return key.id
 
 
 async def make_feature(
@@ -285,6 +307,15 @@ async def make_license(
     )
     await _insert(database, tokens, jti=license.jti, license_id=new.id, number=1, generation=1, token=token)
     return license
+
+
+async def make_token(database: Database, license: License, generation: int, token: str | None = None) -> str:
+    """Add a token to a license, behind those it has, and answer its jti."""
+    jti, earlier = ids.new_id(ids.LICENSE).id, tokens.alias()
+    number = select(func.count() + 1).where(earlier.c.license_id == license.id).scalar_subquery()
+    values = {"license_id": license.id, "number": number, "generation": generation, "token": token}
+    await _insert(database, tokens, jti=jti, **values)
+    return jti
 
 
 async def _insert(database: Database, table: Table, **values: object) -> None:

@@ -202,7 +202,7 @@ async def test_nested_read_is_one_thread_hop_on_sqlite_at_most(
 
         monkeypatch.setattr(ThreadPoolExecutor, "submit", counted)
         async with database.read() as session:
-            rows = await reads.rows(session, owner.id, wanted, values.items, clock.now())
+            rows = await reads.rows(session, owner.id, wanted, values.items, clock.now(), tokens=True)
 
         assert len(hops) == 1  # to open the connection, this being the first read
         assert len(rows) == 1

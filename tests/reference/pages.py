@@ -45,8 +45,16 @@ ORDERS: Mapping[str, Mapping[str, Order]] = {
         "CREATED_AT": Order("created_at", lambda row: None),
         "EXPIRES_AT": Order("expires_at", lambda row: _moment(row["expires_at"])),
     },
+    "Tier": {"POSITION": Order("position", lambda row: f"{row['position'] + 2**31:010}.{row['slug']}")},
+    "Feature": {"SLUG": Order("slug", lambda row: row["slug"])},
 }
-"""The orders of each kind, as the graph names them."""
+"""The orders of each kind, as the graph names them, or would where there is nothing to choose."""
+
+_NEWEST_FIRST = {"field": "CREATED_AT", "direction": "DESC"}
+_UNASKED = {
+    "Tier": {"field": "POSITION", "direction": "ASC"},
+    "Feature": {"field": "SLUG", "direction": "ASC"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,7 @@ def page(
     make: Callable[[Row], dict[str, Any]],
 ) -> dict[str, Any]:
     """The connection over rows that have passed its filter."""
-    asked = arguments.get("orderBy") or {"field": "CREATED_AT", "direction": "DESC"}
+    asked = arguments.get("orderBy") or _UNASKED.get(kind, _NEWEST_FIRST)
     order = _Directed(kind, ORDERS[kind][asked["field"]], asked["direction"] == "DESC")
     everything = order.sorted(rows)
     shown, has_previous, has_next = _cut(everything, order, arguments)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -14,24 +14,26 @@ from db.metadata import metadata
 Row: TypeAlias = Mapping[str, Any]
 
 _TIMES = {"created_at", "updated_at", "expires_at", "revoked_at"}
+_JSON = {"metadata", "features", "own_features"}
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The tables of the graph. Moments are datetimes, metadata is parsed, all else is as it is stored."""
+    """The tables of the graph. Moments are datetimes, JSON is parsed, all else is as it is stored."""
 
     apps: Sequence[Row]
     customers: Sequence[Row]
     licenses: Sequence[Row]
+    tiers: Sequence[Row] = ()
+    features: Sequence[Row] = ()
+    tier_features: Sequence[Row] = ()
+    signing_keys: Sequence[Row] = ()
+    tokens: Sequence[Row] = ()
 
 
 async def load(database: Database) -> Rows:
     """Read all rows of a database."""
-    return Rows(
-        apps=await _table(database, "apps"),
-        customers=await _table(database, "customers"),
-        licenses=await _table(database, "licenses"),
-    )
+    return Rows(**{field.name: await _table(database, field.name) for field in fields(Rows)})
 
 
 async def _table(database: Database, name: str) -> list[Row]:
@@ -49,4 +51,4 @@ def _value(column: str, value: Any) -> Any:
         return None
     if column in _TIMES:
         return datetime.fromisoformat(value)
-    return json.loads(value) if column == "metadata" else value
+    return json.loads(value) if column in _JSON else value

@@ -1,6 +1,8 @@
 """The reference executor against answers worked out by hand: it is the measure, so it is measured first."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from db.clock import from_text
 from db.engine import Database
 from db.shaping import cursors
-from tests.factories import make_account, make_app, make_customer, make_license
+from tests.factories import make_account, make_app, make_customer, make_feature, make_license, make_tier
 from tests.reference.executor import Reference
 from tests.reference.rows import Row, Rows, load
 
@@ -23,6 +25,8 @@ def app(id: str, *, name: str = "Editor", account: str = "acc_1") -> Row:
         "name": name,
         "description": None,
         "webhook_url": None,
+        "signing_algorithm": "EDDSA",
+        "signing_generation": 2,
         "created_at": NOW,
         "updated_at": NOW,
     }
@@ -56,6 +60,8 @@ def license(
     app: str = "app_1",
     expires_at: str | None = None,
     revoked_at: str | None = None,
+    tier: str | None = None,
+    features: tuple[str, ...] = (),
 ) -> Row:
     return {
         "id": id,
@@ -64,10 +70,40 @@ def license(
         "installation_id": "0b1f0a4e-6f2b-4d6e-9a39-6a3ad2a0c0de",
         "expires_at": None if expires_at is None else from_text(expires_at),
         "revoked_at": None if revoked_at is None else from_text(revoked_at),
+        "revoked_reason": None,
+        "tier_id": tier,
+        "features": list(features),
         "metadata": {},
         "created_at": NOW,
         "updated_at": NOW,
     }
+
+
+def tier(id: str, *, position: int = 1, app: str = "app_1") -> Row:
+    return {
+        "id": id,
+        "app_id": app,
+        "slug": id.removeprefix("tier_"),
+        "name": "Team",
+        "position": position,
+        "created_at": NOW,
+    }
+
+
+def feature(id: str, *, app: str = "app_1") -> Row:
+    return {
+        "id": id,
+        "app_id": app,
+        "slug": id.removeprefix("feat_"),
+        "name": "Export",
+        "description": None,
+        "created_at": NOW,
+    }
+
+
+def token(license: str, number: int, generation: int, text: str | None) -> Row:
+    jti = f"jti_{license}_{number}"
+    return {"jti": jti, "license_id": license, "number": number, "generation": generation, "token": text}
 
 
 @pytest.fixture
@@ -81,10 +117,12 @@ def ask(sdl: str) -> Any:
         customers: tuple[Row, ...] = (),
         licenses: tuple[Row, ...] = (),
         account: str = "acc_1",
+        reads_tokens: bool = True,
+        others: Mapping[str, tuple[Row, ...]] = MappingProxyType({}),
         **variables: object,
     ) -> dict[str, Any]:
-        reference = Reference(sdl, Rows(apps, customers, licenses))
-        return reference.answer(document, variables, account_id=account, now=NOW)
+        reference = Reference(sdl, Rows(apps, customers, licenses, **others))
+        return reference.answer(document, variables, account_id=account, now=NOW, reads_tokens=reads_tokens)
 
     return ask
 
@@ -370,11 +408,140 @@ def test_apps_go_by_folded_name_and_by_slug(ask: Any) -> None:
     }
 
 
+TIERS = (tier("tier_b", position=2), tier("tier_a", position=2), tier("tier_c", position=-1))
+FEATURES = (feature("feat_sso"), feature("feat_export"), feature("feat_other", app="app_2"))
+LINKS = tuple({"tier_id": "tier_a", "feature_id": id} for id in ("feat_sso", "feat_export"))
+
+
+def test_tiers_go_by_position_and_features_by_slug(ask: Any) -> None:
+    answer = ask(
+        """{ app(slug: "app-1") {
+          tiers { nodes { slug features { slug app { id } } } edges { cursor } }
+          features { nodes { slug } edges { cursor } totalCount }
+          tier(slug: "a") { id licenses { totalCount } }
+          feature(slug: "other") { id }
+        } nodes(ids: ["tier_c", "feat_sso"]) { __typename } }""",
+        licenses=(license("lic_1", tier="tier_a"), license("lic_2", tier="tier_b")),
+        others={"tiers": TIERS, "features": FEATURES, "tier_features": LINKS},
+    )
+
+    of_app_1 = {"app": {"id": "app_1"}}
+    places = (("tier_c", "2147483647.c"), ("tier_a", "2147483650.a"), ("tier_b", "2147483650.b"))
+    assert answer == {
+        "app": {
+            "tiers": {
+                "nodes": [
+                    {"slug": "c", "features": []},
+                    {"slug": "a", "features": [{"slug": "export", **of_app_1}, {"slug": "sso", **of_app_1}]},
+                    {"slug": "b", "features": []},
+                ],
+                "edges": [{"cursor": cursors.encode("Tier.position.asc", *place)} for place in places],
+            },
+            "features": {
+                "nodes": [{"slug": "export"}, {"slug": "sso"}],
+                "edges": [
+                    {"cursor": cursors.encode("Feature.slug.asc", f"feat_{slug}", slug)}
+                    for slug in ("export", "sso")
+                ],
+                "totalCount": 2,
+            },
+            "tier": {"id": "tier_a", "licenses": {"totalCount": 1}},
+            "feature": None,
+        },
+        "nodes": [{"__typename": "Tier"}, {"__typename": "Feature"}],
+    }
+
+
+@pytest.mark.parametrize("reads_tokens", [True, False])
+def test_the_token_is_the_last_one_that_no_later_key_has_signed(ask: Any, reads_tokens: bool) -> None:
+    answer = ask(
+        '{ license(id: "lic_1") { jti token app { publicKeyPem signingAlgorithm } } }',
+        customers=(customer("cus_1"),),
+        licenses=(license("lic_1"),),
+        reads_tokens=reads_tokens,
+        others={
+            "tokens": (
+                token("lic_1", 3, 3, "ahead"),
+                token("lic_1", 2, 2, "current"),
+                token("lic_1", 1, 1, "superseded"),
+                token("lic_2", 4, 2, "another's"),
+            ),
+            "signing_keys": tuple(
+                {"app_id": "app_1", "generation": number, "public_key_pem": f"PEM {number}"}
+                for number in (1, 2, 3)
+            ),
+        },
+    )
+
+    assert answer["license"] == {
+        "jti": "jti_lic_1_2",
+        "token": "current" if reads_tokens else None,
+        "app": {"publicKeyPem": "PEM 2", "signingAlgorithm": "EDDSA"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ((license("lic_1"), license("lic_2", revoked_at="2026-01-01T00:00:00Z")), "lic_1"),
+        ((license("lic_1"), license("lic_2", expires_at="2026-01-23T10:00:00Z")), "lic_1"),
+        (
+            (
+                license("lic_1", revoked_at="2026-01-01T00:00:00Z"),
+                license("lic_2", expires_at="2026-01-23T10:00:00Z"),
+            ),
+            "lic_2",
+        ),
+        ((license("lic_1", app="app_2"),), None),
+    ],
+)
+def test_of_an_installation_the_active_license_is_found_and_else_the_newest(
+    ask: Any, rows: tuple[Row, ...], expected: str | None
+) -> None:
+    installation = "0B1F0A4E-6F2B-4D6E-9A39-6A3AD2A0C0DE"
+
+    answer = ask(
+        f'{{ app(slug: "app-1") {{ license(by: {{installationId: "{installation}"}}) {{ id }} }} }}',
+        apps=(app("app_1"), app("app_2")),
+        licenses=rows,
+    )
+
+    assert answer["app"]["license"] == (expected and {"id": expected})
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        ('tierSlug: "a"', ["lic_2", "lic_1"]),
+        ('tierSlug: "A"', []),
+        ('tierSlug: "", feature: null', ["lic_3", "lic_2", "lic_1"]),
+        ('feature: "sso"', ["lic_3", "lic_1"]),
+        ('feature: "ss"', []),
+        ('feature: "sso", tierSlug: "a"', ["lic_1"]),
+    ],
+)
+def test_license_filter(ask: Any, filter: str, expected: list[str]) -> None:
+    answer = ask(
+        f'{{ app(slug: "app-1") {{ licenses(filter: {{{filter}}}) {{ nodes {{ id }} }} }} }}',
+        licenses=(
+            license("lic_1", tier="tier_a", features=("export", "sso")),
+            license("lic_2", tier="tier_a"),
+            license("lic_3", features=("sso",)),
+        ),
+        others={"tiers": TIERS},
+    )
+
+    assert [node["id"] for node in answer["app"]["licenses"]["nodes"]] == expected
+
+
 async def test_rows_are_loaded_from_both_databases_alike(database: Database) -> None:
     account = await make_account(database)
     app = await make_app(database, account, created_at=NOW)
     customer = await make_customer(database, app, name='İ\n"', metadata={"ü": [1.5, 2**70, {"a": None}]})
-    license = await make_license(database, customer, expires_at=NOW)
+    tier = await make_tier(database, app, features=[await make_feature(database, app, slug="sso")])
+    license = await make_license(
+        database, customer, expires_at=NOW, tier=tier, own_features=["b"], token="a.b.c"
+    )
 
     rows = await load(database)
 
@@ -385,3 +552,10 @@ async def test_rows_are_loaded_from_both_databases_alike(database: Database) -> 
     assert rows.licenses[0]["id"] == license.id
     assert rows.licenses[0]["expires_at"] == NOW
     assert rows.licenses[0]["revoked_at"] is None
+    assert rows.licenses[0]["features"] == ["sso", "b"]
+    assert rows.licenses[0]["own_features"] == ["b"]
+    assert [(row["jti"], row["token"]) for row in rows.tokens] == [(license.jti, "a.b.c")]
+    assert [row["generation"] for row in rows.signing_keys] == [1]
+    assert [row["tier_id"] for row in rows.tier_features] == [tier.id]
+    assert [row["id"] for row in rows.tiers] == [tier.id]
+    assert [row["slug"] for row in rows.features] == ["sso"]

@@ -6,12 +6,8 @@ from typing import Any, Concatenate, TypeAlias, TypeVar
 import pytest
 from sqlalchemy import Table, select
 
-from db.accounts import accounts
-from db.apps import apps
-from db.customers import customers
 from db.engine import Database, WriteSession
-from db.keys import keys
-from db.licenses import licenses
+from db.metadata import metadata
 from db.shaping.selection import Scalar, Values
 from resolvers.errors import Faults
 from resolvers.reading import Json, Shape
@@ -19,8 +15,6 @@ from resolvers.viewer import Viewer
 
 T = TypeVar("T")
 Row: TypeAlias = Mapping[str, Any]
-
-TABLES = (accounts, apps, customers, keys, licenses)
 
 
 async def write(
@@ -55,13 +49,13 @@ def faults_of(error: Faults) -> list[tuple[str, str]]:
 
 async def everything(database: Database) -> dict[str, list[Row]]:
     """Every row of every table."""
-    return {table.name: await rows(database, table) for table in TABLES}
+    return {table.name: await rows(database, table) for table in metadata.sorted_tables}
 
 
 async def rows(database: Database, table: Table) -> list[Row]:
-    """Every row of a table, oldest first."""
+    """Every row of a table, by its primary key: oldest first."""
     async with database.write() as session:
-        found = await session.execute(select(table).order_by(table.c.id))
+        found = await session.execute(select(table).order_by(*table.primary_key))
         return [dict(row) for row in found.mappings()]
 
 

@@ -8,6 +8,7 @@ import pytest
 from db import clock as real_clock
 from db import ids
 from db.engine import Database
+from resolvers.keyring import Keyring
 from resolvers.viewer import Policy, Scope, Viewer
 from tests.factories import Account, App, make_account, make_app
 
@@ -42,15 +43,15 @@ async def app(database: Database, account: Account) -> App:
 
 
 @pytest.fixture
-def viewer(account: Account) -> Viewer:
+def viewer(account: Account, keyring: Keyring) -> Viewer:
     """The account's own secret key."""
-    return viewer_of(account)
+    return viewer_of(account, Policy(keyring=keyring))
 
 
 @pytest.fixture
-async def stranger(database: Database) -> Viewer:
+async def stranger(database: Database, keyring: Keyring) -> Viewer:
     """The secret key of another account."""
-    return viewer_of(await make_account(database, name="Stranger"))
+    return viewer_of(await make_account(database, name="Stranger"), Policy(keyring=keyring))
 
 
 @pytest.fixture
@@ -58,5 +59,6 @@ async def strangers_app(database: Database, stranger: Viewer) -> App:
     return await make_app(database, Account(stranger.account_id, "Stranger"), slug="strangers")
 
 
-def viewer_of(account: Account, policy: Policy | None = None) -> Viewer:
-    return Viewer(account.id, frozenset(Scope), policy or Policy())
+def viewer_of(account: Account, policy: Policy) -> Viewer:
+    """A secret key."""
+    return Viewer(account.id, frozenset(Scope) - {Scope.READ_LICENSE}, policy)

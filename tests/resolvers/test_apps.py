@@ -6,8 +6,10 @@ from db.apps import apps
 from db.customers import customers
 from db.engine import Database
 from db.licenses import licenses
+from db.signing_keys import signing_keys
 from resolvers.apps import DeletedApp, app_by_id, create_app, delete_app, update_app
 from resolvers.apps import app as read_app
+from resolvers.keyring import Keyring
 from resolvers.purge import purge
 from resolvers.viewer import Policy, Viewer
 from tests.factories import Account, App, make_app, make_customer, make_license
@@ -42,10 +44,44 @@ async def test_create_stores_what_was_given(
             "name_folded": " ünser editor ",
             "description": "Writes.",
             "webhook_url": "https://example.com/hook",
+            "signing_algorithm": "RS256",
+            "signing_generation": 1,
             "created_at": clock.now,
             "updated_at": clock.now,
         }
     ]
+    (key,) = await rows(database, signing_keys)
+    assert key["public_key_pem"].startswith("-----BEGIN PUBLIC KEY-----\n")
+    assert key["sealed"]
+    assert {**key, "public_key_pem": "", "sealed": ""} == {
+        "id": key["id"],
+        "app_id": id,
+        "generation": 1,
+        "public_key_pem": "",
+        "sealed": "",
+        "created_at": clock.now,
+        "retired_at": None,
+        "last_expiry": None,
+        "dropped_at": None,
+    }
+
+
+@pytest.mark.parametrize(("algorithm", "expected"), [(None, "RS256"), ("RS256", "RS256"), ("EdDSA", "EDDSA")])
+async def test_algorithm_is_chosen_when_an_app_is_made(
+    database: Database, viewer: Viewer, algorithm: str | None, expected: str
+) -> None:
+    chosen = {} if algorithm is None else {"signing_algorithm": algorithm}
+
+    id = await write(database, create_app, viewer, {"name": "Editor", "slug": "editor", **chosen})
+
+    assert (await row(database, apps, id))["signing_algorithm"] == expected
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "none", "eddsa", "", 256])
+async def test_algorithm_that_is_none(database: Database, viewer: Viewer, algorithm: object) -> None:
+    values = {"name": "Editor", "slug": "editor", "signing_algorithm": algorithm}
+
+    assert await refused(database, create_app, viewer, values) == [("INVALID", "signing_algorithm")]
 
 
 async def test_create_needs_no_more_than_a_name_and_a_slug(database: Database, viewer: Viewer) -> None:
@@ -88,13 +124,14 @@ async def test_input_is_judged_before_the_store_is_asked(
 
 
 async def test_http_webhooks_are_the_installations_choice(
-    database: Database, account: Account, viewer: Viewer
+    database: Database, account: Account, viewer: Viewer, keyring: Keyring
 ) -> None:
     values = {"name": "Editor", "slug": "editor", "webhook_url": "http://localhost/hook"}
+    lenient = viewer_of(account, Policy(http_webhooks=True, keyring=keyring))
 
     assert await refused(database, create_app, viewer, values) == [("INVALID", "webhook_url")]
 
-    id = await write(database, create_app, viewer_of(account, Policy(http_webhooks=True)), values)
+    id = await write(database, create_app, lenient, values)
     assert (await row(database, apps, id))["webhook_url"] == "http://localhost/hook"
 
 

@@ -213,11 +213,11 @@ async def test_unknown_key_cannot_be_revoked(database: Database, account: Accoun
 @pytest.mark.parametrize(
     ("kind", "policy", "scopes"),
     [
-        ("secret", Policy(), {Scope.READ, Scope.READ_CUSTOMERS, Scope.WRITE}),
+        ("secret", Policy(), {Scope.READ, Scope.READ_CUSTOMERS, Scope.READ_TOKENS, Scope.WRITE}),
         (
             "secret",
             Policy(public_keys_read_customers=False),
-            {Scope.READ, Scope.READ_CUSTOMERS, Scope.WRITE},
+            {Scope.READ, Scope.READ_CUSTOMERS, Scope.READ_TOKENS, Scope.WRITE},
         ),
         ("public", Policy(), {Scope.READ, Scope.READ_CUSTOMERS}),
         ("public", Policy(public_keys_read_customers=False), {Scope.READ}),

@@ -73,6 +73,9 @@ async def test_create_stores_what_was_given(
             "metadata": {"seats": 5, "a": None},
             "created_at": clock.now,
             "updated_at": clock.now,
+            "tier_id": None,
+            "features": [],
+            "own_features": [],
         }
     ]
     assert await status(database, viewer, id) == "ACTIVE"

@@ -8,15 +8,19 @@ import pytest
 
 from db.engine import Database
 from db.shaping.selection import Connection, Nodes, Object, Page, Scalar, Values
-from resolvers import apps, customers, licenses, reading
+from resolvers import apps, customers, features, licenses, reading, rotation, tiers
 from resolvers.errors import Forbidden, Refused, Unauthenticated
 from resolvers.reading import FieldShape, Shape, ShapeByNoun
 from resolvers.viewer import Policy, Scope, Viewer, anonymous
-from tests.factories import App, make_customer, make_license
+from tests.factories import App, make_customer, make_feature, make_license, make_tier
 from tests.resolvers.calling import everything, read, shape, write
 from tests.statements import Statements
 
 Write: TypeAlias = Callable[..., Awaitable[Any]]
+VERBS = (
+    *("create_", "update_", "delete_", "get_or_create_", "revoke_", "reinstate_", "regenerate_"),
+    "rotate_",
+)
 CLOSED = Policy(public_keys_read_customers=False)
 
 
@@ -28,13 +32,17 @@ class Ids:
     app: str
     customer: str
     license: str
+    tier: str
+    feature: str
 
 
 @pytest.fixture
 async def ids(database: Database, app: App) -> Ids:
     customer = await make_customer(database, app)
-    license = await make_license(database, customer)
-    return Ids(app.slug, app.id, customer.id, license.id)
+    tier = await make_tier(database, app)
+    license = await make_license(database, customer, tier=tier, token="a.b.c")
+    feature = await make_feature(database, app)
+    return Ids(app.slug, app.id, customer.id, license.id, tier.id, feature.id)
 
 
 WRITES: dict[str, Callable[[Ids], tuple[Write, tuple[object, ...]]]] = {
@@ -52,6 +60,14 @@ WRITES: dict[str, Callable[[Ids], tuple[Write, tuple[object, ...]]]] = {
         licenses.create_license,
         ({"customer_id": ids.customer, "forever": True},),
     ),
+    "regenerate_license": lambda ids: (licenses.regenerate_license, (ids.license,)),
+    "rotate_app_keys": lambda ids: (rotation.rotate_app_keys, (ids.slug,)),
+    "create_tier": lambda ids: (tiers.create_tier, (ids.slug, {"slug": "new", "name": "New"})),
+    "update_tier": lambda ids: (tiers.update_tier, (ids.tier, {"name": "New"})),
+    "delete_tier": lambda ids: (tiers.delete_tier, (ids.tier,)),
+    "create_feature": lambda ids: (features.create_feature, (ids.slug, {"slug": "new", "name": "New"})),
+    "update_feature": lambda ids: (features.update_feature, (ids.feature, {"name": "New"})),
+    "delete_feature": lambda ids: (features.delete_feature, (ids.feature,)),
     "revoke_license": lambda ids: (licenses.revoke_license, (ids.license, {})),
     "reinstate_license": lambda ids: (licenses.reinstate_license, (ids.license,)),
     "delete_license": lambda ids: (licenses.delete_license, (ids.license,)),
@@ -88,9 +104,9 @@ async def test_who_may_not_write_is_refused_before_a_statement_is_sent(
 def test_every_write_is_here() -> None:
     written = {
         name
-        for module in (apps, customers, licenses)
+        for module in (apps, customers, features, licenses, rotation, tiers)
         for name in vars(module)
-        if name.startswith(("create_", "update_", "delete_", "get_or_create_", "revoke_", "reinstate_"))
+        if name.startswith(VERBS)
     }
 
     assert set(WRITES) == written
@@ -105,11 +121,17 @@ def page_of(noun: str, *names: str) -> FieldShape:
 
 
 def by_noun() -> ShapeByNoun:
-    return ShapeByNoun(dict.fromkeys(("App", "Customer", "License"), (Scalar("id", "id"),)), Values())
+    return ShapeByNoun(
+        dict.fromkeys(("App", "Customer", "License", "Tier", "Feature"), (Scalar("id", "id"),)), Values()
+    )
 
 
 def license_with_customer() -> Shape:
     return Shape((Object("customer", "customer", "Customer", (Scalar("id", "id"),)),), Values())
+
+
+def with_app() -> Shape:
+    return Shape((Object("app", "app", "App", (Scalar("id", "id"),)),), Values())
 
 
 READS_WITHOUT_CUSTOMERS: dict[str, Callable[[Ids], tuple[Write, tuple[object, ...]]]] = {
@@ -118,6 +140,8 @@ READS_WITHOUT_CUSTOMERS: dict[str, Callable[[Ids], tuple[Write, tuple[object, ..
     "all_apps": lambda ids: (apps.all_apps, (page_of("App", "id"),)),
     "license": lambda ids: (licenses.license, (ids.license, shape("id"))),
     "licenses of an app": lambda ids: (apps.field_of_app, (ids.slug, page_of("License", "id"))),
+    "tier": lambda ids: (tiers.tier, (ids.tier, with_app())),
+    "feature": lambda ids: (features.feature, (ids.feature, with_app())),
     "node": lambda ids: (reading.node, (ids.license, by_noun())),
 }
 READS_OF_CUSTOMERS: dict[str, Callable[[Ids], tuple[Write, tuple[object, ...]]]] = {
@@ -158,6 +182,15 @@ async def test_installation_may_keep_customers_from_public_keys(
     assert await asked(public(viewer)) == answer
     with pytest.raises(Forbidden, match="does not let public keys read customers"):
         await asked(public(viewer, CLOSED))
+
+
+async def test_tokens_of_licenses_are_for_secret_keys(database: Database, viewer: Viewer, ids: Ids) -> None:
+    answers = [
+        await read(database, licenses.license, by, ids.license, shape("token"))
+        for by in (viewer, public(viewer), public(viewer, CLOSED))
+    ]
+
+    assert answers == ['{"token":"a.b.c"}', '{"token":null}', '{"token":null}']
 
 
 @pytest.mark.parametrize("reads", [READS_WITHOUT_CUSTOMERS, READS_OF_CUSTOMERS])

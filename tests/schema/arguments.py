@@ -8,6 +8,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from db import clock
+from db.features import MOST_IN_APP
 from db.shaping import cursors
 from tests.reference.pages import ORDERS
 from tests.reference.rows import Row
@@ -15,7 +16,10 @@ from tests.schema.dataset import NOW, Dataset, Vendor
 
 T = TypeVar("T")
 
-KINDS = ("App", "Customer", "License")
+KINDS = ("App", "Customer", "License", "Tier", "Feature")
+
+_FILTERED = ("Customer", "License")
+_IN_THE_ORDER_ASKED = ("App", "Customer", "License")
 
 _DEFAULT_SIZE = 20
 _SIZES = (1, 2, 3, 4, 5, 7, 20, 50, 100)
@@ -39,21 +43,27 @@ class Facts:
             "App": data.rows.apps,
             "Customer": data.rows.customers,
             "License": data.rows.licenses,
+            "Tier": data.rows.tiers,
+            "Feature": data.rows.features,
         }
         # Cursors outlive their rows, and ids may be asked for when these are gone.
-        self.known: Mapping[str, Sequence[Row]] = {
-            kind: (*rows, *deleted)
-            for (kind, rows), deleted in zip(
-                self.rows.items(),
-                (data.deleted.apps, data.deleted.customers, data.deleted.licenses),
-                strict=True,
-            )
+        deleted: Mapping[str, Sequence[Row]] = {
+            "App": data.deleted.apps,
+            "Customer": data.deleted.customers,
+            "License": data.deleted.licenses,
+            "Tier": data.deleted.tiers,
+            "Feature": data.deleted.features,
         }
+        self.known = {kind: (*rows, *deleted[kind]) for kind, rows in self.rows.items()}
         customers = self.known["Customer"]
         self.texts = [row[name] for row in customers for name in ("email", "name") if row[name]]
         self.external_ids = [row["external_id"] for row in customers if row["external_id"]]
         self.emails = [row["email"] for row in customers]
         self.slugs: list[str] = [row["slug"] for row in data.rows.apps]
+        self.tier_slugs: list[str] = [row["slug"] for row in self.known["Tier"]]
+        self.feature_slugs: list[str] = [row["slug"] for row in self.known["Feature"]]
+        # Those that have many licenses come up more often.
+        self.installations: list[str] = [row["installation_id"] for row in self.known["License"]]
         self.created = sorted({row["created_at"] for rows in self.known.values() for row in rows})
         self.expiries = sorted({row["expires_at"] for row in self.known["License"] if row["expires_at"]})
         self.app_owners = {row["id"]: row["account_id"] for row in data.rows.apps}
@@ -120,9 +130,10 @@ class Arguments:
             "after": self._optional("String", None if backward else place),
             "last": self._optional("Int", given if backward else None),
             "before": self._optional("String", place if backward else None),
-            "orderBy": self._order_by(kind, order, descending),
         }
-        if kind != "App":
+        if kind in _IN_THE_ORDER_ASKED:
+            arguments["orderBy"] = self._order_by(kind, order, descending)
+        if kind in _FILTERED:
             arguments["filter"] = self._filter(kind)
         return self._listed(arguments), given or _DEFAULT_SIZE
 
@@ -134,6 +145,9 @@ class Arguments:
         return f"({', '.join(given)})" if given else ""
 
     def _order(self, kind: str) -> tuple[str, bool]:
+        if kind not in _IN_THE_ORDER_ASKED:
+            (only,) = ORDERS[kind]
+            return only, False
         if self._choices.chance(50):
             return self._choices.pick(ORDERS[kind]), self._choices.chance(50)
         return "CREATED_AT", True
@@ -184,6 +198,8 @@ class Arguments:
                 ),
                 "expiresBefore": ("DateTime", lambda: self._moment(facts.expiries)),
                 "expiresAfter": ("DateTime", lambda: self._moment(facts.expiries)),
+                "tierSlug": ("String", lambda: self._slug_of(facts.tier_slugs)),
+                "feature": ("String", lambda: self._slug_of(facts.feature_slugs)),
             }
         return {
             "email": ("String", self._text),
@@ -210,6 +226,12 @@ class Arguments:
     def _slug(self) -> str:
         return self._choices.pick(
             (*self._facts.slugs, *self._facts.slugs, "unknown", "", "Editor", "é", "editor ")
+        )
+
+    def _slug_of(self, slugs: Sequence[str]) -> str:
+        """A slug of a tier or a feature; or a part of one, or what SQL or JSON might take for more."""
+        return self._choices.pick(
+            (*slugs, *slugs, "", "ss", "export_", "%", "SSO", '"', '","', "[", "é", "[]")
         )
 
     def _node_id(self) -> str | int:
@@ -241,8 +263,23 @@ class Arguments:
         value: str = self._choices.pick(pool)
         if key == "email":
             value = self._choices.pick((value, value.upper(), value.lower()))
+        return self._one_of("CustomerRef!", key, value, type_)
+
+    def _license_reference(self) -> str:
+        key, value, type_ = self._choices.pick(
+            (
+                ("installationId", self._choices.pick(self._facts.installations), "UUID!"),
+                ("installationId", "00000000-0000-4000-8000-000000000000", "UUID!"),
+                ("id", self._id("License"), "ID!"),
+            )
+        )
+        if key == "installationId" and self._choices.chance(30):
+            value = value.upper()
+        return self._one_of("LicenseRef!", key, value, type_)
+
+    def _one_of(self, input_: str, key: str, value: str, type_: str) -> str:
         if self._choices.chance(30):
-            return self.written("CustomerRef!", {key: value})
+            return self.written(input_, {key: value})
         # Exactly one of: here GraphQL takes no variable that could be null, whatever its default.
         inside = (
             self._variable(type_, given=True, value=value) if self._choices.chance(50) else _literal(value)
@@ -268,6 +305,14 @@ class Arguments:
                 return f"(ids: {self.written('[ID!]!', ids[0] if one_alone else ids)})", max(len(ids), 1)
             case "App", "customer":
                 return f"(by: {self._reference()})", 1
+            case "App", "license":
+                return f"(by: {self._license_reference()})", 1
+            case "App", "tier":
+                return f"(slug: {self.written('String!', self._slug_of(self._facts.tier_slugs))})", 1
+            case "App", "feature":
+                return f"(slug: {self.written('String!', self._slug_of(self._facts.feature_slugs))})", 1
+            case "Tier", "features":
+                return "", MOST_IN_APP
             case _, "totalCount":
                 at_most = self._choices.pick((1, 2, 5, 20, 1000)) if self._choices.chance(40) else None
                 return self._listed({"atMost": self._optional("Int", at_most)}), 1

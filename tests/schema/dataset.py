@@ -1,25 +1,35 @@
 """Two vendors and all that they sell: small, believable, and nasty wherever two databases might disagree."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import Table, delete
 
 from db.customers import customers
 from db.engine import Database
+from db.features import features
 from db.licenses import licenses
+from db.tiers import tiers
 from tests.factories import (
+    Account,
     App,
     Customer,
+    Feature,
+    Tier,
     make_account,
     make_app,
     make_customer,
+    make_feature,
     make_key,
     make_license,
+    make_signing_key,
+    make_tier,
+    make_token,
 )
-from tests.reference.rows import Rows, load
+from tests.reference.rows import Row, Rows, load
 
 NOW = datetime(2026, 1, 23, 10, tzinfo=UTC)
 """The moment at which the data set is looked at: one license expires in this very second."""
@@ -96,14 +106,28 @@ _LIFETIMES: Sequence[timedelta | None] = (
     timedelta(days=-30),
     timedelta(days=365),
 )
+_FEATURES: Sequence[str] = ("sso", "export", "a", "a_b", "_", "0", "export_2", "z" * 63)
+# Each tier with its position and its features. Two stand at one place.
+_TIERS: Sequence[tuple[str, int, Sequence[str]]] = (
+    ("team", 0, ("sso", "export")),
+    ("solo", 0, ()),
+    ("first", -(2**31), ("z" * 63,)),
+    ("last", 2**31 - 1, _FEATURES),
+    ("_", -5, ("a_b", "a", "_")),
+    ("9", 5, ("export_2",)),
+)
+_INSTALLATIONS: Sequence[str] = tuple(f"8f14e45f-ceea-467f-a3b5-2d1b6f0c9e1{number}" for number in range(4))
+# The generation of keys that is current and the last one there is, by app.
+_GENERATIONS: Sequence[tuple[int, int]] = ((2, 3), (1, 2), (3, 3))
 
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """An account, with a key that is allowed to read."""
+    """An account, with a key that is allowed to read, and whether that one shows tokens of licenses."""
 
     account_id: str
     token: str
+    reads_tokens: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,31 +141,99 @@ class Dataset:
 
 async def make_dataset(database: Database) -> Dataset:
     """Fill an empty database."""
-    vendors = [await _make_vendor(database, _APPS, 21), await _make_vendor(database, _OTHER_APPS, 5)]
+    vendors = [*await _make_vendor(database, _APPS, 21), *await _make_vendor(database, _OTHER_APPS, 5)]
     everything = await load(database)
-    gone = Rows((), everything.customers[3:6], everything.licenses[7:10])
+    doomed = [row for row in everything.tiers if row["slug"] == "gone"]
+    gone = Rows(
+        (),
+        everything.customers[3:6],
+        everything.licenses[7:10],
+        doomed,
+        [row for row in everything.features if row["slug"] == "gone"],
+    )
     await _delete(database, gone)
     rows = await load(database)
     lost = {row["id"] for row in everything.licenses} - {row["id"] for row in rows.licenses}
     return Dataset(
         vendors,
         rows,
-        Rows((), gone.customers, [row for row in everything.licenses if row["id"] in lost]),
+        replace(gone, licenses=[row for row in everything.licenses if row["id"] in lost]),
     )
 
 
-async def _make_vendor(database: Database, apps: Sequence[Mapping[str, Any]], customer_count: int) -> Vendor:
+async def _make_vendor(
+    database: Database, apps: Sequence[Mapping[str, Any]], customer_count: int
+) -> list[Vendor]:
     account = await make_account(database)
+    generations = cycle(_GENERATIONS)
     made = [
-        await make_app(database, account, **values, created_at=_day(number // 2), updated_at=_day(number))
+        await _make_app(database, account, number, values, *next(generations))
         for number, values in enumerate(apps)
     ]
     for number in range(customer_count):
         # The last app stays empty, if there is one to spare, and the first has more than a page holds.
-        app = made[0] if number % 3 else made[number % max(len(made) - 1, 1)]
-        await _make_licenses(database, await _make_customer(database, app, number), number)
-    kind = "public" if customer_count % 2 else "secret"
-    return Vendor(account.id, await make_key(database, account, kind=kind))
+        sold = made[0] if number % 3 else made[number % max(len(made) - 1, 1)]
+        await _make_licenses(database, sold, await _make_customer(database, sold.app, number), number)
+    return [
+        Vendor(account.id, await make_key(database, account, kind=kind), reads_tokens=kind == "secret")
+        for kind in ("secret", "public")
+    ]
+
+
+@dataclass(slots=True)
+class _Sold:
+    """An app, and what is sold of it; `taken`: the installations that have a current license."""
+
+    app: App
+    tiers: Sequence[Tier]
+    features: Sequence[Feature]
+    generation: int
+    last_generation: int
+    taken: set[str] = field(default_factory=set)
+
+
+async def _make_app(
+    database: Database,
+    account: Account,
+    number: int,
+    values: Mapping[str, Any],
+    generation: int,
+    last_generation: int,
+) -> _Sold:
+    app = await make_app(
+        database,
+        account,
+        **values,
+        created_at=_day(number // 2),
+        updated_at=_day(number),
+        signing_generation=generation,
+    )
+    for later in range(2, last_generation + 1):
+        await make_signing_key(database, app, later)
+    by_slug = {
+        slug: await make_feature(
+            database,
+            app,
+            slug=slug,
+            name=_NAMES[nth] or "Unnamed",
+            description=_NAMES[-nth],
+            created_at=_day(nth // 2),
+        )
+        for nth, slug in enumerate(("gone", *_FEATURES))
+    }
+    offered = [
+        await make_tier(
+            database,
+            app,
+            slug=slug,
+            name=_NAMES[-nth] or "Unnamed",
+            position=position,
+            features=[by_slug[each] for each in comprised],
+            created_at=_day(nth // 2),
+        )
+        for nth, (slug, position, comprised) in enumerate((("gone", 3, ()), *_TIERS))
+    ]
+    return _Sold(app, offered[1:], list(by_slug.values())[1:], generation, last_generation)
 
 
 async def _make_customer(database: Database, app: App, number: int) -> Customer:
@@ -159,23 +251,54 @@ async def _make_customer(database: Database, app: App, number: int) -> Customer:
     )
 
 
-async def _make_licenses(database: Database, customer: Customer, number: int) -> None:
+async def _make_licenses(database: Database, sold: _Sold, customer: Customer, number: int) -> None:
     for place in range((0, 1, 3, 6)[number % 4]):
         nth = number + 7 * place
         lifetime = _LIFETIMES[nth % len(_LIFETIMES)]
-        await make_license(
+        is_revoked = nth % 5 == 0
+        is_active = not is_revoked and (lifetime is None or lifetime > timedelta())
+        # Of some installations there are many licenses, of which one may be active.
+        installation_id: str | None = _INSTALLATIONS[nth % 4] if nth % 3 else None
+        if is_active and installation_id in sold.taken:
+            installation_id = None
+        is_current = installation_id not in sold.taken
+        if installation_id is not None:
+            sold.taken.add(installation_id)
+        own = [sold.features[each % len(_FEATURES)].slug for each in range(nth, nth + nth % 4)]
+        license = await make_license(
             database,
             customer,
+            installation_id=installation_id,
+            is_current=is_current,
             expires_at=None if lifetime is None else NOW + lifetime,
-            revoked_at=_day(40) if nth % 5 == 0 else None,
+            revoked_at=_day(40) if is_revoked else None,
+            revoked_reason=_NAMES[nth % len(_NAMES)] if is_revoked else None,
+            tier=None if nth % 4 == 3 else sold.tiers[nth % len(_TIERS)],
+            own_features=sorted(own),
+            token=f"signed.by-1.{number}_{place}" if nth % 3 else None,
             metadata=_METADATA[nth % len(_METADATA)],
             created_at=_day(20 + nth // 4),
         )
+        if nth % 7 == 0:
+            continue  # was not live when keys were rotated
+        again = nth % 2 == 1
+        for generation in range(2, sold.last_generation + 1):
+            superseded = again or generation < sold.generation
+            text = None if superseded else f"signed.by-{generation}.{number}_{place}"
+            await make_token(database, license, generation, text)
+        for generation in range(sold.generation, sold.last_generation + 1) if again else ():
+            await make_token(database, license, generation, f"again.by-{generation}.{number}_{place}")
 
 
 async def _delete(database: Database, gone: Rows) -> None:
+    doomed: Sequence[tuple[Table, Sequence[Row]]] = (
+        (customers, gone.customers),
+        (licenses, gone.licenses),
+        (tiers, gone.tiers),
+        (features, gone.features),
+    )
     async with database.write() as session:
-        for table, rows in ((customers, gone.customers), (licenses, gone.licenses)):
+        for table, rows in doomed:
             for row in rows:
                 await session.execute(delete(table).where(table.c.id == row["id"]))
 

@@ -11,6 +11,7 @@ from typing import Any
 from graphql import GraphQLField, GraphQLSchema, get_named_type, is_composite_type
 from hypothesis import strategies as st
 
+from db.features import MOST_IN_APP
 from tests.schema.arguments import KINDS, Arguments, Choices, Facts
 from tests.schema.dataset import Dataset, Vendor
 from tests.schema.merging import NODE, Claim, Scope
@@ -21,16 +22,24 @@ _COST = 12_000
 _ALIASES = 80
 _FIELDS = 250
 
+_COSTS: Mapping[str, int] = {"totalCount": 1, "token": 1}
+"""What leaves cost, where they cost anything."""
+
 _TIMES = ("createdAt", "updatedAt")
 _ASKED: Mapping[str, Sequence[str]] = {
     "Query": ("app", "apps", "customer", "license", "node", "nodes"),
     NODE: ("id",),
-    "App": ("id", "slug", "name", "description", "webhookUrl", *_TIMES, "customer", "customers", "licenses"),
+    "App": (
+        *("id", "slug", "name", "description", "webhookUrl", "signingAlgorithm", "publicKeyPem", *_TIMES),
+        *("customer", "customers", "licenses", "license", "tier", "tiers", "feature", "features"),
+    ),
     "Customer": ("id", "email", "name", "externalId", "metadata", *_TIMES, "app", "licenses"),
     "License": (
-        *("id", "installationId", "status", "expiresAt", "revokedAt", "metadata", *_TIMES),
-        *("app", "customer"),
+        *("id", "installationId", "status", "expiresAt", "revokedAt", "revokedReason", "metadata", *_TIMES),
+        *("features", "jti", "token", "app", "customer", "tier"),
     ),
+    "Tier": ("id", "slug", "name", "position", "createdAt", "app", "features", "licenses"),
+    "Feature": ("id", "slug", "name", "description", "createdAt", "app"),
     "PageInfo": ("hasNextPage", "hasPreviousPage", "startCursor", "endCursor"),
     **{f"{kind}Connection": ("edges", "nodes", "pageInfo", "totalCount") for kind in KINDS},
     **{f"{kind}Edge": ("cursor", "node") for kind in KINDS},
@@ -98,7 +107,9 @@ class _Writer:
 
     def question(self) -> Question:
         for number in range(self._choices.number(0, 3)):
-            on = self._choices.pick((*KINDS, NODE, "CustomerConnection", "LicenseConnection"))
+            on = self._choices.pick(
+                (*KINDS, NODE, "CustomerConnection", "LicenseConnection", "TierConnection")
+            )
             scope = Scope()
             body = self._selection(on, scope, _DEPTH - 7, 200)
             self._fragments.append(_Fragment(f"F{number}", on, scope, body))
@@ -153,7 +164,9 @@ class _Writer:
 
     def _wide_selection(self, parent: str, scope: Scope) -> _Part:
         """More fields than a function of either database takes arguments for."""
-        names = [name for name in _ASKED[parent] if not self._is_composite(parent, name)]
+        names = [
+            name for name in _ASKED[parent] if not self._is_composite(parent, name) and name not in _COSTS
+        ]
         count = min(70, _ALIASES - self._aliases)
         texts = [
             self._leaf(parent, scope, f"w{number}", names[number % len(names)]) for number in range(count)
@@ -215,8 +228,14 @@ class _Writer:
 
     def _field(self, parent: str, scope: Scope, depth: int, allowance: int) -> _Part:
         composite_allowed = depth > 2 and allowance > 25 and self._fields < _FIELDS
-        leaves = [name for name in _ASKED[parent] if not self._is_composite(parent, name)]
-        branches = [name for name in _ASKED[parent] if name not in leaves]
+        asked = [
+            name
+            for name in _ASKED[parent]
+            if allowance
+            > (2 * MOST_IN_APP if (parent, name) == ("Tier", "features") else _COSTS.get(name, -1))
+        ]
+        leaves = [name for name in asked if not self._is_composite(parent, name)]
+        branches = [name for name in asked if name not in leaves]
         if not composite_allowed and parent != "Query":
             branches = []
         if not leaves and not branches:
@@ -262,7 +281,7 @@ class _Writer:
         text = f"{text} {self._directives()}".strip()
         self._fields += 1
         if not self._is_composite(claim.parent, claim.name):
-            return _Part(text, cost=int(claim.name == "totalCount"), depth=1, aliases=aliases)
+            return _Part(text, cost=_COSTS.get(claim.name, 0), depth=1, aliases=aliases)
         target, size = get_named_type(self._declaration(claim.parent, claim.name).type).name, claim.size
         body = self._selection(target, below, depth - 1, (allowance - 1) // size - 1)
         return _Part(

@@ -115,6 +115,7 @@ def answer_of(reference: Reference, question: Question) -> Mapping[str, Any]:
         question.variables,
         operation=question.operation,
         account_id=question.vendor.account_id,
+        reads_tokens=question.vendor.reads_tokens,
         now=NOW,
     )
     return {"data": data}

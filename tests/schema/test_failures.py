@@ -42,7 +42,7 @@ async def test_a_store_that_fails_after_the_key_was_known_is_unavailable_too(
 ) -> None:
     await make_app(database, account, slug="atlas")
 
-    async def out_of_reach(*_: object) -> None:
+    async def out_of_reach(*_: object, **__: object) -> None:
         raise OSError("connection reset")
 
     monkeypatch.setattr(reads, "rows", out_of_reach)
@@ -59,7 +59,7 @@ async def test_a_store_that_fails_after_the_key_was_known_is_unavailable_too(
 async def test_a_fault_of_our_own_is_masked_and_logged(
     graph: Graph, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the secret recipe")
 
     monkeypatch.setattr(reads, "rows", broken)
