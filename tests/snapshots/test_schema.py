@@ -14,10 +14,14 @@ from graphql import (
 from db.licenses import LicenseStatus as StoredStatus
 from db.reads import NOUNS
 from resolvers.errors import FaultCode
+from resolvers.keyring import Algorithm
+from resolvers.verification import Reason
+from schema.apps import SigningAlgorithm
 from schema.graph import graphql_schema, schema
 from schema.licenses import LicenseStatus
 from schema.names import snake_case
 from schema.payloads import UserErrorCode
+from schema.verification import VerificationReason
 
 _SNAPSHOT = Path("schema/schema.graphql")
 _CONTRACT = Path("tests/schema/contract.graphql")
@@ -37,6 +41,8 @@ def test_default_values_of_the_contract_are_those_of_the_graph() -> None:
     sdl = schema.as_str()
 
     assert sdl.count("direction: OrderDirection! = ASC") == 3
+    assert sdl.count("signingAlgorithm: SigningAlgorithm! = RS256") == 1
+    assert sdl.count("retire: RetireOldKey! = AFTER_LAST_EXPIRY") == 1
     assert " = null" not in sdl
 
 
@@ -65,7 +71,7 @@ def test_every_field_of_a_noun_has_its_place_in_sql() -> None:
     for noun in NOUNS.values():
         type = graphql_schema.type_map[noun.name]
         assert isinstance(type, GraphQLObjectType)
-        known = {*noun.attributes, *noun.objects, *noun.connections, *noun.singular}
+        known = {*noun.attributes, *noun.objects, *noun.lists, *noun.connections, *noun.singular}
 
         assert {snake_case(name) for name in type.fields} <= known
 
@@ -89,3 +95,6 @@ def test_nullable_in_the_graph_is_nullable_in_sql() -> None:
 def test_enums_hold_what_the_layers_below_know() -> None:
     assert {value.value for value in LicenseStatus} == {value.value for value in StoredStatus}
     assert {value.value for value in UserErrorCode} == {value.value for value in FaultCode}
+    assert {value.value for value in VerificationReason} == {value.value for value in Reason}
+    assert {value.value for value in SigningAlgorithm} == {value.jwa for value in Algorithm}
+    assert {value.name for value in SigningAlgorithm} == {value.value for value in Algorithm}
