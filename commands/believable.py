@@ -45,6 +45,35 @@ LICENSE_COLUMNS = (
 
 PAST = timedelta(days=2 * 365)
 
+FEATURES = (
+    ("export", "Export", "PDF, Markdown and HTML"),
+    ("offline", "Work offline", "For thirty days without a network"),
+    ("shared_notebooks", "Shared notebooks", None),
+    ("sso", "Single sign-on", "SAML and OpenID Connect"),
+    ("audit_log", "Audit log", "Who read and changed what, for a year"),
+    ("beta_api", "Beta API", "For a few, while it grows"),
+    ("priority_support", "Priority support", None),
+)
+"""Slug, name and description of what an app can do."""
+
+TIERS = (
+    ("starter", "Starter", ("export",)),
+    ("team", "Team", ("export", "offline", "shared_notebooks")),
+    ("business", "Business", ("audit_log", "export", "offline", "shared_notebooks", "sso")),
+)
+"""Slug, name and features, by slug, of the tiers that it is sold at, the lowest first."""
+
+GRANTS: tuple[tuple[str | None, tuple[str, ...], int], ...] = (
+    ("starter", (), 45),
+    ("starter", ("offline",), 5),
+    ("team", (), 28),
+    ("team", ("beta_api",), 4),
+    ("business", (), 12),
+    ("business", ("beta_api", "priority_support"), 3),
+    (None, ("export",), 3),
+)
+"""What licenses come with, a tier and features of their own, and how many in a hundred."""
+
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())

@@ -41,7 +41,11 @@ command_line.default(serve.serve)
 command_line.command(serve.serve)
 # By name: what a command does not need, it does not wait for.
 command_line.command("commands.migrate:migrate", help="Bring the database up to date.")
-command_line.command("commands.keys:keys", name="keys", help="Make, list and revoke API keys.")
+command_line.command(
+    "commands.keys:keys",
+    name="keys",
+    help="Make, list and revoke API keys; rotate the signing keys of apps.",
+)
 command_line.command("commands.demo:demo", help="Load believable customers and licenses into a new app.")
 command_line.command(
     "commands.counters:counters",

@@ -1,26 +1,45 @@
 """`demo`: load believable data into a new app."""
 
+import asyncio
+import random
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from commands.believable import CUSTOMER_COLUMNS, LICENSE_COLUMNS, PAST, Believable
-from commands.migrate import opened
-from db import apps, clock, ids
+from commands.believable import (
+    CUSTOMER_COLUMNS,
+    FEATURES,
+    GRANTS,
+    LICENSE_COLUMNS,
+    PAST,
+    TIERS,
+    Batch,
+    Believable,
+)
+from commands.migrate import opened_with_keyring
+from commands.progress import progress_bar
+from db import apps, clock, features, ids, signing_keys, tiers
 from db.customers import customers as customers_table
-from db.engine import Database
+from db.engine import Database, ResultRow, WriteSession
 from db.licenses import licenses as licenses_table
-from db.types import fold
+from db.tokens import tokens as tokens_table
+from db.types import fold, json_text
 from resolvers.accounts import default_account
+from resolvers.keyring import Algorithm, Keyring, NewSigningKey
+from resolvers.signing_keys import FIRST_GENERATION, row_of
+from resolvers.tokens import Terms
 from settings import read_settings
 
 APP_NAME, APP_SLUG = "Lumen Notes", "demo"
 ROWS_PER_TRANSACTION = 20_000
+
+_GRANT_COLUMNS = ("tier_id", "features", "own_features")
+_TOKEN_COLUMNS = ("jti", "license_id", "number", "generation", "token")
 
 
 async def demo(
@@ -32,38 +51,100 @@ async def demo(
 ) -> str:
     """Load believable customers and licenses into a new app of the first account.
 
-    They are dated over the past two years. A progress bar is shown on a terminal.
+    They are dated over the past two years. The app has three tiers, and every license a token. A progress
+    bar is shown on a terminal.
     """
     started = time.perf_counter()
-    async with opened(read_settings()) as database:
+    async with opened_with_keyring(read_settings()) as (database, keyring):
         now = clock.now()
-        app_id, slug = await _make_app(database, now)
-        data = Believable(app_id, customers, licenses_per_customer, now)
-        with _bar() as bar:
+        app = await _make_app(database, keyring, now)
+        data = Believable(app.id, customers, licenses_per_customer, now)
+        with progress_bar() as bar:
             task = bar.add_task("Customers", total=customers)
+            issued: _Issued | None = None
+            # While the rows of one batch are written, the tokens of the next are signed.
             for batch in data.batches(ROWS_PER_TRANSACTION):
-                async with database.write() as session:
-                    await session.load(customers_table, CUSTOMER_COLUMNS, batch.customers)
-                    await session.load(licenses_table, LICENSE_COLUMNS, batch.licenses)
+                _, issued = await asyncio.gather(_load(database, issued), _issue(batch, app, keyring))
                 bar.advance(task, len(batch.customers))
-    licenses = customers * licenses_per_customer
+            await _load(database, issued)
+    total = customers * licenses_per_customer
     seconds = time.perf_counter() - started
-    return f"Loaded {customers:,} customers and {licenses:,} licenses into the app {slug} in {seconds:.1f} s."
+    return (
+        f"Loaded {customers:,} customers and {total:,} licenses into the app {app.slug} in {seconds:.1f} s."
+    )
 
 
-def _bar() -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """What a license comes with: its tier, and all its features; and the three columns that say so."""
+
+    tier: str | None
+    features: Sequence[str]
+    stored: ResultRow
 
 
-async def _make_app(database: Database, now: datetime) -> tuple[str, str]:
-    """Make the app, as old as its first customers, and answer its id and slug."""
+@dataclass(frozen=True, slots=True)
+class _DemoApp:
+    """The new app, its key, and what its licenses come with."""
+
+    id: str
+    slug: str
+    key: NewSigningKey
+    grants: Sequence[_Grant]
+
+
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    """Rows, as they are stored."""
+
+    customers: Sequence[ResultRow]
+    licenses: Sequence[ResultRow]
+    tokens: Sequence[ResultRow]
+
+
+async def _issue(batch: Batch, app: _DemoApp, keyring: Keyring) -> _Issued:
+    """Give the licenses of a batch what they come with, and a token each."""
+    weights = [weight for *_, weight in GRANTS]
+    grants = random.choices(app.grants, weights, k=len(batch.licenses))  # noqa: S311  (no secret)
+    claims = [
+        _claims(dict(zip(LICENSE_COLUMNS, license, strict=True)), grant, app.slug, keyring.issuer)
+        for license, grant in zip(batch.licenses, grants, strict=True)
+    ]
+    signed = await keyring.sign(app.key.id, app.key.sealed, claims)
+    return _Issued(
+        batch.customers,
+        [(*license, *grant.stored) for license, grant in zip(batch.licenses, grants, strict=True)],
+        [
+            (each["jti"], each["lic_id"], 1, FIRST_GENERATION, token)
+            for each, token in zip(claims, signed, strict=True)
+        ],
+    )
+
+
+async def _load(database: Database, issued: _Issued | None) -> None:
+    if issued is not None:
+        async with database.write() as session:
+            await session.load(customers_table, CUSTOMER_COLUMNS, issued.customers)
+            await session.load(licenses_table, (*LICENSE_COLUMNS, *_GRANT_COLUMNS), issued.licenses)
+            await session.load(tokens_table, _TOKEN_COLUMNS, issued.tokens)
+
+
+def _claims(license: dict[str, Any], grant: _Grant, app_slug: str, issuer: str) -> dict[str, Any]:
+    expires_at = None if license["expires_at"] is None else clock.from_text(license["expires_at"])
+    terms = Terms(license["id"], license["installation_id"], app_slug, grant.tier, grant.features, expires_at)
+    return terms.claims(issuer, clock.from_text(license["created_at"]))
+
+
+async def _make_app(database: Database, keyring: Keyring, now: datetime) -> _DemoApp:
+    """Make the app, as old as its first customers, with its key, its features and its tiers."""
     new = ids.new_id(ids.APP, now - PAST)
+    # Of the kind whose signatures cost next to nothing: there may be millions of licenses.
+    key = await keyring.make(Algorithm.EDDSA)
     row = {
         "id": new.id,
         "name": APP_NAME,
         "name_folded": fold(APP_NAME),
+        "signing_algorithm": Algorithm.EDDSA.value,
         "created_at": new.created_at,
         "updated_at": new.created_at,
     }
@@ -73,4 +154,28 @@ async def _make_app(database: Database, now: datetime) -> tuple[str, str]:
         while not await apps.insert(session, row | {"account_id": account_id, "slug": slug}):
             number += 1
             slug = f"{APP_SLUG}-{number}"
-    return new.id, slug
+        await signing_keys.insert(session, row_of(key, new.id, FIRST_GENERATION))
+        grants = await _make_grants(session, new.id, new.created_at)
+    return _DemoApp(new.id, slug, key, grants)
+
+
+async def _make_grants(session: WriteSession, app_id: str, at: datetime) -> list[_Grant]:
+    """Make the app's features and tiers, and put together what licenses come with."""
+    feature_ids = {}
+    for slug, name, description in FEATURES:
+        feature_ids[slug] = ids.new_id(ids.FEATURE, at).id
+        row: dict[str, object] = {"id": feature_ids[slug], "app_id": app_id, "slug": slug, "name": name}
+        await features.insert(session, row | {"description": description, "created_at": at})
+    tier_ids: dict[str | None, str] = {}
+    of_tier: dict[str | None, Sequence[str]] = {}
+    for position, (slug, name, included) in enumerate(TIERS, start=1):
+        tier_ids[slug], of_tier[slug] = ids.new_id(ids.TIER, at).id, included
+        row = {"id": tier_ids[slug], "app_id": app_id, "slug": slug, "name": name, "created_at": at}
+        await tiers.insert(session, row | {"position": position, "rank": tiers.rank(position, slug)})
+        await tiers.set_features(session, tier_ids[slug], [feature_ids[each] for each in included])
+    grants = []
+    for tier, own, _ in GRANTS:
+        granted = [*of_tier.get(tier, ()), *own]
+        stored = (tier_ids.get(tier), json_text(granted), json_text(list(own)))
+        grants.append(_Grant(tier, granted, stored))
+    return grants

@@ -1,5 +1,6 @@
 """What a new installation begins with: an account, a key, and a small app to look at."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from db import clock
@@ -7,9 +8,11 @@ from db.engine import Database, WriteSession
 from resolvers.accounts import first_account
 from resolvers.apps import create_app
 from resolvers.customers import create_customer
+from resolvers.features import create_feature
 from resolvers.keyring import Keyring
 from resolvers.keys import KeyKind, add_key
 from resolvers.licenses import create_license, revoke_license
+from resolvers.tiers import create_tier
 from resolvers.viewer import Policy, Scope, Viewer
 
 APP_SLUG = "my-app"
@@ -39,6 +42,8 @@ _QUERY = (
     '{{ app(slug: \\"{slug}\\") {{ name customers(first: 10) {{ totalCount nodes {{ email name '
     "licenses(first: 5) {{ nodes {{ id status expiresAt }} }} }} }} }} }}"
 )
+_FEATURES = (("export", "Export"), ("sso", "Single sign-on"), ("beta_api", "Beta API"))
+_TIERS = (("solo", "Solo", ["export"]), ("team", "Team", ["export", "sso"]))
 _CUSTOMERS = (
     ("lena@orbit.example", "Lena Ortiz", "crm-8841", {"company": "Orbit", "plan": "annual"}),
     ("sam.okafor@brightfield.example", "Sam Okafor", "crm-8842", {"company": "Brightfield", "plan": "team"}),
@@ -72,20 +77,27 @@ async def _make_app(session: WriteSession, viewer: Viewer) -> None:
     description = "An app to look around in. Delete it whenever you like."
     app = {"name": "My App", "slug": APP_SLUG, "description": description, "signing_algorithm": "EdDSA"}
     await create_app(viewer, session, app)
-    for email, name, external_id, metadata in _CUSTOMERS:
-        values = {"email": email, "name": name, "external_id": external_id, "metadata": metadata}
+    for feature, name in _FEATURES:
+        await create_feature(viewer, session, APP_SLUG, {"slug": feature, "name": name})
+    tier_ids = {
+        slug: await create_tier(viewer, session, APP_SLUG, {"slug": slug, "name": name, "features": features})
+        for slug, name, features in _TIERS
+    }
+    for email, full_name, external_id, metadata in _CUSTOMERS:
+        values = {"email": email, "name": full_name, "external_id": external_id, "metadata": metadata}
         customer_id = await create_customer(viewer, session, APP_SLUG, values)
-        await _issue(session, viewer, customer_id, metadata["plan"])
+        plan = metadata["plan"]
+        tier_id = tier_ids["team" if plan == "team" else "solo"]
+        await _issue(session, viewer, {"customer_id": customer_id, "tier_id": tier_id}, plan)
 
 
-async def _issue(session: WriteSession, viewer: Viewer, customer_id: str, plan: str) -> None:
+async def _issue(session: WriteSession, viewer: Viewer, given: Mapping[str, object], plan: str) -> None:
     days = _DAYS_BY_PLAN.get(plan)
     term = {"forever": True} if days is None else {"duration_days": days}
-    await create_license(viewer, session, {"customer_id": customer_id, **term})
+    await create_license(viewer, session, {**given, **term})
     if plan == "team":
-        second = await create_license(viewer, session, {"customer_id": customer_id, **term})
+        second = await create_license(viewer, session, {**given, **term})
         await revoke_license(viewer, session, second, {"reason": "The laptop was returned"})
         soon = clock.as_text(clock.now() + timedelta(days=14))
-        await create_license(
-            viewer, session, {"customer_id": customer_id, "expires_at": soon, "metadata": {"trial": True}}
-        )
+        trial = {"features": ["beta_api"], "expires_at": soon, "metadata": {"trial": True}}
+        await create_license(viewer, session, {**given, **trial})

@@ -1,4 +1,4 @@
-"""`keys`: make, list and revoke API keys."""
+"""`keys`: make, list and revoke API keys, and rotate the signing keys of apps."""
 
 import json
 from collections.abc import Sequence
@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from commands.migrate import opened
+from commands.migrate import opened, opened_with_keyring
+from commands.progress import progress_bar
 from resolvers.keys import KeyKind, ListedKey, create_key, list_keys, revoke_key
+from resolvers.rotation import rotate_any_app
 from settings import read_settings
 
-keys = App(name="keys", help="Make, list and revoke API keys.")
+keys = App(name="keys", help="Make, list and revoke API keys; rotate the signing keys of apps.")
 
 _HEADINGS = ("ID", "ACCOUNT", "KIND", "NAME", "KEY", "CREATED", "EXPIRES", "REVOKED")
 
@@ -67,6 +69,37 @@ async def revoke(
     async with opened(read_settings()) as database, database.write() as session:
         revoked = await revoke_key(session, id_or_token)
     return f"The key {revoked.id} {'was revoked already' if revoked.was_revoked else 'is revoked'}."
+
+
+@keys.command
+async def rotate(
+    *,
+    app: Annotated[str, Parameter(help="The app's slug.")],
+    retire: Annotated[
+        Literal["after-last-expiry", "immediately"],
+        Parameter(help="How long the old key stays published: until its tokens have expired, or no longer."),
+    ] = "after-last-expiry",
+) -> str:
+    """Give an app a new signing key, and every live license a token under it.
+
+    Servers may go on answering: the new key and its tokens show all at once, when the last one is signed.
+    What was broken off goes on where it was. A progress bar is shown on a terminal.
+    """
+    async with opened_with_keyring(read_settings()) as (database, keyring):
+        with progress_bar() as bar:
+            task = bar.add_task("Licenses", total=None)
+            rotated = await rotate_any_app(
+                database,
+                keyring,
+                app,
+                immediately=retire == "immediately",
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+    licenses = f"{rotated.licenses_resigned:,} live license{'' if rotated.licenses_resigned == 1 else 's'}"
+    return (
+        f"The signing keys of {app} are replaced, and {licenses} signed anew.\n"
+        f"The new public key: /api/v1/apps/{app}/public-key"
+    )
 
 
 def _json(found: Sequence[ListedKey]) -> str:

@@ -146,8 +146,10 @@ def by_slug() -> Select[str]:
 _FOR_UPDATE = by_slug().with_for_update()
 _STAYING = by_slug().with_for_update(read=True, key_share=True)
 _SIGNING = select(apps.c.id, apps.c.slug, apps.c.signing_algorithm, apps.c.signing_generation)
+_BY_ID = _SIGNING.where(apps.c.id == bindparam("id"), apps.c.slug.is_not(None))
 # Who only refers to the app, as a new customer does, is not kept waiting.
-_LOCK = _SIGNING.where(apps.c.id == bindparam("id"), apps.c.slug.is_not(None)).with_for_update(key_share=True)
+_LOCK = _BY_ID.with_for_update(key_share=True)
+_HOLD = _BY_ID.with_for_update(read=True)
 _TAKEN = select(apps.c.id).where(apps.c.slug == bindparam("slug"))
 _SIGNING_BY_SLUG = _SIGNING.where(apps.c.slug == bindparam("slug"))
 _OWN_SIGNING = _SIGNING_BY_SLUG.where(apps.c.account_id == ACCOUNT)
@@ -239,6 +241,12 @@ async def for_signing(session: ReadSession, slug: str, account_id: str | None = 
 async def lock(session: WriteSession, id: str) -> SigningApp | None:
     """An app, locked until the transaction ends, or None. Nobody else locks it or signs its tokens."""
     row = (await session.execute(_LOCK, {"id": id})).first()
+    return None if row is None else SigningApp(*tuple(row))
+
+
+async def hold(session: WriteSession, id: str) -> SigningApp | None:
+    """An app that nobody changes or locks until the transaction ends, or None. Several may hold it."""
+    row = (await session.execute(_HOLD, {"id": id})).first()
     return None if row is None else SigningApp(*tuple(row))
 
 

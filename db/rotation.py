@@ -43,6 +43,7 @@ _has_token = (
 )
 _COUNT_LIVE = select(func.count()).select_from(select(licenses.c.id).where(_live).limit(_LIMIT).subquery())
 _COUNT_SIGNED = select(func.count()).select_from(licenses).where(_live, _has_token)
+_COUNT_UNSIGNED = select(func.count()).select_from(licenses).where(_live, ~_has_token)
 _UNSIGNED = (
     select(
         licenses.c.id, licenses.c.installation_id, licenses.c.expires_at, licenses.c.features, tiers.c.slug
@@ -66,7 +67,9 @@ _number = (
     .correlate(licenses)
     .scalar_subquery()
 )
-# Licenses may have gone meanwhile, or have been given new tokens under both keys.
+# Licenses may have gone meanwhile, or have been given new tokens under both keys: those that PostgreSQL does
+# not see yet stand in the way of the numbers here. It waits for nobody's licenses, holding some: whoever
+# deletes a customer does that.
 _ADD = (
     insert(tokens)
     .from_select(
@@ -74,7 +77,8 @@ _ADD = (
         select(item(_new.c.value, 1), licenses.c.id, _number, _GENERATION, item(_new.c.value, 2))
         .select_from(_new.join(licenses, licenses.c.id == item(_new.c.value, 0)))
         .where(~_has_token)
-        .suffix_with(text("FOR KEY SHARE OF licenses"), dialect="postgresql"),
+        .order_by(licenses.c.id)
+        .suffix_with(text("FOR KEY SHARE OF licenses SKIP LOCKED"), dialect="postgresql"),
     )
     .on_conflict_do_nothing()
 )
@@ -87,23 +91,22 @@ _batch = (
     .subquery()
 )
 _LAST = select(func.max(_batch.c.id))
-_newer = tokens.alias()
-_CLEAR = (
-    tokens.update()
+_old, _newer = tokens.alias(), tokens.alias()
+# Who holds one of these is about to remove it, or its text.
+_superseded = (
+    select(_old.c.jti)
+    .join(licenses, licenses.c.id == _old.c.license_id)
     .where(
-        tokens.c.token.is_not(None),
-        tokens.c.generation < _GENERATION,
-        tokens.c.license_id.in_(
-            select(licenses.c.id).where(
-                licenses.c.app_id == _APP,
-                licenses.c.id > _AFTER,
-                licenses.c.id <= bindparam("last", type_=Text()),
-            )
-        ),
-        exists().where(_newer.c.license_id == tokens.c.license_id, _newer.c.generation == _GENERATION),
+        licenses.c.app_id == _APP,
+        licenses.c.id > _AFTER,
+        licenses.c.id <= bindparam("last", type_=Text()),
+        _old.c.token.is_not(None),
+        _old.c.generation < _GENERATION,
+        exists().where(_newer.c.license_id == _old.c.license_id, _newer.c.generation == _GENERATION),
     )
-    .values(token=None)
+    .with_for_update(of=_old, key_share=True, skip_locked=True)
 )
+_CLEAR = tokens.update().where(tokens.c.jti.in_(_superseded)).values(token=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,14 @@ async def count_signed(session: ReadSession, app_id: str, generation: int, now: 
     """How many of them have a token under this generation of keys."""
     values = {"app_id": app_id, "now": clock.as_text(now), "generation": generation}
     row = await session.row(_COUNT_SIGNED, values)
+    assert row is not None
+    return int(row[0])
+
+
+async def count_unsigned(session: ReadSession, app_id: str, generation: int, now: datetime) -> int:
+    """How many of them have none."""
+    values = {"app_id": app_id, "now": clock.as_text(now), "generation": generation}
+    row = await session.row(_COUNT_UNSIGNED, values)
     assert row is not None
     return int(row[0])
 
@@ -164,7 +175,10 @@ async def unsigned(
 
 
 async def add_tokens(session: WriteSession, generation: int, signed: Sequence[tuple[str, str, str]]) -> None:
-    """Add tokens (each a license's id, a jti, the text) to licenses that lack one of this generation."""
+    """Add tokens (each a license's id, a jti, the text) to licenses that lack one of this generation.
+
+    The app is held (`db.apps.hold`). A license that somebody is changing is left out.
+    """
     values = {"rows": orjson.dumps(signed).decode(), "generation": generation}
     await session.execute(_ADD, values)
 

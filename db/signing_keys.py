@@ -51,7 +51,7 @@ signing_keys = Table(
 _OF_APP = signing_keys.c.app_id == bindparam("of_app")
 _OF_GENERATION = select(
     signing_keys.c.id, signing_keys.c.generation, signing_keys.c.public_key_pem, signing_keys.c.sealed
-).where(_OF_APP, signing_keys.c.generation == bindparam("of_generation"))
+).where(_OF_APP, signing_keys.c.generation == bindparam("of_generation"), signing_keys.c.sealed.is_not(None))
 _IN_USE = (
     select(signing_keys.c.id, signing_keys.c.generation, signing_keys.c.public_key_pem, signing_keys.c.sealed)
     .where(_OF_APP, signing_keys.c.generation >= bindparam("from_generation"))
@@ -133,7 +133,7 @@ async def in_use(session: WriteSession, app_id: str, generation: int) -> Sequenc
 
 
 async def find(session: ReadSession, app_id: str, generation: int) -> StoredSigningKey | None:
-    """The key of a generation, or None."""
+    """The key of a generation; None when there is none yet, or it is retired."""
     row = await session.row(_OF_GENERATION, {"of_app": app_id, "of_generation": generation})
     return None if row is None else StoredSigningKey(*row)
 

@@ -4,10 +4,11 @@ Each runs in a folder of the test's own, with no environment but what the test g
 """
 
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,29 @@ def run(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
         timeout=120,
         check=False,
     )
+
+
+def run_on_terminal(folder: Path, *arguments: str, **variables: str) -> tuple[str, str]:
+    """Run a command whose errors go to a terminal: what it printed, and what that showed."""
+    parent, child = pty.openpty()
+    with subprocess.Popen(
+        _command(arguments),
+        cwd=folder,
+        env=_environment({"TERM": "xterm", **variables}),
+        stdout=subprocess.PIPE,
+        stderr=child,
+        text=True,
+    ) as process:
+        os.close(child)
+        shown = b""
+        with suppress(OSError):  # what Linux says when nobody has the terminal open any more
+            while part := os.read(parent, 65_536):
+                shown += part
+        os.close(parent)
+        assert process.stdout is not None
+        printed = process.stdout.read()
+    assert process.returncode == 0, shown
+    return printed, shown.decode()
 
 
 def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:

@@ -1,27 +1,39 @@
 """`demo`: believable rows, exactly as many as were asked for, as the doors would have stored them."""
 
+import asyncio
 import json
-import os
-import pty
-import subprocess
-import sys
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import jwt
 from sqlalchemy import func, select
 
-from commands.believable import CUSTOMER_COLUMNS, LICENSE_COLUMNS, PAST, Believable, _email
+from commands.believable import (
+    CUSTOMER_COLUMNS,
+    FEATURES,
+    GRANTS,
+    LICENSE_COLUMNS,
+    PAST,
+    TIERS,
+    Believable,
+    _email,
+)
 from db import clock
 from db.apps import apps
 from db.customers import customers
 from db.engine import Database
 from db.ids import prefix_of
 from db.licenses import licenses
+from db.signing_keys import signing_keys
+from db.tiers import tiers
+from db.tokens import tokens
 from db.types import fold
 from resolvers.customers import CreateCustomer
 from resolvers.inputs import check, parse_uuid
-from tests.processes import PROGRAM, run
+from tests.commands.conftest import Command
+from tests.keyrings import MASTER_KEY
+from tests.processes import run, run_on_terminal
 
 
 async def test_loads_what_was_asked_for_into_a_new_app_each_time(tmp_path: Path, unmigrated_url: str) -> None:
@@ -39,7 +51,8 @@ async def test_loads_what_was_asked_for_into_a_new_app_each_time(tmp_path: Path,
     )
 
     assert (first.returncode, first.stderr, second.returncode, second.stderr) == (0, "", 0, "")
-    assert first.stdout.startswith("Loaded 120 customers and 240 licenses into the app demo in ")
+    assert first.stdout.startswith("A new master key was written to ")
+    assert "\nLoaded 120 customers and 240 licenses into the app demo in " in first.stdout
     assert second.stdout.startswith("Loaded 1 customers and 0 licenses into the app demo-2 in ")
     database = Database(unmigrated_url)
     counted = select(
@@ -53,6 +66,71 @@ async def test_loads_what_was_asked_for_into_a_new_app_each_time(tmp_path: Path,
     await database.close()
     assert counts == [("demo", 120, 240), ("demo-2", 1, 0)]
     assert list(kept) == ["plan", "country"]
+
+
+async def test_licenses_are_such_as_the_doors_would_have_issued(
+    command: Command, database_url: str, database: Database
+) -> None:
+    variables = {"DATABASE_URL": database_url, "LICENSEGRAPH_MASTER_KEY": MASTER_KEY}
+
+    done = await asyncio.to_thread(command, "demo", "--customers", "50", **variables)
+
+    assert done.returncode == 0, done.stderr
+    statement = select(
+        licenses,
+        tokens.c.jti,
+        tokens.c.number,
+        tokens.c.generation,
+        tokens.c.token,
+        tiers.c.slug.label("tier"),
+        signing_keys.c.id.label("kid"),
+        signing_keys.c.public_key_pem,
+    ).select_from(
+        licenses.join(tokens, tokens.c.license_id == licenses.c.id)
+        .join(signing_keys, signing_keys.c.app_id == licenses.c.app_id)
+        .outerjoin(tiers, tiers.c.id == licenses.c.tier_id)
+    )
+    async with database.write() as session:
+        issued = (await session.execute(statement)).mappings().all()
+    features_of = {slug: list(features) for slug, _, features in TIERS}
+    assert len(issued) == 150
+    assert {row["tier"] for row in issued} >= {"starter", "team", "business"}
+    assert any(row["own_features"] for row in issued)
+    for row in issued:
+        token = row["token"]
+        claims = jwt.decode(
+            token,
+            row["public_key_pem"],
+            algorithms=["EdDSA"],
+            audience="demo",
+            options={"verify_exp": False},
+        )
+        expiry = {} if row["expires_at"] is None else {"exp": int(row["expires_at"].timestamp())}
+        assert claims == {
+            "sub": row["installation_id"],
+            "aud": "demo",
+            "iss": "license-server",
+            "iat": int(row["created_at"].timestamp()),
+            **expiry,
+            "jti": row["jti"],
+            "tier": row["tier"],
+            "features": [*features_of.get(row["tier"], []), *row["own_features"]],
+            "lic_id": row["id"],
+        }
+        assert row["features"] == claims["features"]
+        assert jwt.get_unverified_header(token) == {"alg": "EdDSA", "typ": "JWT", "kid": row["kid"]}
+        assert (row["number"], row["generation"]) == (1, 1)
+
+
+def test_what_licenses_come_with_is_there() -> None:
+    slugs = {slug for slug, *_ in FEATURES}
+    of_tier = {slug: set(features) for slug, _, features in TIERS}
+
+    assert all(list(features) == sorted(features) and set(features) <= slugs for _, _, features in TIERS)
+    for tier, own, _ in GRANTS:
+        assert list(own) == sorted(own)
+        assert set(own) <= slugs - of_tier.get(tier, set())
+    assert sum(weight for *_, weight in GRANTS) == 100
 
 
 def test_rows_are_as_a_door_would_have_made_them() -> None:
@@ -109,19 +187,7 @@ def test_no_two_customers_share_an_email() -> None:
 
 
 def test_a_terminal_gets_a_progress_bar(tmp_path: Path) -> None:
-    parent, child = pty.openpty()
-    done = subprocess.run(
-        [sys.executable, PROGRAM, "demo", "--customers", "3000"],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "TERM": "xterm"},
-        stdout=subprocess.PIPE,
-        stderr=child,
-        timeout=60,
-        check=True,
-    )
-    os.close(child)
-    shown = os.read(parent, 65_536).decode()
-    os.close(parent)
+    printed, shown = run_on_terminal(tmp_path, "demo", "--customers", "3000")
 
     assert "3000/3000" in shown
-    assert done.stdout.startswith(b"Loaded 3,000 customers and 9,000 licenses")
+    assert "\nLoaded 3,000 customers and 9,000 licenses" in printed
