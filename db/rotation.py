@@ -6,12 +6,15 @@ from datetime import datetime
 
 import orjson
 from sqlalchemy import (
+    ColumnElement,
     Integer,
+    ScalarSelect,
     Text,
     and_,
     bindparam,
     exists,
     func,
+    literal_column,
     select,
     text,
 )
@@ -36,6 +39,23 @@ _live = and_(
     licenses.c.revoked_at.is_(None),
     licenses.c.expires_at.is_(None) | (licenses.c.expires_at > NOW),
 )
+
+
+def _token_under(license_id: ColumnElement[str]) -> ScalarSelect[str]:
+    """The jti of the license's token under the generation, or null.
+
+    Not EXISTS: for each batch PostgreSQL might join all tokens that there are.
+    """
+    found = tokens.alias()
+    return (
+        select(found.c.jti)
+        .where(found.c.license_id == license_id, found.c.generation == _GENERATION)
+        .limit(literal_column("1"))
+        .correlate_except(found)
+        .scalar_subquery()
+    )
+
+
 _has_token = (
     exists()
     .where(tokens.c.license_id == licenses.c.id, tokens.c.generation == _GENERATION)
@@ -44,15 +64,30 @@ _has_token = (
 _COUNT_LIVE = select(func.count()).select_from(select(licenses.c.id).where(_live).limit(_LIMIT).subquery())
 _COUNT_SIGNED = select(func.count()).select_from(licenses).where(_live, _has_token)
 _COUNT_UNSIGNED = select(func.count()).select_from(licenses).where(_live, ~_has_token)
-_UNSIGNED = (
-    select(
-        licenses.c.id, licenses.c.installation_id, licenses.c.expires_at, licenses.c.features, tiers.c.slug
-    )
-    .outerjoin(tiers, tiers.c.id == licenses.c.tier_id)
-    .where(_live, licenses.c.id > _AFTER, ~_has_token)
+
+# A walk along the app's licenses, whatever they are: looking for some of them alone, PostgreSQL would think
+# them few, and sort all that are left for every batch.
+_batch = (
+    select(licenses)
+    .where(licenses.c.app_id == _APP, licenses.c.id > _AFTER)
     .order_by(licenses.c.id)
     .limit(_LIMIT)
+    .subquery()
 )
+_NEXT = (
+    select(
+        _batch.c.id,
+        _batch.c.installation_id,
+        _batch.c.expires_at,
+        _batch.c.features,
+        tiers.c.slug,
+        _batch.c.revoked_at,
+        _token_under(_batch.c.id),
+    )
+    .outerjoin(tiers, tiers.c.id == _batch.c.tier_id)
+    .order_by(_batch.c.id)
+)
+_LAST = select(func.max(_batch.c.id))
 
 _EXPIRES = select(func.max(licenses.c.expires_at)).where(licenses.c.app_id == _APP)
 _NEVER_EXPIRES = (
@@ -76,22 +111,14 @@ _ADD = (
         ["jti", "license_id", "number", "generation", "token"],
         select(item(_new.c.value, 1), licenses.c.id, _number, _GENERATION, item(_new.c.value, 2))
         .select_from(_new.join(licenses, licenses.c.id == item(_new.c.value, 0)))
-        .where(~_has_token)
+        .where(_token_under(licenses.c.id).is_(None))
         .order_by(licenses.c.id)
         .suffix_with(text("FOR KEY SHARE OF licenses SKIP LOCKED"), dialect="postgresql"),
     )
     .on_conflict_do_nothing()
 )
 
-_batch = (
-    select(licenses.c.id)
-    .where(licenses.c.app_id == _APP, licenses.c.id > _AFTER)
-    .order_by(licenses.c.id)
-    .limit(_LIMIT)
-    .subquery()
-)
-_LAST = select(func.max(_batch.c.id))
-_old, _newer = tokens.alias(), tokens.alias()
+_old = tokens.alias()
 # Who holds one of these is about to remove it, or its text.
 _superseded = (
     select(_old.c.jti)
@@ -102,7 +129,7 @@ _superseded = (
         licenses.c.id <= bindparam("last", type_=Text()),
         _old.c.token.is_not(None),
         _old.c.generation < _GENERATION,
-        exists().where(_newer.c.license_id == _old.c.license_id, _newer.c.generation == _GENERATION),
+        _token_under(_old.c.license_id).is_not(None),
     )
     .with_for_update(of=_old, key_share=True, skip_locked=True)
 )
@@ -151,18 +178,16 @@ async def last_expiry(session: WriteSession, app_id: str) -> datetime | None:
     return found
 
 
-async def unsigned(
+async def next_unsigned(
     session: ReadSession, app_id: str, generation: int, now: datetime, after: str, limit: int
-) -> list[UnsignedLicense]:
-    """The next of them that have none, in the order of ids from `after` on."""
-    values = {
-        "app_id": app_id,
-        "now": clock.as_text(now),
-        "generation": generation,
-        "after": after,
-        "limit": limit,
-    }
-    return [
+) -> tuple[list[UnsignedLicense], str | None]:
+    """Those that have none among the next `limit` licenses of the app in the order of ids.
+
+    And the id of the last one looked at; None: there are no more.
+    """
+    values = {"app_id": app_id, "generation": generation, "after": after, "limit": limit}
+    rows = await session.rows(_NEXT, values)
+    found = [
         UnsignedLicense(
             id,
             installation_id,
@@ -170,8 +195,10 @@ async def unsigned(
             orjson.loads(features),
             tier,
         )
-        for id, installation_id, expires_at, features, tier in await session.rows(_UNSIGNED, values)
+        for id, installation_id, expires_at, features, tier, revoked_at, jti in rows
+        if jti is None and revoked_at is None and (expires_at is None or expires_at > clock.as_text(now))
     ]
+    return found, rows[-1][0] if rows else None
 
 
 async def add_tokens(session: WriteSession, generation: int, signed: Sequence[tuple[str, str, str]]) -> None:

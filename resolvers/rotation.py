@@ -131,23 +131,23 @@ async def _sign_ahead(
 ) -> None:
     async with database.read() as session:
         total = await rotation.count_unsigned(session, app.id, key.generation, clock.now())
-    done, after = 0, ""
-    progress(done, total)
-    while True:
-        async with database.read() as session:
-            found = await rotation.unsigned(
-                session, app.id, key.generation, clock.now(), after, LICENSES_PER_TRANSACTION
-            )
-        if found:
-            if not await _sign(database, keyring, app, key, found):
-                return
-            done, after = min(done + len(found), total), found[-1].id
-            progress(done, total)
-        elif after:
-            # Those that were being changed just then were left out.
-            after = ""
-        else:
-            return
+    done = -1
+    progress(0, total)
+    signed = 0
+    # Until there is nothing left: those that were being changed just then are left out.
+    while done < signed:
+        done = signed
+        after: str | None = ""
+        while after is not None:
+            async with database.read() as session:
+                found, after = await rotation.next_unsigned(
+                    session, app.id, key.generation, clock.now(), after, LICENSES_PER_TRANSACTION
+                )
+            if found:
+                if not await _sign(database, keyring, app, key, found):
+                    return
+                signed += len(found)
+                progress(min(signed, total), total)
 
 
 async def _sign(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import datasets, results
+from bench import datasets, results, verification
 from bench.contestants import CONTESTANTS
 from bench.datasets import Size
 from bench.overhead import overhead
@@ -68,6 +68,14 @@ def test_no_part_of_a_run_is_kept_as_a_whole_one() -> None:
     ended = bench("--workload", "W2", "--write")
     assert ended.returncode == 2
     assert "--write takes a whole run" in ended.stderr
+
+
+async def test_verifying_is_measured_against_looking_a_customer_up(unmigrated_url: str) -> None:
+    data = await datasets.load(unmigrated_url, Size(20, 10, 12, 6))
+    await migrations.upgrade(unmigrated_url)
+    found = await verification.costs(unmigrated_url, data, calls=5)
+    assert set(found) == {"REST verify", "REST customer", "GraphQL verify", "GraphQL customer"}
+    assert min(found.values()) > 0
 
 
 async def test_overhead_is_all_but_the_statement(unmigrated_url: str) -> None:
