@@ -13,8 +13,9 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --req
 endif
 
 POSTGRAPHILE := bench/postgraphile/node_modules
+JOSE := tests/outside/jose/node_modules
 
-.PHONY: help serve test check fuzz bench peers overhead verification plans format snapshots lock clean
+.PHONY: help serve test check fuzz bench peers outside overhead verification plans format snapshots lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
@@ -38,6 +39,13 @@ $(POSTGRAPHILE)/.installed: bench/postgraphile/package-lock.json
 	  npm ci --prefix bench/postgraphile --no-audit --no-fund --loglevel=error && touch $@; \
 	fi
 
+# Verifies tokens in the tests, as somebody else's program would. Without npm those tests are skipped.
+$(JOSE)/.installed: tests/outside/jose/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  echo "Installing jose into $(JOSE) …" >&2 && \
+	  npm ci --prefix tests/outside/jose --no-audit --no-fund --loglevel=error && touch $@; \
+	fi
+
 serve: $(VENV)/.runtime ## install what is needed and serve on 127.0.0.1:4000
 	@$(BIN)/python server.py serve
 
@@ -58,6 +66,8 @@ bench: $(VENV)/.development $(POSTGRAPHILE)/.installed ## measure everybody, abo
 	@$(BIN)/python -m bench $(if $(W),--workload $(W)) $(ARGS)
 
 peers: $(POSTGRAPHILE)/.installed ## install what the benchmark compares with, as far as npm is there
+
+outside: $(JOSE)/.installed ## install what the tests verify tokens with, as far as npm is there
 
 overhead: $(VENV)/.development ## measure what GraphQL adds around a statement
 	@$(BIN)/python -m bench.overhead $(ARGS)

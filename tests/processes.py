@@ -70,6 +70,18 @@ def run_on_terminal(folder: Path, *arguments: str, **variables: str) -> tuple[st
     return printed, shown.decode()
 
 
+def begin(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """Start a command. The caller waits for it, or ends it."""
+    return subprocess.Popen(
+        _command(arguments),
+        cwd=folder,
+        env=_environment(variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     """Start a server on a free port. Its log goes to `server.log`. The caller ends it."""
     with (folder / "server.log").open("a") as log:

@@ -1,11 +1,20 @@
-"""Both doors of an installation with two apps: writes are done in each through one door, and compared."""
+"""Both doors of an installation with two apps: writes are done in each through one door, and compared.
+
+And two server processes on one database, for many calls at once.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
 
 from db.engine import Database
 from tests.doors.both import BY_GRAPH, BY_REST, Doors
-from tests.factories import Account, make_account, make_app, make_key
+from tests.factories import Account, App, make_account, make_app, make_key
+from tests.keyrings import MASTER_KEY
+from tests.processes import Server, serving
 
 
 @pytest.fixture
@@ -19,3 +28,34 @@ async def doors(client: httpx.AsyncClient, database: Database, account: Account)
         await make_app(database, account, slug=slug, name="Twin")
     client.headers["Authorization"] = f"Bearer {await make_key(database, account)}"
     return Doors(client)
+
+
+@pytest.fixture
+def servers(tmp_path: Path, database_url: str, account: Account) -> Iterator[list[Server]]:
+    """Two servers. There is an account already, so that they do not make a demo app."""
+    with ExitStack() as stack:
+        folders = [tmp_path / name for name in ("first", "second")]
+        for folder in folders:
+            folder.mkdir()
+        variables = {"DATABASE_URL": database_url, "LICENSEGRAPH_MASTER_KEY": MASTER_KEY}
+        yield [stack.enter_context(serving(folder, **variables)) for folder in folders]
+
+
+@pytest.fixture
+async def atlas(database: Database, account: Account) -> App:
+    return await make_app(database, account, slug="atlas")
+
+
+@pytest.fixture
+async def clients(
+    servers: list[Server], database: Database, account: Account
+) -> AsyncIterator[list[httpx.AsyncClient]]:
+    headers = {"Authorization": f"Bearer {await make_key(database, account)}"}
+    limits = httpx.Limits(max_connections=100)
+    clients = [
+        httpx.AsyncClient(base_url=server.url, headers=headers, timeout=120, limits=limits)
+        for server in servers
+    ]
+    yield clients
+    for client in clients:
+        await client.aclose()

@@ -1,69 +1,21 @@
 """Many calls at once, through two server processes on one database: the answers, and what is left behind."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from db import clock
 from db.apps import apps
 from db.customers import customers
 from db.engine import Database
 from db.licenses import licenses
-from tests.factories import Account, App, make_app, make_customer, make_key, make_license
-from tests.keyrings import MASTER_KEY
-from tests.processes import Server, serving
+from tests.doors.calling import count, mutate
+from tests.factories import Account, App, make_app, make_customer, make_license
 
 INSTALLATION = "8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11"
-
-
-@pytest.fixture
-def servers(tmp_path: Path, database_url: str, account: Account) -> Iterator[list[Server]]:
-    """Two servers. There is an account already, so that they do not make a demo app."""
-    with ExitStack() as stack:
-        folders = [tmp_path / name for name in ("first", "second")]
-        for folder in folders:
-            folder.mkdir()
-        variables = {"DATABASE_URL": database_url, "LICENSEGRAPH_MASTER_KEY": MASTER_KEY}
-        yield [stack.enter_context(serving(folder, **variables)) for folder in folders]
-
-
-@pytest.fixture
-async def atlas(database: Database, account: Account) -> App:
-    return await make_app(database, account, slug="atlas")
-
-
-@pytest.fixture
-async def clients(
-    servers: list[Server], database: Database, account: Account
-) -> AsyncIterator[list[httpx.AsyncClient]]:
-    headers = {"Authorization": f"Bearer {await make_key(database, account)}"}
-    limits = httpx.Limits(max_connections=100)
-    clients = [
-        httpx.AsyncClient(base_url=server.url, headers=headers, timeout=120, limits=limits)
-        for server in servers
-    ]
-    yield clients
-    for client in clients:
-        await client.aclose()
-
-
-async def mutate(client: httpx.AsyncClient, mutation: str, **variables: Any) -> Any:
-    response = await client.post("/graphql", json={"query": mutation, "variables": variables})
-    answer = response.json()
-    assert response.status_code == 200, answer
-    assert "errors" not in answer, answer
-    return answer["data"]["outcome"]
-
-
-async def count(database: Database, table: Any) -> int:
-    async with database.write() as session:
-        return (await session.execute(select(func.count()).select_from(table))).scalar_one()
 
 
 async def until_purged(database: Database) -> None:

@@ -1,0 +1,90 @@
+"""A server with two apps, one of each algorithm, and what anybody needs to verify their licenses."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.commands.test_serve import TOKEN
+from tests.keyrings import RSA_BITS
+from tests.processes import Server, serving
+
+ALGORITHMS = {"RS256": "atlas", "EdDSA": "my-app"}
+"""Each algorithm, and the slug of the app that uses it. The first start makes `my-app`."""
+
+_MAKE = """mutation {
+  createApp(input: {name: "Atlas", slug: "atlas"}) { userErrors { code } }
+  createCustomer(input: {appSlug: "atlas", email: "ada@example.com"}) { customer { id } }
+}"""
+_ISSUE = """mutation($customer: ID!) {
+  createLicense(input: {customerId: $customer, durationDays: 30}) { license { token } }
+}"""
+_CUSTOMER = "query($slug: String!) { app(slug: $slug) { customers(first: 1) { nodes { id } } } }"
+_PEM = "query($slug: String!) { app(slug: $slug) { publicKeyPem } }"
+_ROTATE = """mutation($slug: String!, $retire: RetireOldKey!) {
+  rotateAppKeys(input: {appSlug: $slug, retire: $retire}) { userErrors { code } }
+}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """Who has the key of a running server, and does there what vendors do."""
+
+    url: str
+    client: httpx.Client
+
+    def ask(self, document: str, **variables: object) -> Any:
+        answer = self.client.post("/graphql", json={"query": document, "variables": variables}).json()
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    def issue(self, slug: str) -> str:
+        """The token of a new license that expires in thirty days."""
+        customer = self.ask(_CUSTOMER, slug=slug)["app"]["customers"]["nodes"][0]
+        return str(self.ask(_ISSUE, customer=customer["id"])["createLicense"]["license"]["token"])
+
+    def pem(self, slug: str) -> str:
+        return str(self.ask(_PEM, slug=slug)["app"]["publicKeyPem"])
+
+    def rotate(self, slug: str, *, retire: str = "AFTER_LAST_EXPIRY") -> None:
+        assert self.ask(_ROTATE, slug=slug, retire=retire)["rotateAppKeys"]["userErrors"] == []
+
+    def jwks_url(self, slug: str) -> str:
+        return f"{self.url}/api/v1/apps/{slug}/jwks.json"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """What verifies a token asks no database, so one does here."""
+    folder = tmp_path_factory.mktemp("server")
+    with serving(folder, LICENSEGRAPH_RSA_BITS=str(RSA_BITS)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def vendor(server: Server) -> Iterator[Vendor]:
+    headers = {"Authorization": f"Bearer {TOKEN.findall(server.printed)[0]}"}
+    with httpx.Client(base_url=server.url, headers=headers, timeout=60) as client:
+        vendor = Vendor(server.url, client)
+        vendor.ask(_MAKE)
+        yield vendor
+
+
+@pytest.fixture(params=ALGORITHMS)
+def algorithm(request: pytest.FixtureRequest) -> str:
+    """One algorithm after the other, as tokens name it."""
+    return str(request.param)
+
+
+@pytest.fixture
+def slug(algorithm: str) -> str:
+    """The app of the algorithm."""
+    return ALGORITHMS[algorithm]
+
+
+def altered(token: str) -> str:
+    """A token with another signature."""
+    head, _, signature = token.rpartition(".")
+    return f"{head}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"

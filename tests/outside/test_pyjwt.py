@@ -1,0 +1,44 @@
+"""PyJWT's client of key sets verifies tokens against a running server, through rotations."""
+
+import jwt
+import pytest
+from jwt import PyJWKClient, PyJWKClientError
+
+from tests.outside.conftest import Vendor, altered
+
+
+def claims(vendor: Vendor, slug: str, algorithm: str, token: str) -> dict[str, object]:
+    """What a token says, as somebody finds out who has read the key set just now."""
+    key = PyJWKClient(vendor.jwks_url(slug)).get_signing_key_from_jwt(token)
+    return jwt.decode(token, key, algorithms=[algorithm], audience=slug, issuer="license-server")
+
+
+def test_a_token_is_good_through_a_rotation_until_its_key_is_dropped(
+    vendor: Vendor, algorithm: str, slug: str
+) -> None:
+    token = vendor.issue(slug)
+    assert claims(vendor, slug, algorithm, token)["aud"] == slug
+
+    vendor.rotate(slug)
+    renewed = vendor.issue(slug)
+    assert claims(vendor, slug, algorithm, token)["aud"] == slug
+    assert claims(vendor, slug, algorithm, renewed)["aud"] == slug
+    with pytest.raises(jwt.InvalidSignatureError):
+        jwt.decode(token, vendor.pem(slug), algorithms=[algorithm], audience=slug)
+
+    vendor.rotate(slug, retire="IMMEDIATELY")
+    for dropped in (token, renewed):
+        with pytest.raises(PyJWKClientError, match="Unable to find a signing key"):
+            claims(vendor, slug, algorithm, dropped)
+        with pytest.raises(jwt.InvalidSignatureError):
+            jwt.decode(dropped, vendor.pem(slug), algorithms=[algorithm], audience=slug)
+    assert claims(vendor, slug, algorithm, vendor.issue(slug))["aud"] == slug
+
+
+def test_what_was_altered_or_is_of_another_app_is_not_good(vendor: Vendor, algorithm: str, slug: str) -> None:
+    token = vendor.issue(slug)
+
+    with pytest.raises(jwt.InvalidSignatureError):
+        claims(vendor, slug, algorithm, altered(token))
+    with pytest.raises(jwt.InvalidAudienceError):
+        jwt.decode(token, vendor.pem(slug), algorithms=[algorithm], audience="another")
