@@ -32,8 +32,8 @@ class Authentication:
     """
 
     def __init__(self, database: Database, policy: Policy) -> None:
+        self.anonymous = anonymous(policy)
         self._database = database
-        self._anonymous = anonymous(policy)
         self._policy = policy
         self._known: LRUCache[str, _Known] = LRUCache(CACHED_KEYS)
 
@@ -44,7 +44,7 @@ class Authentication:
         """
         header = request.headers.get("authorization")
         if header is None:
-            return self._anonymous
+            return self.anonymous
         scheme, _, token = header.strip().partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated

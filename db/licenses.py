@@ -154,6 +154,9 @@ LICENSE = Noun(
         "id": column("id"),
         "installation_id": column("installation_id"),
         "status": Attribute(Kind.PLAIN, ("revoked_at", "expires_at"), status),
+        "status_word": Attribute(
+            Kind.PLAIN, ("revoked_at", "expires_at"), lambda row: func.lower(status(row))
+        ),
         "expires_at": column("expires_at", nullable=True),
         "revoked_at": column("revoked_at", nullable=True),
         "revoked_reason": column("revoked_reason", Kind.TEXT, nullable=True),

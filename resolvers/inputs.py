@@ -45,6 +45,7 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+_NUMERIC = re.compile(r"-?[0-9]{1,18}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -259,6 +260,10 @@ def _uuid(text: str) -> str:
         raise invalid(str(error)) from None
 
 
+def _numeric(value: object) -> object:
+    return int(value) if isinstance(value, str) and _NUMERIC.fullmatch(value) else value
+
+
 def _unchanged(slug: object, info: ValidationInfo) -> object:
     if slug != (info.context or {}).get("slug"):
         raise invalid("cannot be changed")
@@ -301,3 +306,7 @@ Metadata = Annotated[
 ]
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 Uuid = Annotated[str, AfterValidator(_uuid), Field(json_schema_extra={"format": "uuid"})]
+NUMERIC = BeforeValidator(
+    _numeric, json_schema_input_type=int | Annotated[str, Field(pattern=f"^{_NUMERIC.pattern}$")]
+)
+"""Beside an integer's type: it may come as a numeric string."""

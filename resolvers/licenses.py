@@ -13,6 +13,7 @@ from db.engine import ReadSession, UniqueViolation, WriteSession
 from db.licenses import StoredLicense
 from db.shaping.selection import Object
 from resolvers import reading, tokens
+from resolvers.apps import require_app
 from resolvers.errors import Fault, FaultCode, Faults, Unauthenticated, fault, unknown
 from resolvers.inputs import (
     FeatureSlugs,
@@ -36,6 +37,8 @@ from resolvers.viewer import Scope, Viewer, holder
 REASON_LENGTH = 500
 MAX_DURATION_DAYS = 36_500
 
+DurationDays = Annotated[int, Field(ge=1, le=MAX_DURATION_DAYS)]
+
 
 def _in_the_future(moment: datetime) -> datetime:
     if moment.replace(microsecond=0) <= clock.now():
@@ -51,7 +54,7 @@ class CreateLicense(Input):
     features: FeatureSlugs = []
     installation_id: Uuid | None = None
     expires_at: Annotated[Moment, AfterValidator(_in_the_future)] | None = None
-    duration_days: Annotated[int, Field(ge=1, le=MAX_DURATION_DAYS)] | None = None
+    duration_days: DurationDays | None = None
     forever: bool | None = None
     metadata: Metadata = {}
 
@@ -108,18 +111,27 @@ async def license_in_app(
 
 
 async def create_license(
-    viewer: Viewer, session: WriteSession, values: Mapping[str, object], app_slug: str | None = None
+    viewer: Viewer,
+    session: WriteSession,
+    values: Mapping[str, object],
+    app_slug: str | None = None,
+    model: type[CreateLicense] = CreateLicense,
 ) -> str:
     """Issue a license with its token, and answer its id. Raises Faults.
 
     A revoked or expired license of the same installation makes room; an active one is TAKEN. `app_slug` is
-    the app that the customer must be of, where that is not left to the customer.
+    the app that the customer must be of, where that is not left to the customer; `model` is the input as the
+    door takes it.
     """
     viewer.require(Scope.WRITE)
-    given = check(CreateLicense, values)
+    given = check(model, values)
     owner = await licenses.find_owner(session, viewer.account_id, given.customer_id)
     if owner is None or app_slug not in {None, owner.app_slug}:
-        raise unknown(given.customer_id, "customer_id")
+        faults = unknown(given.customer_id, "customer_id").faults
+        if app_slug is not None:
+            # The app is known without the customer, and so is what else is wrong.
+            faults += await _faults_of_grant(session, await require_app(viewer, session, app_slug), given)
+        raise Faults(faults)
     tier, features, own_features = await _granted(session, owner.app_id, given.tier_id, given.features)
     new = ids.new_id(ids.LICENSE)
     installation_id = given.installation_id or str(uuid.uuid4())
@@ -156,15 +168,22 @@ async def regenerate_license(viewer: Viewer, session: WriteSession, id: str) -> 
 
 
 async def renew_license(
-    viewer: Viewer, session: WriteSession, current_token: str, shapes: Sequence[Shape] = ()
+    viewer: Viewer,
+    session: WriteSession,
+    current_token: str,
+    shapes: Sequence[Shape] = (),
+    addressed: tuple[str, str] | None = None,
 ) -> Renewed:
     """As `regenerate_license`, for whoever has a good token of the license, whatever the viewer's key.
 
-    `shapes` is what is to be read of it afterwards, which is judged before anything is written. Raises
-    Unauthenticated for a token that is not good, Forbidden, and Faults.
+    `shapes` is what is to be read of it afterwards, which is judged before anything is written. `addressed`
+    is the app's slug and the license's id where the caller named them beside the token: one of another
+    license is not good. Raises Unauthenticated for a token that is not good, Forbidden, and Faults.
     """
     async with session.database.read() as reader:
         proven = await prove(reader, current_token)
+    if addressed not in {None, (proven.app_slug, proven.license_id)}:
+        raise Unauthenticated(BAD_TOKEN)
     allowed = holder(viewer, proven.account_id)
     for shape in shapes:
         reading.require_license(allowed, shape)
@@ -255,6 +274,14 @@ async def _granted(
     if faults:
         raise Faults(faults)
     return tier, _joined(of_tier or (), own_features), own_features
+
+
+async def _faults_of_grant(session: WriteSession, app_id: str, given: CreateLicense) -> tuple[Fault, ...]:
+    try:
+        await _granted(session, app_id, given.tier_id, given.features)
+    except Faults as found:
+        return found.faults
+    return ()
 
 
 def _joined(of_tier: Sequence[str], own: Sequence[str]) -> list[str]:

@@ -60,11 +60,15 @@ async def tier_in_app(
 
 
 async def create_tier(
-    viewer: Viewer, session: WriteSession, app_slug: str, values: Mapping[str, object]
+    viewer: Viewer,
+    session: WriteSession,
+    app_slug: str,
+    values: Mapping[str, object],
+    model: type[CreateTier] = CreateTier,
 ) -> str:
-    """Add a tier to an app and answer its id. Raises Faults."""
+    """Add a tier to an app and answer its id. Raises Faults. `model` is the input as the door takes it."""
     viewer.require(Scope.WRITE)
-    given = check(CreateTier, values)
+    given = check(model, values)
     app_id = await require_app(viewer, session, app_slug)
     await apps.lock(session, app_id)
     feature_ids = await require_features(session, app_id, given.features)
@@ -90,14 +94,20 @@ async def create_tier(
     return new.id
 
 
-async def update_tier(viewer: Viewer, session: WriteSession, id: str, values: Mapping[str, object]) -> str:
-    """Change a tier and answer its id. Raises Faults.
+async def update_tier(
+    viewer: Viewer,
+    session: WriteSession,
+    id: str,
+    values: Mapping[str, object],
+    model: type[UpdateTier] = UpdateTier,
+) -> str:
+    """Change a tier and answer its id. Raises Faults. `model` is the input as the door takes it.
 
     Licenses keep the features that are in their tokens until these are made anew.
     """
     viewer.require(Scope.WRITE)
     found = await _require_tier(viewer, session, id)
-    given = check(UpdateTier, values, {"slug": found.slug})
+    given = check(model, values, {"slug": found.slug})
     changes = given.model_dump(include=given.model_fields_set & {"name", "position"})
     if "position" in changes:
         changes["rank"] = tiers.rank(given.position, found.slug)

@@ -62,9 +62,10 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """The license that a good token is of, and its account."""
+    """The license that a good token is of, its app and its account."""
 
     account_id: str
+    app_slug: str
     license_id: str
 
 
@@ -112,7 +113,7 @@ async def prove(session: ReadSession, token: str) -> Proven:
     expires_at = facts.license.expires_at
     if expires_at is not None and expires_at <= now:
         raise Unauthenticated(BAD_TOKEN)
-    return Proven(facts.account_id, facts.license.id)
+    return Proven(facts.account_id, slug, facts.license.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Apps at /api/v1."""
 
 from datetime import datetime
+from typing import TypeVar
 
 from pydantic import Field
 from starlette.responses import Response
@@ -8,8 +9,9 @@ from starlette.responses import Response
 from db.shaping.selection import Scalar, Values
 from resolvers import apps
 from resolvers.apps import CreateApp, UpdateApp
-from resolvers.inputs import check
-from resolvers.reading import Json, Shape
+from resolvers.errors import Faults
+from resolvers.inputs import Input, check
+from resolvers.reading import FieldShape, Json, Shape
 from resolvers.viewer import Scope
 from rest import envelopes
 from rest.envelopes import BASE, Answer, Meta, fields_of
@@ -20,6 +22,8 @@ from rest.paging import PageQuery, page_shape
 APPS = f"{BASE}/apps"
 APP = f"{APPS}/{{slug}}"
 
+Q = TypeVar("Q", bound=Input)
+
 
 class App(Answer):
     """An app: what a vendor sells licenses for."""
@@ -29,7 +33,7 @@ class App(Answer):
     slug: str
     description: str | None
     webhook_url: str | None
-    public_key_pem: str | None = Field(description="Null until the app has signing keys.")
+    public_key_pem: str = Field(description="The current public key, by which tokens verify.")
     created_at: datetime
 
 
@@ -53,14 +57,14 @@ _ID = (Scalar("id", "id"),)
 @operation("GET", APPS, scope=Scope.READ, query=PageQuery, answers={200: AppPage})
 async def list_apps(call: Call) -> Response:
     """List the account's apps, newest first."""
-    shape = page_shape(check(PageQuery, call.query), "apps", "App", App)
+    shape = page_shape(check(PageQuery, call.query), "apps", "App", _FIELDS)
     async with call.database.read() as session:
         return envelopes.page(await apps.all_apps(call.viewer, session, shape))
 
 
 @operation("POST", APPS, scope=Scope.WRITE, body=CreateApp, answers={201: AppAnswer})
 async def create_app(call: Call) -> Response:
-    """Create an app."""
+    """Create an app, and its first signing key."""
     values = await call.body()
     async with call.database.write() as session:
         await apps.create_app(call.viewer, session, values)
@@ -86,7 +90,7 @@ async def update_app(call: Call) -> Response:
 
 @operation("DELETE", APP, scope=Scope.WRITE, answers={204: None})
 async def delete_app(call: Call) -> Response:
-    """Delete an app with all its customers and licenses, for good."""
+    """Delete an app with all its customers, licenses, tiers and features, for good."""
     async with call.database.write() as session:
         await apps.delete_app(call.viewer, session, call.path["slug"])
     return envelopes.nothing()
@@ -95,6 +99,29 @@ async def delete_app(call: Call) -> Response:
 async def require_app(call: Call) -> None:
     """Return if there is the app that the path names. Raises Problem."""
     await _require(call, call.path["slug"], _ID)
+
+
+async def query_in_app(call: Call, model: type[Q]) -> Q:
+    """The query's parameters. An app that is not there is told before anything about them. Raises Faults."""
+    try:
+        return check(model, call.query)
+    except Faults:
+        await require_app(call)
+        raise
+
+
+async def page_in_app(call: Call, shape: FieldShape) -> Response:
+    """A page of what the app that the path names has of a noun. Raises Problem."""
+    async with call.database.read() as session:
+        has_app, page = await apps.field_of_app(call.viewer, session, call.path["slug"], shape)
+    return envelopes.page(found_in_app("page", has_app, page))
+
+
+def found_in_app(what: str, has_app: bool, found: Json | None) -> Json:
+    """What was found in an app, if there is the app. Raises Problem for what is not there."""
+    if found is None:
+        raise not_found(what if has_app else "app")
+    return found
 
 
 async def _require(call: Call, slug: str, fields: tuple[Scalar, ...]) -> Json:

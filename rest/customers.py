@@ -1,20 +1,20 @@
 """Customers at /api/v1."""
 
 from datetime import datetime
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, Field
 from starlette.responses import Response
 
 from db.shaping.selection import Scalar, Values
-from resolvers import apps, customers
+from resolvers import customers
 from resolvers.customers import CreateCustomer, UpdateCustomer
-from resolvers.errors import FaultCode, Faults
-from resolvers.inputs import Input, Text, check, invalid
+from resolvers.errors import FaultCode
+from resolvers.inputs import Input, Text, invalid
 from resolvers.reading import Json, Shape
 from resolvers.viewer import Scope
 from rest import envelopes
-from rest.apps import APP, APPS, require_app
+from rest.apps import APP, APPS, page_in_app, query_in_app, require_app
 from rest.envelopes import Answer, Meta, fields_of
 from rest.errors import not_found
 from rest.operations import Call, operation
@@ -22,8 +22,6 @@ from rest.paging import FilterText, PageQuery, page_shape
 
 CUSTOMERS = f"{APP}/customers"
 CUSTOMER = f"{CUSTOMERS}/{{id}}"
-
-Q = TypeVar("Q", bound=Input)
 
 
 class Customer(Answer):
@@ -85,13 +83,8 @@ _ID = (Scalar("id", "id"),)
 @operation("GET", CUSTOMERS, scope=Scope.READ_CUSTOMERS, query=CustomersQuery, answers={200: CustomerPage})
 async def list_customers(call: Call) -> Response:
     """List the customers of an app, newest first."""
-    query = await _query(call, CustomersQuery)
-    shape = page_shape(query, "customers", "Customer", Customer)
-    async with call.database.read() as session:
-        _, page = await apps.field_of_app(call.viewer, session, call.path["slug"], shape)
-    if page is None:
-        raise not_found("app")
-    return envelopes.page(page)
+    query = await query_in_app(call, CustomersQuery)
+    return await page_in_app(call, page_shape(query, "customers", "Customer", _FIELDS))
 
 
 @operation("POST", CUSTOMERS, scope=Scope.WRITE, body=CreateCustomer, answers={201: CustomerAnswer})
@@ -131,7 +124,7 @@ async def get_or_create_customer(call: Call) -> Response:
 )
 async def get_customer_by_email(call: Call) -> Response:
     """Get the customer of this email."""
-    email = (await _query(call, EmailQuery)).email
+    email = (await query_in_app(call, EmailQuery)).email
     # A plus sign that the caller forgot to encode has come in as a space, which no email holds.
     for tried in dict.fromkeys((email, email.replace(" ", "+"))):
         customer = await _find(call, "email", tried)
@@ -149,7 +142,7 @@ async def get_customer_by_email(call: Call) -> Response:
 )
 async def get_customer_by_external_id(call: Call) -> Response:
     """Get the customer of this external id."""
-    query = await _query(call, ExternalIdQuery)
+    query = await query_in_app(call, ExternalIdQuery)
     return envelopes.one(await _require(call, "external_id", query.external_id))
 
 
@@ -177,15 +170,6 @@ async def delete_customer(call: Call) -> Response:
     async with call.database.write() as session:
         await customers.delete_customer(call.viewer, session, call.path["id"])
     return envelopes.nothing()
-
-
-async def _query(call: Call, model: type[Q]) -> Q:
-    """The query's parameters. An app that is not there is told before anything about them."""
-    try:
-        return check(model, call.query)
-    except Faults:
-        await require_app(call)
-        raise
 
 
 async def _created(call: Call, id: str) -> Response:

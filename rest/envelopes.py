@@ -1,6 +1,7 @@
 """Answers: one resource in `data`, or a page of them with `meta`, made from finished JSON."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -28,6 +29,13 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+@dataclass(frozen=True, slots=True)
+class Shows:
+    """Beside a key's type: the attribute of the noun that it shows, where that has another name."""
+
+    attribute: str
+
+
 class Meta(Answer):
     """Which page of how much."""
 
@@ -36,9 +44,13 @@ class Meta(Answer):
     per_page: int = Field(description="How many a page holds.")
 
 
-def fields_of(resource: type[Answer]) -> tuple[Scalar, ...]:
-    """The selection of a resource: its keys, which are its noun's attributes."""
-    return tuple(Scalar(name, name) for name in resource.model_fields)
+def fields_of(resource: type[Answer], *, without: str | None = None) -> tuple[Scalar, ...]:
+    """The selection of a resource: its keys (but one), which are its noun's attributes (see `Shows`)."""
+    return tuple(
+        Scalar(key, next((each.attribute for each in info.metadata if isinstance(each, Shows)), key))
+        for key, info in resource.model_fields.items()
+        if key != without
+    )
 
 
 def one(resource: Json) -> Response:

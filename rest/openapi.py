@@ -38,6 +38,11 @@ _ERRORS = {
     Code.UNAVAILABLE: "The store does not answer.",
 }
 
+_EMPTY = {
+    204: "Done; the answer has no body.",
+    304: "It is what the caller has, by `If-None-Match`; the answer has no body.",
+}
+
 _PATH_PARAMETERS = {"slug": "The app's slug.", "id": "The id."}
 
 
@@ -80,10 +85,12 @@ def _operation(operation: Operation, method: str) -> Json:
     if description:
         described["description"] = description
     described["security"] = [] if operation.scope is None else [{"key": []}]
+    if operation.key_optional:
+        described["security"].append({})
     if parameters := list(_parameters(operation)):
         described["parameters"] = parameters
     if operation.body is not None:
-        described["requestBody"] = {"required": True, **_content(operation.body)}
+        described["requestBody"] = {"required": not operation.body_optional, **_content(operation.body)}
     described["responses"] = {str(status): _answer(operation, status) for status in operation.answers} | {
         str(STATUSES[code]): {"$ref": f"#/components/responses/{code}"} for code in _errors(operation)
     }
@@ -111,8 +118,10 @@ def _errors(operation: Operation) -> Iterator[Code]:
         yield Code.FORBIDDEN
     if "{" in operation.path:
         yield Code.NOT_FOUND
+    if operation.scope is Scope.WRITE:
+        yield Code.CONFLICT
     if operation.body is not None:
-        yield from (Code.CONFLICT, Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
+        yield from (Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
     if operation.body is not None or operation.query is not None:
         yield Code.VALIDATION_ERROR
     yield from (Code.INTERNAL_ERROR, Code.UNAVAILABLE)
@@ -121,8 +130,8 @@ def _errors(operation: Operation) -> Iterator[Code]:
 def _answer(operation: Operation, status: int) -> Json:
     model = operation.answers[status]
     if model is None:
-        return {"description": "Done; the answer has no body."}
-    described: Json = {"description": inspect.getdoc(model), **_content(model)}
+        return {"description": _EMPTY[status]}
+    described: Json = {"description": inspect.getdoc(model), **_content(model, operation.media_type)}
     if status == 201:
         location = {"description": "Where it is found.", "schema": {"type": "string"}, "required": True}
         described["headers"] = {"Location": location}
@@ -133,8 +142,8 @@ def _error(description: str) -> Json:
     return {"description": description, **_content(ErrorAnswer)}
 
 
-def _content(model: type[BaseModel]) -> Json:
-    return {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}}
+def _content(model: type[BaseModel], media_type: str = "application/json") -> Json:
+    return {"content": {media_type: {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}}
 
 
 def _schemas() -> Json:

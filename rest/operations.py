@@ -1,11 +1,12 @@
 """Operations: what is routed and what is documented, declared once, and the way of a request to one."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 import structlog
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Send
@@ -17,7 +18,6 @@ from asgi.bodies import parse_json, read_body
 from db.engine import Database
 from resolvers.inputs import Input
 from resolvers.viewer import Scope, Viewer
-from rest.envelopes import Answer
 from rest.errors import Code, Problem, not_found, problem_of
 
 log = structlog.get_logger("licensegraph.rest")
@@ -34,19 +34,16 @@ class Door:
 
 
 class Call:
-    """One request to an operation. `viewer` is who asks; operations open to all have none to ask for."""
+    """One request to an operation. `viewer` is who asks: of operations open to all, nobody in particular."""
 
-    def __init__(self, door: Door, request: Request, viewer: Viewer | None) -> None:
+    def __init__(self, door: Door, operation: "Operation", request: Request, viewer: Viewer) -> None:
         self.door = door
         self.database = door.database
         self.path: Mapping[str, str] = request.path_params
+        self.headers: Mapping[str, str] = request.headers
+        self.viewer = viewer
+        self._operation = operation
         self._request = request
-        self._viewer = viewer
-
-    @property
-    def viewer(self) -> Viewer:
-        assert self._viewer is not None, "an operation without a scope has no viewer"
-        return self._viewer
 
     @property
     def query(self) -> dict[str, str]:
@@ -58,6 +55,8 @@ class Call:
     async def body(self) -> dict[str, Any]:
         """The body, which is a JSON object. Raises Problem, MalformedJson and PayloadTooLarge."""
         text = await read_body(self._request, self.door.max_body_bytes)
+        if not text and self._operation.body_optional:
+            return {}
         if not text:
             raise Problem(Code.BAD_REQUEST, "The body is empty; send a JSON object.")
         media_type = self._request.headers.get("content-type", "").partition(";")[0]
@@ -76,30 +75,31 @@ Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
 class Operation:
     """Something callers can do: at which path, by which methods, and what goes in and comes out.
 
-    `scope` is what the key must allow, which is asked before anything else; None: no key is needed.
-    `answers` are the successes, by status; what can go wrong follows from the rest.
+    `scope` is what the key must allow, which is asked before anything else; None: no key is needed, and none
+    is looked at. `key_optional`: something else may serve in place of a key that allows this, so the handler
+    asks for the scope; a key that is sent must be good all the same.
+    `answers` are the successes, by status; what can go wrong follows from the rest. `headers` come with every
+    answer, errors too.
     """
 
     methods: tuple[str, ...]
     path: str
     handle: Handler
-    answers: Mapping[int, type[Answer] | None]
+    answers: Mapping[int, type[BaseModel] | None]
     scope: Scope | None = None
+    key_optional: bool = False
     query: type[Input] | None = None
     body: type[Input] | None = None
+    body_optional: bool = False
+    media_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def operation(
-    methods: str,
-    path: str,
-    *,
-    answers: Mapping[int, type[Answer] | None],
-    scope: Scope | None = None,
-    query: type[Input] | None = None,
-    body: type[Input] | None = None,
+    methods: str, path: str, *, answers: Mapping[int, type[BaseModel] | None], **declared: Any
 ) -> Callable[[Handler], Operation]:
     """Declare a handler as an operation. `methods` are words; the handler's docstring is the summary."""
-    return lambda handle: Operation(tuple(methods.split()), path, handle, answers, scope, query, body)
+    return lambda handle: Operation(tuple(methods.split()), path, handle, answers, **declared)
 
 
 class Endpoint:
@@ -116,24 +116,28 @@ class Endpoint:
             await WebSocketClose()(scope, receive, send)
             return
         request = Request(scope, receive)
+        headers: Mapping[str, str] = {}
         try:
-            response = await self._answer(request)
+            chosen = self._chosen(request.method)
+            headers = chosen.headers
+            response = await self._answer(chosen, request)
         except Exception as error:
             problem = problem_of(error)
             if problem.error.code is Code.INTERNAL_ERROR:
                 log.exception("request.failed")
             response = problem.response()
+        response.headers.update(headers)
         if request.method == "HEAD":
             response.body = b""
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
-        chosen = self._chosen(request.method)
-        if chosen.scope is None:
-            return await chosen.handle(Call(self._door, request, None))
-        viewer = await self._door.authentication.viewer_of(request)
-        viewer.require(chosen.scope)
-        return await chosen.handle(Call(self._door, request, viewer))
+    async def _answer(self, chosen: Operation, request: Request) -> Response:
+        viewer = self._door.authentication.anonymous
+        if chosen.scope is not None:
+            viewer = await self._door.authentication.viewer_of(request)
+            if not chosen.key_optional:
+                viewer.require(chosen.scope)
+        return await chosen.handle(Call(self._door, chosen, request, viewer))
 
     def _chosen(self, method: str) -> Operation:
         if not self._by_method:

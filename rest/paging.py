@@ -6,11 +6,10 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from db.reads import NOUNS
-from db.shaping.selection import Connection, Echo, Group, Nodes, Page, Total, Values
+from db.shaping.selection import Connection, Echo, Group, Nodes, Page, Scalar, Total, Values
 from resolvers import paging
 from resolvers.inputs import Input, Text, invalid
 from resolvers.reading import FieldShape
-from rest.envelopes import Answer, fields_of
 
 # Both databases count rows with 32 bits at least.
 MAX_NUMBER = 2**31 - 1
@@ -61,8 +60,8 @@ class PageQuery(Input):
     ] = paging.DEFAULT_SIZE
 
 
-def page_shape(query: PageQuery, connection: str, noun: str, resource: type[Answer]) -> FieldShape:
-    """The shape of a page of a noun, newest first: `data` with `meta`. Raises BadUserInput.
+def page_shape(query: PageQuery, connection: str, noun: str, fields: tuple[Scalar, ...]) -> FieldShape:
+    """The shape of a page of a noun, in the noun's own order: `data` with `meta`. Raises BadUserInput.
 
     Parameters that a list's query adds to those of pages are the noun's filters, by name.
     """
@@ -70,13 +69,14 @@ def page_shape(query: PageQuery, connection: str, noun: str, resource: type[Answ
     number, size = values.slot(query.page), values.slot(query.per_page)
     skipped = min((query.page - 1) * query.per_page, MAX_NUMBER)
     filters = query.model_dump(exclude=set(PageQuery.model_fields))
+    order, descending = NOUNS[noun].default_order
     page = Page(
-        order="created_at",
-        descending=True,
+        order=order,
+        descending=descending,
         size=size,
         offset=values.slot(skipped),
         filters=tuple(paging.filters(NOUNS[noun], filters.items(), values)),
     )
     meta = Group("meta", (Total("total"), Echo("page", number), Echo("per_page", size)))
-    parts = (Nodes("data", fields_of(resource)), meta)
+    parts = (Nodes("data", fields), meta)
     return FieldShape(Connection(connection, connection, noun, page, parts), values)

@@ -9,10 +9,25 @@ import pytest
 from starlette.applications import Starlette
 
 from db.engine import Database
-from tests.factories import Account, App, make_account, make_app, make_key
+from tests.factories import (
+    Account,
+    App,
+    Customer,
+    Tier,
+    make_account,
+    make_app,
+    make_customer,
+    make_feature,
+    make_key,
+    make_tier,
+)
 
 SLUG = "atlas-studio"
 CUSTOMERS = f"/apps/{SLUG}/customers"
+TIERS = f"/apps/{SLUG}/tiers"
+FEATURES = f"/apps/{SLUG}/features"
+LICENSES = f"/apps/{SLUG}/licenses"
+INSTALLATION = "8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11"
 LENA = {
     "email": "lena@orbit.example",
     "name": "Lena Ortiz",
@@ -47,6 +62,49 @@ async def created(api: httpx.AsyncClient, **fields: object) -> dict[str, Any]:
     assert response.status_code == 201, response.text
     customer: dict[str, Any] = response.json()["data"]
     return customer
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What licenses of the app `SLUG` are issued of."""
+
+    lena: Customer
+    team: Tier
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """A license for the installation `INSTALLATION`."""
+        return {
+            "installation_id": INSTALLATION,
+            "customer_id": self.lena.id,
+            "tier_id": self.team.id,
+            "duration_days": 90,
+        }
+
+
+async def issued(api: httpx.AsyncClient, offer: Offer, **fields: object) -> dict[str, Any]:
+    """A license of the app `SLUG`, issued through the door."""
+    response = await api.post(LICENSES, json={**offer.body, **fields})
+    assert response.status_code == 201, response.text
+    license: dict[str, Any] = response.json()["data"]
+    return license
+
+
+@pytest.fixture
+async def offer(database: Database, vendor: Vendor) -> Offer:
+    """A customer, a tier with the features export and sso, and the feature beta_api, which no tier has."""
+    features = [await make_feature(database, vendor.app, slug=slug) for slug in ("sso", "export")]
+    await make_feature(database, vendor.app, slug="beta_api")
+    team = await make_tier(database, vendor.app, slug="team", features=features)
+    return Offer(await make_customer(database, vendor.app, email="lena@orbit.example"), team)
+
+
+@pytest.fixture
+async def anybody(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of /api/v1 without a key."""
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver/api/v1") as client:
+        yield client
 
 
 @pytest.fixture

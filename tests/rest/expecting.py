@@ -12,6 +12,25 @@ from db.types import JsonObject
 CUSTOMER_KEYS = ["id", "email", "name", "external_id", "metadata", "created_at"]
 APP_KEYS = ["id", "name", "slug", "description", "webhook_url", "public_key_pem", "created_at"]
 
+TIER_KEYS = ["id", "name", "slug", "position", "features", "created_at"]
+FEATURE_KEYS = ["id", "name", "slug", "description", "created_at"]
+LICENSE_KEYS = [
+    "id",
+    "installation_id",
+    "token",
+    "status",
+    "tier",
+    "features",
+    "expires_at",
+    "created_at",
+    "customer_id",
+    "tier_id",
+    "jti",
+    "revoked_at",
+]
+LICENSE_KEYS_WITHOUT_TOKEN = [key for key in LICENSE_KEYS if key != "token"]
+VERIFICATION_KEYS = ["valid", "status", "tier", "features", "expires_at", "installation_id"]
+
 
 class Like(str):
     """Equal to every text that has this form."""
@@ -27,6 +46,11 @@ class Like(str):
 
 APP_ID = Like("app_[0-7][0-9a-hjkmnp-tv-z]{25}")
 CUSTOMER_ID = Like("cus_[0-7][0-9a-hjkmnp-tv-z]{25}")
+FEATURE_ID = Like("feat_[0-7][0-9a-hjkmnp-tv-z]{25}")
+LICENSE_ID = Like("lic_[0-7][0-9a-hjkmnp-tv-z]{25}")
+TIER_ID = Like("tier_[0-7][0-9a-hjkmnp-tv-z]{25}")
+TOKEN = Like(r"[\w-]+\.[\w-]+\.[\w-]+")
+PEM = Like(r"-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]+\n-----END PUBLIC KEY-----\n")
 MOMENT = Like(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 SENTENCE = Like(r"(?s).*\w.*")
 

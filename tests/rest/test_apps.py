@@ -1,4 +1,4 @@
-"""Apps (contract 3, without signing keys)."""
+"""Apps (contract 3); their signing keys have a file of their own."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from db.apps import apps
 from db.engine import Database
 from tests.factories import make_app
 from tests.rest.conftest import SLUG, Vendor
-from tests.rest.expecting import APP_ID, APP_KEYS, NOT_FOUND, error, invalid, stored, taken
+from tests.rest.expecting import APP_ID, APP_KEYS, NOT_FOUND, PEM, error, invalid, stored, taken
 
 NOVA = {"name": "Nova", "slug": "nova", "description": "A studio", "webhook_url": "https://nova.example/hook"}
 
@@ -24,7 +24,7 @@ async def test_an_app_is_created_and_told_where(api: httpx.AsyncClient):
     app = response.json()["data"]
     assert response.status_code == 201
     assert list(app) == APP_KEYS
-    assert app == {"id": APP_ID, **NOVA, "public_key_pem": None, "created_at": app["created_at"]}
+    assert app == {"id": APP_ID, **NOVA, "public_key_pem": PEM, "created_at": app["created_at"]}
     assert before <= datetime.fromisoformat(app["created_at"]) <= clock.now()
     assert response.headers["location"] == "/api/v1/apps/nova"
     assert (await api.get("/apps/nova")).text == response.text
@@ -97,6 +97,10 @@ async def test_faults_of_a_new_app(api: httpx.AsyncClient, database: Database):
             {"webhook_url": "https://x.example/" + "x" * 2000},
             invalid(webhook_url="is too long (maximum is 2000 characters)"),
         ),
+        ({"signing_algorithm": "HS256"}, invalid(signing_algorithm="must be one of: RS256, EdDSA")),
+        ({"signing_algorithm": "none"}, invalid(signing_algorithm="must be one of: RS256, EdDSA")),
+        ({"signing_algorithm": None}, invalid(signing_algorithm="can't be blank")),
+        ({"signing_algorithm": 1}, invalid(signing_algorithm="must be one of: RS256, EdDSA")),
         ({"slug": SLUG}, taken("slug")),
         ({"slug": SLUG, "name": ""}, invalid(name=blank)),
     ]

@@ -4,21 +4,32 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
 
 import httpx
 import pytest
 from sqlalchemy import insert
 
-from db import clock, ids
+from db import clock
+from db import ids as new_ids
 from db.apps import apps
 from db.customers import customers
 from db.engine import Database
 from db.keys import keys
 from server import create_app
 from settings import Settings
-from tests.factories import make_customer, make_key
+from tests.factories import make_customer, make_feature, make_key, make_license, make_tier
 from tests.keyrings import SETTINGS
-from tests.rest.conftest import CUSTOMERS, SLUG, MakeClient, Vendor
+from tests.rest.conftest import (
+    CUSTOMERS,
+    FEATURES,
+    INSTALLATION,
+    LICENSES,
+    SLUG,
+    TIERS,
+    MakeClient,
+    Vendor,
+)
 from tests.rest.expecting import (
     BAD_REQUEST,
     FORBIDDEN,
@@ -31,6 +42,8 @@ from tests.rest.expecting import (
     stored,
 )
 
+Ids: TypeAlias = dict[str, str]
+
 BROKEN = {"content": b"{", "headers": {"Content-Type": "application/json"}}
 CALLS = [
     ("GET", "/apps"),
@@ -39,6 +52,7 @@ CALLS = [
     ("PUT", f"/apps/{SLUG}"),
     ("PATCH", f"/apps/{SLUG}"),
     ("DELETE", f"/apps/{SLUG}"),
+    ("POST", f"/apps/{SLUG}/rotate-keys"),
     ("GET", CUSTOMERS),
     ("POST", CUSTOMERS),
     ("POST", f"{CUSTOMERS}/get-or-create"),
@@ -48,29 +62,52 @@ CALLS = [
     ("PUT", f"{CUSTOMERS}/{{id}}"),
     ("PATCH", f"{CUSTOMERS}/{{id}}"),
     ("DELETE", f"{CUSTOMERS}/{{id}}"),
+    *(
+        (method, f"{nouns}{path}")
+        for nouns, id in ((TIERS, "{tier}"), (FEATURES, "{feature}"))
+        for method, path in (
+            ("GET", ""),
+            ("POST", ""),
+            ("GET", f"/{id}"),
+            ("PUT", f"/{id}"),
+            ("PATCH", f"/{id}"),
+            ("DELETE", f"/{id}"),
+        )
+    ),
+    ("GET", LICENSES),
+    ("POST", LICENSES),
+    ("GET", f"{LICENSES}/by-installation?installation_id={INSTALLATION}"),
+    ("GET", f"{LICENSES}/{{license}}"),
+    ("DELETE", f"{LICENSES}/{{license}}"),
+    ("POST", f"{LICENSES}/{{license}}/regenerate"),
+    ("POST", f"{LICENSES}/{{license}}/revoke"),
 ]
 READS = [call for call in CALLS if call[0] == "GET"]
 WRITES = [call for call in CALLS if call[0] != "GET"]
 
 
 @pytest.fixture
-async def customer_id(database: Database, vendor: Vendor) -> str:
+async def ids(database: Database, vendor: Vendor) -> Ids:
+    """One of everything, which the calls are about."""
     jane = await make_customer(database, vendor.app, email="jane@example.com", external_id="crm-1")
-    return jane.id
+    feature = await make_feature(database, vendor.app)
+    tier = await make_tier(database, vendor.app)
+    license = await make_license(database, jane, installation_id=INSTALLATION, token="a.b.c")
+    return {"id": jane.id, "feature": feature.id, "tier": tier.id, "license": license.id}
 
 
 async def _all(
-    api: httpx.AsyncClient, calls: list[tuple[str, str]], id: str
+    api: httpx.AsyncClient, calls: list[tuple[str, str]], ids: Ids
 ) -> dict[tuple[str, str], object]:
     """The answers to some calls whose body, where they have one, is broken."""
     return {
-        (method, path): error(await api.request(method, path.format(id=id), **BROKEN))
+        (method, path): error(await api.request(method, path.format(**ids), **BROKEN))
         for method, path in calls
     }
 
 
 async def test_without_a_good_key_everything_is_unauthorized_whatever_else_is_wrong(
-    client: httpx.AsyncClient, database: Database, vendor: Vendor, customer_id: str
+    client: httpx.AsyncClient, database: Database, vendor: Vendor, ids: Ids
 ):
     before = await stored(database, customers), await stored(database, apps)
     headers = [
@@ -92,10 +129,10 @@ async def test_without_a_good_key_everything_is_unauthorized_whatever_else_is_wr
     ]
     client.base_url = "http://testserver/api/v1"
 
-    answers = {None: await _all(client, CALLS, customer_id)}
+    answers = {None: await _all(client, CALLS, ids)}
     for header in headers:
         client.headers["Authorization"] = header
-        answers[header] = await _all(client, CALLS, customer_id)
+        answers[header] = await _all(client, CALLS, ids)
     refused = await client.get("/apps")
 
     assert answers == dict.fromkeys([None, *headers], dict.fromkeys(CALLS, UNAUTHORIZED))
@@ -136,7 +173,7 @@ async def test_test_keys_have_the_powers_of_live_ones(
     client_with: MakeClient, database: Database, vendor: Vendor, kind: str, created: int
 ):
     token = kind + secrets.token_hex(16)
-    key = ids.new_id(ids.KEY)
+    key = new_ids.new_id(new_ids.KEY)
     async with database.write() as session:
         await session.execute(
             insert(keys).values(
@@ -154,52 +191,68 @@ async def test_test_keys_have_the_powers_of_live_ones(
 
 
 async def test_a_public_key_reads_apps_and_customers(
-    api: httpx.AsyncClient, reader: httpx.AsyncClient, customer_id: str
+    api: httpx.AsyncClient, reader: httpx.AsyncClient, ids: Ids
 ):
     for method, path in READS:
         seen, known = (
-            await reader.request(method, path.format(id=customer_id)),
-            await api.get(path.format(id=customer_id)),
+            await reader.request(method, path.format(**ids)),
+            await api.get(path.format(**ids)),
         )
-        assert (seen.status_code, seen.text) == (200, known.text), path
+        assert (seen.status_code, seen.json()) == (200, _without_token(known.json())), path
+
+
+def _without_token(answer: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(answer["data"], dict):
+        answer["data"].pop("token", None)
+    return answer
 
 
 async def test_a_public_key_cannot_write_whatever_else_is_wrong(
-    reader: httpx.AsyncClient, database: Database, customer_id: str
+    reader: httpx.AsyncClient, database: Database, ids: Ids
 ):
     before = await stored(database, customers), await stored(database, apps)
     unknown = [(method, path.replace(SLUG, "nothing")) for method, path in WRITES]
 
-    assert await _all(reader, WRITES, customer_id) == dict.fromkeys(WRITES, FORBIDDEN)
-    assert await _all(reader, unknown, customer_id) == dict.fromkeys(unknown, FORBIDDEN)
+    assert await _all(reader, WRITES, ids) == dict.fromkeys(WRITES, FORBIDDEN)
+    assert await _all(reader, unknown, ids) == dict.fromkeys(unknown, FORBIDDEN)
     assert (await stored(database, customers), await stored(database, apps)) == before
 
 
 async def test_an_app_that_is_not_there_is_told_before_anything_about_the_body_or_the_parameters(
-    api: httpx.AsyncClient, database: Database, customer_id: str
+    api: httpx.AsyncClient, database: Database, ids: Ids
 ):
     beneath = [(method, path.replace(SLUG, "nothing")) for method, path in CALLS if SLUG in path]
     wrong = [
         ("GET", "/apps/nothing/customers?page=0"),
         ("GET", "/apps/nothing/customers?email=%00"),
         ("GET", "/apps/nothing/customers/by-email"),
+        ("GET", "/apps/nothing/tiers?page=0"),
+        ("GET", "/apps/nothing/features?per_page=x"),
+        ("GET", "/apps/nothing/licenses?status=new"),
+        ("GET", "/apps/nothing/licenses/by-installation?installation_id=1"),
+        ("GET", "/apps/nothing/licenses/verify"),
+        ("POST", "/apps/nothing/licenses/verify/batch"),
+        ("POST", "/apps/nothing/rotate-keys?retire=soon"),
         ("GET", "/apps/nothing/customers/by-external-id?external_id="),
     ]
 
-    assert await _all(api, beneath, customer_id) == dict.fromkeys(beneath, NOT_FOUND)
-    assert await _all(api, wrong, customer_id) == dict.fromkeys(wrong, NOT_FOUND)
+    assert await _all(api, beneath, ids) == dict.fromkeys(beneath, NOT_FOUND)
+    assert await _all(api, wrong, ids) == dict.fromkeys(wrong, NOT_FOUND)
 
 
-async def test_a_customer_that_is_not_there_is_told_before_anything_about_the_body(api: httpx.AsyncClient):
-    calls = [(method, f"{CUSTOMERS}/cus_nothing") for method in ("GET", "PUT", "PATCH", "DELETE")]
+async def test_what_is_not_there_is_told_before_anything_about_the_body(api: httpx.AsyncClient):
+    unknown = {"id": "cus_nothing", "tier": "tier_nothing", "feature": "feat_nothing", "license": "lic_0"}
+    calls = [(method, path.format(**unknown)) for method, path in CALLS if "{" in path]
 
-    assert await _all(api, calls, "") == dict.fromkeys(calls, NOT_FOUND)
+    assert await _all(api, calls, {}) == dict.fromkeys(calls, NOT_FOUND)
 
 
-async def test_only_then_is_the_body_judged(api: httpx.AsyncClient, customer_id: str):
+async def test_only_then_is_the_body_judged(api: httpx.AsyncClient, ids: Ids):
     json = {"Content-Type": "application/json"}
     for method, path in [
-        (method, path.format(id=customer_id)) for method, path in WRITES if method != "DELETE"
+        (method, path.format(**ids))
+        for method, path in WRITES
+        if method != "DELETE" and "rotate-keys" not in path
     ]:
         answers = [
             error(await api.request(method, path, content=b"{", headers=json)),
@@ -211,14 +264,12 @@ async def test_only_then_is_the_body_judged(api: httpx.AsyncClient, customer_id:
 
 
 async def test_what_another_account_has_answers_byte_for_byte_like_what_is_not_there(
-    api: httpx.AsyncClient, stranger: httpx.AsyncClient, database: Database, customer_id: str
+    api: httpx.AsyncClient, stranger: httpx.AsyncClient, database: Database, ids: Ids
 ):
     before = await stored(database, customers), await stored(database, apps)
     for method, path in CALLS[2:]:
-        foreign = await stranger.request(method, path.format(id=customer_id), **BROKEN)
-        missing = await stranger.request(
-            method, path.replace(SLUG, "nothing").format(id=customer_id), **BROKEN
-        )
+        foreign = await stranger.request(method, path.format(**ids), **BROKEN)
+        missing = await stranger.request(method, path.replace(SLUG, "nothing").format(**ids), **BROKEN)
         del foreign.headers["x-request-id"], missing.headers["x-request-id"]
         assert (foreign.status_code, foreign.headers, foreign.content) == (
             404,
@@ -228,7 +279,7 @@ async def test_what_another_account_has_answers_byte_for_byte_like_what_is_not_t
     # The customer's id is known, and an app is one's own.
     for method in ("GET", "PUT", "PATCH", "DELETE"):
         foreign = await stranger.request(
-            method, f"/apps/another-app/customers/{customer_id}", json={"name": "x"}
+            method, f"/apps/another-app/customers/{ids['id']}", json={"name": "x"}
         )
         missing = await stranger.request(method, "/apps/another-app/customers/cus_0", json={"name": "x"})
         assert (foreign.status_code, foreign.content) == (404, missing.content), method
@@ -254,7 +305,7 @@ async def closed_reader(database_url: str, vendor: Vendor) -> AsyncIterator[http
 
 
 async def test_an_installation_may_keep_customers_from_public_keys(
-    closed_reader: httpx.AsyncClient, customer_id: str
+    closed_reader: httpx.AsyncClient, ids: Ids
 ):
     of_customers = [call for call in CALLS if "customers" in call[1]]
     unknown = [(method, path.replace(SLUG, "nothing")) for method, path in of_customers]
@@ -263,4 +314,4 @@ async def test_an_installation_may_keep_customers_from_public_keys(
     assert (await closed_reader.get("/apps")).status_code == 200
     assert (await closed_reader.get(f"/apps/{SLUG}")).status_code == 200
     for calls in (of_customers, unknown, wrong):
-        assert await _all(closed_reader, calls, customer_id) == dict.fromkeys(calls, FORBIDDEN)
+        assert await _all(closed_reader, calls, ids) == dict.fromkeys(calls, FORBIDDEN)

@@ -21,12 +21,19 @@ from asgi.authentication import Authentication
 from db.engine import Database
 from resolvers.viewer import Policy, Scope
 from rest.app import rest_app
-from rest.customers import Customer
 from rest.errors import STATUSES, Code
 from rest.openapi import document
 from rest.routes import OPERATIONS
 from tests.rest.conftest import SLUG, Vendor
-from tests.rest.expecting import APP_KEYS, CUSTOMER_KEYS
+from tests.rest.expecting import (
+    APP_KEYS,
+    CUSTOMER_KEYS,
+    FEATURE_KEYS,
+    LICENSE_KEYS,
+    LICENSE_KEYS_WITHOUT_TOKEN,
+    TIER_KEYS,
+    VERIFICATION_KEYS,
+)
 
 CHECKS = [
     not_a_server_error,
@@ -69,6 +76,18 @@ def test_a_key_is_asked_for_wherever_it_is_needed():
             assert ("403" in statuses) == (operation.scope in {Scope.WRITE, Scope.READ_CUSTOMERS})
 
 
+def test_who_has_a_token_needs_no_key_to_regenerate_and_no_body_has_to_be_sent():
+    paths = document()["paths"]
+    described = {path.rpartition("/")[2]: each["post"] for path, each in paths.items() if "post" in each}
+
+    assert described["regenerate"]["security"] == [{"key": []}, {}]
+    assert {name: described[name]["requestBody"]["required"] for name in ("regenerate", "revoke")} == {
+        "regenerate": False,
+        "revoke": False,
+    }
+    assert "requestBody" not in described["rotate-keys"]
+
+
 def test_bodies_are_described_by_the_models_that_validate():
     described = document()
     create = described["paths"]["/api/v1/apps/{slug}/customers"]["post"]
@@ -88,7 +107,11 @@ def test_resources_are_described_key_by_key_in_their_order():
 
     assert list(schemas["Customer"]["properties"]) == schemas["Customer"]["required"] == CUSTOMER_KEYS
     assert list(schemas["App"]["properties"]) == schemas["App"]["required"] == APP_KEYS
-    assert list(Customer.model_fields) == CUSTOMER_KEYS
+    assert list(schemas["Tier"]["properties"]) == schemas["Tier"]["required"] == TIER_KEYS
+    assert list(schemas["Feature"]["properties"]) == schemas["Feature"]["required"] == FEATURE_KEYS
+    assert list(schemas["License"]["properties"]) == LICENSE_KEYS
+    assert schemas["License"]["required"] == LICENSE_KEYS_WITHOUT_TOKEN
+    assert list(schemas["VerifiedLicense"]["properties"]) == VERIFICATION_KEYS
 
 
 def test_every_error_code_is_described():
@@ -96,6 +119,30 @@ def test_every_error_code_is_described():
 
     assert set(described["responses"]) == set(STATUSES) == set(Code)
     assert set(described["schemas"]["Code"]["enum"]) == set(Code)
+
+
+async def _made(api: httpx.AsyncClient, path: str) -> str:
+    """The id of an object of the noun that a path names, made if the app has none."""
+    of_app = f"/apps/{SLUG}"
+    slug = {"slug": "team", "name": "Team"}
+    found = await api.get(f"{of_app}/{path.split('/')[5]}")
+    if found.json()["data"]:
+        return str(found.json()["data"][0]["id"])
+    made: httpx.Response
+    match path.split("/")[5]:
+        case "tiers" | "features" as noun:
+            made = await api.post(f"{of_app}/{noun}", json=slug)
+        case "licenses":
+            body = {
+                "installation_id": "8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11",
+                "customer_id": await _made(api, path.replace("licenses", "customers")),
+                "tier_id": await _made(api, path.replace("licenses", "tiers")),
+                "forever": True,
+            }
+            made = await api.post(f"{of_app}/licenses", json=body)
+        case _:
+            made = await api.post(f"{of_app}/customers", json={"email": "lena@orbit.example"})
+    return str(made.json()["data"]["id"])
 
 
 @given(
@@ -108,10 +155,10 @@ async def test_what_is_served_is_as_it_is_described(
 ):
     if known and "slug" in case.path_parameters:
         case.path_parameters["slug"] = SLUG
-        await api.post("/apps", json={"name": "Atlas Studio", "slug": SLUG})
+        app = {"name": "Atlas Studio", "slug": SLUG, "signing_algorithm": "EdDSA"}
+        await api.post("/apps", json=app)
     if known and "id" in case.path_parameters:
-        made = await api.post(f"/apps/{SLUG}/customers/get-or-create", json={"email": "lena@orbit.example"})
-        case.path_parameters["id"] = made.json()["data"]["id"]
+        case.path_parameters["id"] = await _made(api, case.path)
     sent = requests.Request(**case.as_transport_kwargs(base_url="http://testserver")).prepare()
 
     response = await api.request(

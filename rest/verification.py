@@ -1,0 +1,169 @@
+"""Verification at /api/v1, which needs no key: whether licenses hold, and nothing about whose they are."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+from starlette.responses import Response
+
+from resolvers import verification
+from resolvers.errors import Fault, FaultCode, Faults
+from resolvers.inputs import Input, Text, Uuid, check, empty_is_none, invalid
+from resolvers.verification import MAX_VALUES, Verification
+from rest import envelopes
+from rest.envelopes import Answer
+from rest.errors import not_found
+from rest.licenses import LICENSES, StatusWord
+from rest.operations import Call, operation
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+class VerifiedLicense(Answer):
+    """Whether a license holds, and what it is."""
+
+    valid: bool
+    status: StatusWord
+    tier: str | None = Field(description="The tier's slug.")
+    features: list[str] = Field(description="Slugs, as in the current token.")
+    expires_at: datetime | None = Field(description="Null: never.")
+    installation_id: str
+
+
+class VerificationAnswer(Answer):
+    """What is known of one license."""
+
+    data: VerifiedLicense
+
+
+class Verdict(Answer):
+    """Whether one of many licenses holds."""
+
+    valid: bool
+    status: StatusWord | Literal["not_found"]
+    tier: str | None = Field(description="The tier's slug.")
+
+
+class Verdicts(Answer):
+    """Whether licenses hold, by the value that was asked for."""
+
+    results: dict[str, Verdict]
+
+
+class VerdictsAnswer(Answer):
+    """What is known of many licenses."""
+
+    data: Verdicts
+
+
+def _few(values: object) -> object:
+    if isinstance(values, list) and len(values) > MAX_VALUES:
+        raise invalid(f"holds more than {MAX_VALUES} values", FaultCode.TOO_LONG)
+    return values
+
+
+class VerificationQuery(Input):
+    """Which license: exactly one of the two."""
+
+    installation_id: Annotated[Uuid | None, BeforeValidator(empty_is_none)] = Field(
+        None, description="The installation's UUID; of several licenses the active one, else the newest."
+    )
+    jti: Annotated[Text | None, BeforeValidator(empty_is_none)] = Field(
+        None, description="The id of any token of the license, superseded ones included."
+    )
+
+    @classmethod
+    def faults_of_the_whole(cls, values: Mapping[str, object]) -> Iterable[Fault]:
+        if sum(values.get(name) not in {None, ""} for name in ("installation_id", "jti")) != 1:
+            yield Fault(FaultCode.INVALID, "needs exactly one of: installation_id, jti")
+
+
+class VerificationBatch(Input):
+    """Which licenses: exactly one of the two lists."""
+
+    installation_ids: Annotated[
+        list[Uuid] | None, BeforeValidator(_few), Field(json_schema_extra={"maxItems": MAX_VALUES})
+    ] = None
+    jtis: Annotated[
+        list[Text] | None, BeforeValidator(_few), Field(json_schema_extra={"maxItems": MAX_VALUES})
+    ] = None
+
+    @classmethod
+    def faults_of_the_whole(cls, values: Mapping[str, object]) -> Iterable[Fault]:
+        if sum(values.get(name) is not None for name in ("installation_ids", "jtis")) != 1:
+            yield Fault(FaultCode.INVALID, "needs exactly one of: installation_ids, jtis")
+
+
+@operation(
+    "GET",
+    f"{LICENSES}/verify",
+    query=VerificationQuery,
+    headers=_NO_STORE,
+    answers={200: VerificationAnswer},
+)
+async def verify_license(call: Call) -> Response:
+    """Verify a license. No key is needed."""
+    try:
+        query = check(VerificationQuery, call.query)
+    except Faults:
+        await _require_app(call)
+        raise
+    by, value = _given(query)
+    async with call.database.read() as session:
+        found = await verification.verify_license(call.viewer, session, call.path["slug"], by, value)
+    if found is None or found.status is None:
+        raise not_found("app" if found is None else "license")
+    verified = VerifiedLicense(
+        valid=found.valid,
+        status=found.status.lower(),
+        tier=found.tier,
+        features=list(found.features),
+        expires_at=found.expires_at,
+        installation_id=found.installation_id,
+    )
+    return envelopes.one(verified.model_dump_json())
+
+
+@operation(
+    "POST",
+    f"{LICENSES}/verify/batch",
+    body=VerificationBatch,
+    headers=_NO_STORE,
+    answers={200: VerdictsAnswer},
+)
+async def verify_licenses(call: Call) -> Response:
+    """Verify up to 100 licenses. Each is answered under the value that was asked for. No key is needed."""
+    try:
+        values = await call.body()
+        by, wanted = _given(check(VerificationBatch, values))
+    except Exception:
+        await _require_app(call)
+        raise
+    async with call.database.read() as session:
+        found = await verification.verify_licenses(
+            call.viewer, session, call.path["slug"], by.removesuffix("s"), wanted
+        )
+    if found is None:
+        raise not_found("app")
+    # Installation ids are found in any letter case, and answered in the one they were asked in.
+    verdicts = {asked: _verdict(each) for asked, each in zip(values[by], found, strict=True)}
+    return envelopes.one(Verdicts(results=verdicts).model_dump_json())
+
+
+def _given(asked: Input) -> tuple[str, Any]:
+    """The one thing that licenses are asked for by, and its value."""
+    ((name, value),) = asked.model_dump(exclude_none=True).items()
+    return name, value
+
+
+def _verdict(found: Verification) -> Verdict:
+    status = "not_found" if found.status is None else found.status.lower()
+    return Verdict(valid=found.valid, status=status, tier=found.tier)
+
+
+async def _require_app(call: Call) -> None:
+    """Return if there is the app that the path names, of whatever account. Raises Problem."""
+    async with call.database.read() as session:
+        if await verification.verify_licenses(call.viewer, session, call.path["slug"], "jti", []) is None:
+            raise not_found("app")
