@@ -21,6 +21,7 @@ from bench import stores
 from bench.calling import Call, call, spent
 from bench.datasets import Size
 from bench.workloads import SLUG, DataSet
+from db.apps import apps
 from db.engine import Database
 from db.licenses import licenses
 from server import create_app
@@ -57,8 +58,9 @@ async def costs(url: str, data: DataSet, calls: int) -> Mapping[str, float]:
 
 
 async def _installations(database: Database) -> Sequence[str]:
+    of_app = select(licenses.c.installation_id).join(apps, apps.c.id == licenses.c.app_id)
     async with database.read() as session:
-        return [id for (id,) in await session.rows(select(licenses.c.installation_id).limit(1_000), {})]
+        return [id for (id,) in await session.rows(of_app.where(apps.c.slug == SLUG).limit(1_000), {})]
 
 
 def _asked(data: DataSet, installations: Sequence[str]) -> Mapping[str, Sequence[Call]]:

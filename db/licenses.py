@@ -142,7 +142,8 @@ def _written(slug: str) -> str:
 
 def _active_first(row: Row) -> list[ColumnElement[Any]]:
     """Of an installation's licenses the active one, of which there is at most one; else the newest."""
-    return [(row["is_current"] & (status(row) == LicenseStatus.ACTIVE.value)).desc(), row["id"].desc()]
+    unexpired = row["expires_at"].is_(None) | (row["expires_at"] > NOW)
+    return [(row["is_current"] & row["revoked_at"].is_(None) & unexpired).desc(), row["id"].desc()]
 
 
 LICENSE = Noun(

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import FromClause, Select, Text, and_, bindparam, select, true
+from sqlalchemy import FromClause, Select, Text, and_, bindparam, literal_column, select, true
 
 from db import clock
 from db.apps import apps
@@ -28,7 +28,7 @@ _first_of_installation = (
     select(_license.c.id)
     .where(_license.c.app_id == apps.c.id, _license.c.installation_id == _asked.c.value)
     .order_by(*(LICENSE.lookups["installation_id"].preferred or (lambda _: []))(_license.c))
-    .limit(1)
+    .limit(literal_column("1"))
     .correlate(apps, _asked)
     .scalar_subquery()
 )
