@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import FromClause, Select, Text, and_, bindparam, literal_column, select, true
+from sqlalchemy import FromClause, Integer, Select, Text, and_, bindparam, literal_column, select, true
 
 from db import clock
 from db.apps import apps
@@ -22,7 +22,10 @@ from db.tiers import tiers
 from db.tokens import tokens
 
 _SLUG = bindparam("slug", type_=Text())
-_asked = texts_in(bindparam("asked", type_=Text())).table_valued("value", name="asked")
+_each = texts_in(bindparam("asked", type_=Text())).table_valued("value", name="each")
+# The bound is for PostgreSQL. It takes a list for a hundred rows, for which it would read a table of some ten
+# thousand licenses from end to end instead of looking them up; of an unknown bound it expects a tenth.
+_asked = select(_each.c.value).limit(bindparam("count", type_=Integer())).subquery("asked")
 _license = licenses.alias()
 _first_of_installation = (
     select(_license.c.id)
@@ -119,7 +122,12 @@ async def licenses_by(
 
     Of an installation's licenses the active one is found, else the newest. One statement for them all.
     """
-    parameters = {"slug": slug, "asked": orjson.dumps(values).decode(), "now": clock.as_text(now)}
+    parameters = {
+        "slug": slug,
+        "asked": orjson.dumps(values).decode(),
+        "count": len(values),
+        "now": clock.as_text(now),
+    }
     rows = await session.rows(_STATEMENTS[by], parameters)
     if not rows:
         return None

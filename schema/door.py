@@ -175,6 +175,8 @@ def _response(
         status_code=status,
         headers={
             "Content-Type": f"{media_type or MediaType.JSON}; charset=utf-8",
+            # What is answered holds for the moment, and may be a token.
+            "Cache-Control": "no-store",
             "Vary": "Accept",
             **(headers or {}),
         },

@@ -106,5 +106,11 @@ class Statements:
             recording.add(statement)
 
 
+def assert_one(sent: Recording) -> None:
+    """One statement was sent, however long it took: of SQLite it may have been tried as a short one first."""
+    assert len(set(sent)) == 1
+    assert len(sent) <= 2
+
+
 def _verb(statement: str) -> str:
     return statement.split(None, 1)[0].rstrip(";").upper() if statement.strip() else ""

@@ -7,7 +7,9 @@ from typing import Any
 
 from db.engine import Database, Query
 
-_READING = re.compile(r"(SCAN|SEARCH) (apps|customers|licenses|keys)")
+_READING = re.compile(
+    r"(SCAN|SEARCH) (apps|customers|licenses|keys|tiers|features|tier_features|signing_keys|tokens)"
+)
 
 
 async def faults(database: Database, statement: str) -> list[str]:
@@ -69,7 +71,7 @@ def _postgresql_faults(node: dict[str, Any], sorted_for: str | None) -> Iterator
     kind, table = node["Node Type"], node.get("Relation Name")
     if kind == "Seq Scan" and table != "app_counters":  # which is a page long in a test, and read at once
         yield f"Seq Scan on {table}"
-    is_by_id = "(id = " in node.get("Index Cond", "")
+    is_by_id = re.search(r"\((id|jti|tier_id) = ", node.get("Index Cond", "")) is not None
     if str(node.get("Index Name")).startswith("pk_") and not is_by_id:
         yield f"walk over the ids of everybody's {table}"
     if kind == "Limit":

@@ -19,9 +19,13 @@ from tests.reference.executor import Reference
 from tests.schema.dataset import NOW, make_dataset
 from tests.schema.queries import Question, questions
 
-APP = "id slug name description webhookUrl createdAt updatedAt"
+APP = "id slug name description webhookUrl signingAlgorithm publicKeyPem createdAt updatedAt"
+TIER = "id slug name position createdAt"
+LICENSE = "id status features jti token revokedReason tier { slug features { slug } }"
 CUSTOMER = "id email name externalId metadata createdAt updatedAt"
 PAGE = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor } totalCount"
+
+OF_TIER = f"licenses(last: 1) {{ nodes {{ {LICENSE} customer {{ %s {CUSTOMER} }} }} {PAGE} }}"
 
 # How a document goes down from a customer to a customer, and how often within the limit of depth.
 WAYS_DOWN = {
@@ -30,6 +34,14 @@ WAYS_DOWN = {
     "edges": (
         f"app {{ customers(last: 2) {{ edges {{ node {{ %s {CUSTOMER} }} cursor }} {PAGE} }} {APP} }}",
         3,
+    ),
+    "tiers": (
+        f"app {{ tiers(first: 2) {{ nodes {{ {TIER} {OF_TIER} }} {PAGE} }} {APP} }}",
+        2,
+    ),
+    "installations": (
+        f"app {{ license(by: {{installationId: $shared}}) {{ {LICENSE} customer {{ %s id }} }} {APP} }}",
+        4,
     ),
 }
 WIDE = " ".join(f"w{number}: metadata" for number in range(95))
@@ -75,6 +87,8 @@ async def test_the_deepest_documents(
     document = innermost
     for _ in range(times):
         document = step % document
+    shared = "8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11"
+    document = document.replace("$shared", f'"{shared}"')
     question = Question(
         f"query ($id: ID!) {{ customer(id: $id) {{ {document} }} }}",
         {"id": data.rows.customers[0]["id"]},

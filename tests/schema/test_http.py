@@ -46,6 +46,7 @@ async def test_media_type_is_negotiated(
     response = await client.send(request)
 
     assert response.headers["content-type"] == f"{answered or JSON}; charset=utf-8"
+    assert response.headers["cache-control"] == "no-store"
     if answered:
         assert response.status_code == 200
         assert response.json()["data"] == {"__typename": "Query"}

@@ -8,7 +8,7 @@ from db.engine import Database
 from resolvers.viewer import Policy
 from schema.door import GraphQLDoor
 from schema.limits import Limits
-from tests.factories import Account, make_app, make_customer, make_license
+from tests.factories import Account, make_app, make_customer, make_feature, make_license, make_tier
 from tests.schema.conftest import Graph
 
 
@@ -150,7 +150,27 @@ async def test_fragments_that_unfold_without_end(graph: Graph) -> None:
             } } }""",
             602,
         ),
+        ('{ license(id: "lic_01h455vb4pex5vsknk084sn02q") { id jti token } }', 1 + 1),
+        (
+            """{ app(slug: "x") {
+              licenses(first: 5) { nodes { token t: token } edges { node { token } } } } }""",
+            1 + 5 * (1 + 2) + 5 * (1 + 1),
+        ),
+        ('{ app(slug: "x") { tier(slug: "y") { features { id } } } }', 1 + 1 + 200),
+        ('{ app(slug: "x") { tiers(first: 3) { nodes { features { app { id } } } } } }', 1 + 3 * (1 + 400)),
+        ('{ app(slug: "x") { license(by: {id: "lic_01h455vb4pex5vsknk084sn02q"}) { tier { id } } } }', 3),
+        (
+            """{ app(slug: "x") { customers(first: 2) { nodes { licenses(first: 3) { nodes {
+              tier { features { id } } features } } } } } }""",
+            1 + 2 * (1 + 3 * (1 + 1 + 200)),
+        ),
+        ('{ verifyLicense(appSlug: "x", by: {jti: "y"}) { valid reason features } }', 1),
+        ('{ verifyLicenses(appSlug: "x", by: {jtis: []}) { valid } }', 0),
+        ('{ verifyLicenses(appSlug: "x", by: {jtis: ["a", "b", "b"]}) { valid } }', 3),
+        ('{ verifyLicenses(appSlug: "x", by: {jtis: "a"}) { valid } }', 1),
         ('mutation { deleteApp(input: {slug: "x"}) { deletedAppId } }', 10),
+        ('mutation { regenerateLicense(input: {id: "x"}) { license { id token tier { id } } } }', 10 + 3),
+        ('mutation { rotateAppKeys(input: {appSlug: "x"}) { licensesResigned } }', 10),
         (
             'mutation { a: updateApp(input: {slug: "x"}) { app { licenses(first: 5) { nodes { id } } } } }',
             10 + 1 + 5,
@@ -241,20 +261,35 @@ def through_searches(levels: int) -> str:
     return f"slug customers{CUSTOMERS} {{ {capped} edges {{ cursor {node} }} }}"
 
 
+def through_tiers(levels: int) -> str:
+    if levels < 3:
+        return "id"
+    if levels < 6:
+        return f'id tiers(last: 1) {{ {PAGE_INFO} }} tier(slug: "team") {{ features {{ slug }} }}'
+    if levels < 9:
+        return f"id tiers(last: 1) {{ {PAGE_INFO} nodes {{ id features {{ slug }} }} }}"
+    below = through_tiers(levels - 6)
+    licenses = f"licenses{LICENSES} {{ {PAGE_INFO} nodes {{ token tier {{ app {{ {below} }} }} }} }}"
+    return f"slug tiers(last: 1) {{ {PAGE_INFO} nodes {{ {licenses} }} }}"
+
+
 def through_look_ups(levels: int) -> str:
     if levels <= 2:
         return "id"
     return f'customer(by: {{email: "A@b.de"}}) {{ email app {{ {through_look_ups(levels - 2)} }} }}'
 
 
-@pytest.mark.parametrize("deep", [through_licenses, through_customers, through_searches, through_look_ups])
+@pytest.mark.parametrize(
+    "deep", [through_licenses, through_customers, through_searches, through_tiers, through_look_ups]
+)
 async def test_the_deepest_documents_are_answered(
     graph: Graph, database: Database, account: Account, deep: object
 ) -> None:
     """SQLite before 3.46 parses no statement with more than 100 constructs open; see docs/decisions.md."""
     app = await make_app(database, account, slug="atlas")
     customer = await make_customer(database, app, email="a@b.de", name="Ann")
-    await make_license(database, customer)
+    tier = await make_tier(database, app, slug="team", features=[await make_feature(database, app)])
+    await make_license(database, customer, tier=tier)
     below = deep(14)  # type: ignore[operator]
     query = f"""query($ids: [ID!]!) {{
       app(slug: "atlas") {{ {below} }}

@@ -1,14 +1,19 @@
 """Every page is a walk along an index: no table is read from end to end, nothing is sorted but a page."""
 
 import pytest
+from sqlalchemy import literal, select
 from starlette.applications import Starlette
 
 from commands.believable import CUSTOMER_COLUMNS, LICENSE_COLUMNS, Believable
-from db import clock
+from db import clock, ids
+from db.apps import apps
 from db.customers import customers
 from db.engine import Database
+from db.features import features
 from db.licenses import licenses
 from db.shaping import cursors
+from db.tiers import rank, tier_features, tiers
+from db.tokens import tokens
 from tests.factories import Account, make_app
 from tests.schema.conftest import Graph
 from tests.schema.plans import analyze, described, faults
@@ -20,6 +25,7 @@ ORDERS = {
     "customers": {"CREATED_AT": None, "EMAIL": "mabel", "NAME": "mabel"},
     "licenses": {"CREATED_AT": None, "EXPIRES_AT": "2026-01-01T00:00:00Z"},
 }
+NOWHERE = "00000000-0000-4000-8000-000000000000"
 NULLABLE = {("customers", "NAME"), ("licenses", "EXPIRES_AT")}
 
 
@@ -34,8 +40,44 @@ async def customer_id(database: Database, account: Account) -> str:
         async with database.write() as session:
             await session.load(customers, CUSTOMER_COLUMNS, batch.customers)
             await session.load(licenses, LICENSE_COLUMNS, batch.licenses)
+    await _sell_at_tiers(database)
     await analyze(database)
     return str(batch.customers[0][0])
+
+
+async def _sell_at_tiers(database: Database) -> None:
+    """Each app has tiers and features, and each license but a few a tier of its app, and a token."""
+    async with database.write() as session:
+        for (app_id,) in list(await session.execute(select(apps.c.id))):
+            made = [(ids.new_id(ids.TIER), f"tier_{number}") for number in range(5)]
+            rows = [
+                (new.id, app_id, slug, "Tier", 1, rank(1, slug), clock.as_text(new.created_at))
+                for new, slug in made
+            ]
+            await session.load(
+                tiers, ("id", "app_id", "slug", "name", "position", "rank", "created_at"), rows
+            )
+            new_features = [(ids.new_id(ids.FEATURE), f"feature_{number}") for number in range(5)]
+            await session.load(
+                features,
+                ("id", "app_id", "slug", "name", "created_at"),
+                [
+                    (new.id, app_id, slug, "Feature", clock.as_text(new.created_at))
+                    for new, slug in new_features
+                ],
+            )
+            of_tiers = [(tier.id, feature.id) for tier, _ in made for feature, _ in new_features]
+            await session.load(tier_features, ("tier_id", "feature_id"), of_tiers)
+        for number in range(5):
+            named = select(tiers.c.id).where(
+                tiers.c.app_id == licenses.c.app_id, tiers.c.slug == f"tier_{number}"
+            )
+            of_this = licenses.c.installation_id.like(f"%{number}")
+            await session.execute(licenses.update().where(of_this).values(tier_id=named.scalar_subquery()))
+        issued = select(licenses.c.id, licenses.c.id, literal(1), literal(1))
+        await session.execute(
+            tokens.insert().from_select(["jti", "license_id", "number", "generation"], issued)
+        )
 
 
 def pages(connection: str, order: str, direction: str) -> list[str]:
@@ -79,6 +121,95 @@ async def test_every_order_in_both_directions_from_every_place(
                     await graph.data(around % selected, id=customer_id)
 
                 assert await faults(database, sent[-1]) == [], selected
+
+
+def is_sort(fault: str) -> bool:
+    return fault.startswith(("Sort by", "USE TEMP B-TREE FOR ORDER BY"))
+
+
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+@pytest.mark.parametrize("order", ORDERS["licenses"])
+async def test_licenses_of_a_tier(
+    graph: Graph, app: Starlette, statements: Statements, customer_id: str, order: str, direction: str
+) -> None:
+    database = app.state.database
+    for page in pages("licenses", order, direction):
+        query = f"""{{ app(slug: "atlas") {{ tier(slug: "tier_1") {{
+          licenses({page}, orderBy: {{field: {order}, direction: {direction}}}) {{
+            nodes {{ id token jti tier {{ slug }} }}
+            pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }} }} }} }}"""
+        with statements.recorded(database) as sent:
+            data = await graph.data(query)
+
+        assert data["app"]["tier"]["licenses"]["pageInfo"]
+        assert await faults(database, sent[-1]) == [], page
+
+
+@pytest.mark.parametrize(
+    ("connection", "tag", "value"),
+    [("tiers", "Tier.position.asc", rank(1, "tier_2")), ("features", "Feature.slug.asc", "feature_2")],
+)
+async def test_tiers_and_features_in_their_one_order(
+    graph: Graph,
+    app: Starlette,
+    statements: Statements,
+    customer_id: str,
+    connection: str,
+    tag: str,
+    value: str,
+) -> None:
+    database = app.state.database
+    place = cursors.encode(tag, f"{connection[:4]}_01m82q4h06ep9b09e7rw1d5xyz", value)
+    for page in ("first: 2", "last: 2", f'first: 2, after: "{place}"', f'last: 2, before: "{place}"'):
+        query = f"""{{ app(slug: "atlas") {{ {connection}({page}) {{
+          nodes {{ id slug }} pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }} }} }}"""
+        with statements.recorded(database) as sent:
+            data = await graph.data(query)
+
+        assert len(data["app"][connection]["nodes"]) == 2
+        assert await faults(database, sent[-1]) == [], page
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        f'license(by: {{installationId: "{NOWHERE}"}}) {{ id status tier {{ slug }} }}',
+        'tier(slug: "tier_1") { id features { id slug } }',
+        'feature(slug: "feature_1") { id }',
+        "publicKeyPem signingAlgorithm",
+    ],
+)
+async def test_what_is_found_in_an_app(
+    graph: Graph, app: Starlette, statements: Statements, customer_id: str, found: str
+) -> None:
+    database = app.state.database
+
+    with statements.recorded(database) as sent:
+        await graph.data(f'{{ app(slug: "atlas") {{ {found} }} }}')
+
+    # What is sorted here is little: the licenses of one installation, the features of one tier.
+    assert [each for each in await faults(database, sent[-1]) if not is_sort(each)] == []
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        f'verifyLicense(appSlug: "atlas", by: {{installationId: "{NOWHERE}"}}) {{ valid }}',
+        'verifyLicense(appSlug: "atlas", by: {jti: "lic_01m82q4h06ep9b09e7rw1d5xyz"}) { valid }',
+        'verifyLicense(appSlug: "atlas", by: {token: "a.b.c"}) { valid }',
+        f'verifyLicenses(appSlug: "atlas", by: {{installationIds: ["{NOWHERE}"]}}) {{ valid }}',
+        'verifyLicenses(appSlug: "atlas", by: {jtis: ["lic_01m82q4h06ep9b09e7rw1d5xyz"]}) { valid }',
+    ],
+)
+async def test_verification_looks_up_what_it_is_asked_for(
+    graph: Graph, app: Starlette, statements: Statements, customer_id: str, asked: str
+) -> None:
+    database = app.state.database
+
+    with statements.recorded(database) as sent:
+        await graph.data(f"{{ {asked} }}")
+
+    assert [each for each in await faults(database, sent[-1]) if not is_sort(each)] == []
 
 
 async def test_creation_times_are_a_range_of_ids(

@@ -5,9 +5,9 @@ import pytest
 from starlette.applications import Starlette
 
 from db.engine import Database
-from tests.factories import Account, make_app, make_customer, make_license
+from tests.factories import Account, make_app, make_customer, make_feature, make_license, make_tier
 from tests.schema.conftest import Graph
-from tests.statements import Statements
+from tests.statements import Statements, assert_one
 
 DASHBOARD = """
 query Dashboard($slug: String!, $customers: Int!, $licenses: Int!) {
@@ -57,6 +57,62 @@ async def test_the_dashboard_is_one_statement_beside_the_key(
     assert [page["licenses"]["totalCount"] for page in data["app"]["customers"]["nodes"]] == [2] * min(
         customers, 12
     )
+
+
+LICENSING = """
+query($slug: String!, $customers: Int!, $licenses: Int!) {
+  app(slug: $slug) {
+    signingAlgorithm publicKeyPem
+    customers(first: $customers) { totalCount nodes {
+      email
+      licenses(first: $licenses) { totalCount nodes {
+        id status jti token features revokedReason
+        tier { slug name features { slug name } }
+      } }
+    } }
+    tiers { totalCount nodes {
+      slug features { slug } licenses(first: $licenses) { totalCount nodes { id } }
+    } }
+    features { nodes { slug } }
+  }
+}
+"""
+
+
+@pytest.mark.parametrize(("customers", "licenses"), [(1, 1), (5, 3), (12, 2)])
+async def test_licenses_with_their_tiers_and_features_are_one_statement_beside_the_key(
+    graph: Graph,
+    app: Starlette,
+    database: Database,
+    account: Account,
+    statements: Statements,
+    customers: int,
+    licenses: int,
+) -> None:
+    made = await make_app(database, account, slug="atlas")
+    features = [await make_feature(database, made, slug=slug) for slug in ("sso", "export")]
+    tier = await make_tier(database, made, slug="team", features=features)
+    for _ in range(12):
+        customer = await make_customer(database, made)
+        for _ in range(3):
+            await make_license(database, customer, tier=tier, own_features=["a"], token="a.b.c")
+    variables = {"slug": "atlas", "customers": customers, "licenses": licenses}
+
+    await graph.data(LICENSING, **variables)
+    with statements.recorded(app.state.database) as sent:
+        data = await graph.data(LICENSING, **variables)
+
+    assert_one(sent)
+    assert len(sent.authentications) <= 1
+    nodes = data["app"]["customers"]["nodes"]
+    assert len(nodes) == customers
+    for node in nodes:
+        assert node["licenses"]["totalCount"] == 3
+        assert [each["token"] for each in node["licenses"]["nodes"]] == ["a.b.c"] * min(licenses, 3)
+        for each in node["licenses"]["nodes"]:
+            assert each["features"] == ["export", "sso", "a"]
+            assert [feature["slug"] for feature in each["tier"]["features"]] == ["export", "sso"]
+    assert data["app"]["tiers"]["nodes"][0]["licenses"]["totalCount"] == 36
 
 
 async def test_every_root_field_is_one_statement(
