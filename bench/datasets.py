@@ -1,10 +1,12 @@
 """What the contestants are asked about: ten apps with customers and licenses, and a key that may see them.
 
 Rows are written by the drivers themselves, into the tables of the first migration: whatever later migrations
-add for Licensegraph's own sake, no peer pays for it. `stores` makes Licensegraph's own database of a copy.
+add for Licensegraph's own sake, no peer pays for it. `stores` makes Licensegraph's own database of a copy,
+with `take_over`.
 """
 
 import hashlib
+import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -15,8 +17,13 @@ import asyncpg
 from bench.workloads import SLUG, DataSet
 from commands.believable import CUSTOMER_COLUMNS, LICENSE_COLUMNS, PAST, Believable
 from db import clock, ids, migrations
+from db.apps import apps
+from db.engine import Database
 from db.types import fold
+from resolvers.keyring import Algorithm, Keyring
 from resolvers.keys import KeyKind, new_token
+from resolvers.master_key import KEY_BYTES
+from resolvers.signing_keys import make_missing
 
 FIRST_REVISION = "0001"
 ROWS_AT_A_TIME = 20_000
@@ -49,6 +56,24 @@ async def load(url: str, size: Size) -> DataSet:
     else:
         await _write_postgresql(url, made.rows())
     return made.described()
+
+
+async def take_over(url: str) -> None:
+    """Make a loaded database Licensegraph's own: migrated, and with a signing key for every app.
+
+    So every field can be asked. The tokens of its licenses have no text, and nothing can be signed: the
+    master key is thrown away.
+    """
+    await migrations.upgrade(url)
+    database, keyring = Database(url), Keyring()
+    try:
+        keyring.unlock(secrets.token_bytes(KEY_BYTES))
+        async with database.write() as session:
+            await session.execute(apps.update().values(signing_algorithm=Algorithm.EDDSA.value))
+        await make_missing(database, keyring)
+    finally:
+        keyring.close()
+        await database.close()
 
 
 class _Made:

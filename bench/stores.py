@@ -14,7 +14,6 @@ import psutil
 from bench import datasets
 from bench.datasets import Size
 from bench.workloads import DataSet
-from db import migrations
 from tests.databases import make_folder, postgres_server, stop_abandoned_server
 
 NAMES = ("postgresql", "sqlite")
@@ -59,7 +58,7 @@ def _sqlite(folder: Path, size: Size, with_peers: bool) -> Iterator[Store]:
     else:
         plain.rename(own)
     url = f"sqlite:///{own}"
-    asyncio.run(migrations.upgrade(url))
+    asyncio.run(datasets.take_over(url))
     yield Store("sqlite", sqlite3.sqlite_version, url, f"sqlite:///{plain}", None, data, folder)
 
 
@@ -79,7 +78,7 @@ def _postgresql(folder: Path, size: Size, with_peers: bool) -> Iterator[Store]:
             asyncio.run(_execute(admin, "CREATE DATABASE licensegraph TEMPLATE plain STRATEGY file_copy"))
         else:
             asyncio.run(_execute(admin, "ALTER DATABASE plain RENAME TO licensegraph"))
-        asyncio.run(migrations.upgrade(own))
+        asyncio.run(datasets.take_over(own))
         # At once what PostgreSQL would do on its own soon after, so that it does not do it while measured.
         for url in (plain, own) if with_peers else (own,):
             asyncio.run(_execute(url, "VACUUM ANALYZE", "CHECKPOINT"))

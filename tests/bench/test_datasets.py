@@ -5,10 +5,13 @@ from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
+import httpx
 import pytest
 
 from bench import datasets
 from bench.datasets import Size
+from server import create_app
+from settings import Settings
 
 
 @pytest.mark.parametrize("customers", [150, 1_000, 2_345])
@@ -38,3 +41,28 @@ async def test_a_hundred_janes_are_spread_over_the_main_app(tmp_path: Path, cust
     assert data.skipped == customers // 2
     assert rows[data.skipped - 1][0] == data.last_skipped
     assert len(data.customer_ids) == len(data.emails) == min(customers, 1_000)
+
+
+async def test_every_field_can_be_asked_of_licensegraphs_own(unmigrated_url: str) -> None:
+    data = await datasets.load(unmigrated_url, Size(20, 3, 2, 1))
+    await datasets.take_over(unmigrated_url)
+    document = """{ app(slug: "bench") {
+      signingAlgorithm publicKeyPem
+      licenses(first: 100) { nodes { jti token features tier { slug } } }
+    } }"""
+
+    app = create_app(Settings(database_url=unmigrated_url))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="http://127.0.0.1",
+        headers={"Authorization": f"Bearer {data.token}"},
+    ) as client:
+        answer = (await client.post("/graphql", json={"query": document})).json()
+    await app.state.database.close()
+
+    assert "errors" not in answer
+    found = answer["data"]["app"]
+    assert found["signingAlgorithm"] == "EDDSA"
+    assert found["publicKeyPem"].startswith("-----BEGIN PUBLIC KEY-----")
+    assert len({license.pop("jti") for license in found["licenses"]["nodes"]}) == 40
+    assert found["licenses"]["nodes"] == [{"token": None, "features": [], "tier": None}] * 40

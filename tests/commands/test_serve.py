@@ -52,6 +52,8 @@ def send(words: list[str]) -> httpx.Response:
                 body = next(rest)
             case "-X":
                 method = next(rest)
+            case "-o":
+                next(rest)
             case _:
                 url = word
     assert url is not None
@@ -136,10 +138,11 @@ def test_calls_of_the_readme_work(server: Server) -> None:
 
     answers = [send(words) for words in curls(text)]
 
-    assert [answer.status_code for answer in answers] == [200, 200, 201, 200]
+    assert [answer.status_code for answer in answers] == [200, 200, 201, 200, 200]
     assert "errors" not in answers[0].json()
     assert answers[1].json()["data"]["createCustomer"]["userErrors"] == []
     assert answers[3].json()["meta"]["total"] == 1
+    assert answers[4].text.startswith("-----BEGIN PUBLIC KEY-----")
 
 
 async def test_of_servers_that_start_at_once_one_makes_the_key(tmp_path: Path, unmigrated_url: str) -> None:

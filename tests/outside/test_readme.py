@@ -39,11 +39,9 @@ def test_python(vendor: Vendor) -> None:
     check, token = names["check"], vendor.issue(SLUG)
 
     assert check(token) == jwt.decode(token, options={"verify_signature": False})
-    for bad in spoilt(token):
-        with pytest.raises(jwt.InvalidTokenError):
+    for bad in (*spoilt(token), vendor.issue("atlas")):
+        with pytest.raises(jwt.PyJWTError):
             check(bad)
-    with pytest.raises((jwt.InvalidTokenError, jwt.PyJWKClientError)):
-        check(vendor.issue("atlas"))
     vendor.rotate(SLUG)
     assert check(token)["aud"] == SLUG
 
