@@ -26,6 +26,7 @@ from tests.doors.both import (
     translated,
 )
 from tests.factories import Account, make_key
+from tests.keyrings import MASTER_KEY, RSA_BITS
 from tests.rest.expecting import error, stored
 
 
@@ -191,7 +192,13 @@ async def closed_doors(
     database_url: str, doors: Doors, database: Database, account: Account
 ) -> AsyncIterator[Doors]:
     """Both doors with a public key, where public keys may not read customers."""
-    app = create_app(Settings(database_url=database_url, public_keys_read_customers=False))
+    settings = Settings(
+        database_url=database_url,
+        public_keys_read_customers=False,
+        master_key=MASTER_KEY,
+        rsa_bits=RSA_BITS,
+    )
+    app = create_app(settings)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(

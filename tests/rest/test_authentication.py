@@ -19,6 +19,7 @@ from db.keys import keys
 from server import create_app
 from settings import Settings
 from tests.factories import make_customer, make_feature, make_key, make_license, make_tier
+from tests.keyrings import MASTER_KEY, RSA_BITS
 from tests.rest.conftest import (
     CUSTOMERS,
     FEATURES,
@@ -291,7 +292,13 @@ async def test_what_another_account_has_answers_byte_for_byte_like_what_is_not_t
 @pytest.fixture
 async def closed_reader(database_url: str, vendor: Vendor) -> AsyncIterator[httpx.AsyncClient]:
     """The client with a public key, where public keys may not read customers."""
-    app = create_app(Settings(database_url=database_url, public_keys_read_customers=False))
+    settings = Settings(
+        database_url=database_url,
+        public_keys_read_customers=False,
+        master_key=MASTER_KEY,
+        rsa_bits=RSA_BITS,
+    )
+    app = create_app(settings)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
