@@ -10,6 +10,8 @@ Whoever adds a token, here as anywhere, holds the app against a change of its ke
 under a key that is not current or next.
 """
 
+import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -196,10 +198,13 @@ async def _switch(database: Database, app: SigningApp, generation: int, *, immed
 async def _clear_superseded(database: Database, app: SigningApp, generation: int) -> None:
     after: str | None = ""
     while after is not None:
+        started = time.perf_counter()
         async with database.write() as session:
             after = await rotation.clear_superseded(
                 session, app.id, generation, after, LICENSES_PER_TRANSACTION
             )
+        # For as long as it took others may write, as they may while tokens are signed; see `resolvers.purge`.
+        await asyncio.sleep(time.perf_counter() - started)
 
 
 async def _lock(session: WriteSession, app: SigningApp) -> SigningApp:
