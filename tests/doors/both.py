@@ -8,8 +8,13 @@ import httpx
 
 Values: TypeAlias = dict[str, Any]
 
-APP = "id name slug description webhookUrl createdAt"
+APP = "id name slug description webhookUrl publicKeyPem createdAt"
 CUSTOMER = "id email name externalId metadata createdAt"
+TIER = "id name slug position features { slug } createdAt"
+FEATURE = "id name slug description createdAt"
+LICENSE = """id installationId token status tier { id slug } features expiresAt createdAt
+             customer { id } jti revokedAt"""
+VERIFICATION = "valid status tier features expiresAt installationId"
 ERRORS = "userErrors { code message field }"
 BY_REST, BY_GRAPH = "by-rest", "by-graph"
 
@@ -30,6 +35,29 @@ UPDATE = f"""mutation ($input: UpdateCustomerInput!) {{
 DELETE = """mutation ($input: DeleteCustomerInput!) {
   outcome: deleteCustomer(input: $input) { deletedCustomerId deletedLicenseCount
                                            userErrors { code message field } } }"""
+
+ROTATE = f"""mutation ($input: RotateAppKeysInput!) {{
+  outcome: rotateAppKeys(input: $input) {{ app {{ {APP} }} licensesResigned {ERRORS} }} }}"""
+CREATE_TIER = f"""mutation ($input: CreateTierInput!) {{
+  outcome: createTier(input: $input) {{ tier {{ {TIER} }} {ERRORS} }} }}"""
+UPDATE_TIER = f"""mutation ($input: UpdateTierInput!) {{
+  outcome: updateTier(input: $input) {{ tier {{ {TIER} }} {ERRORS} }} }}"""
+DELETE_TIER = f"""mutation ($input: DeleteTierInput!) {{
+  outcome: deleteTier(input: $input) {{ deletedTierId {ERRORS} }} }}"""
+CREATE_FEATURE = f"""mutation ($input: CreateFeatureInput!) {{
+  outcome: createFeature(input: $input) {{ feature {{ {FEATURE} }} {ERRORS} }} }}"""
+UPDATE_FEATURE = f"""mutation ($input: UpdateFeatureInput!) {{
+  outcome: updateFeature(input: $input) {{ feature {{ {FEATURE} }} {ERRORS} }} }}"""
+DELETE_FEATURE = f"""mutation ($input: DeleteFeatureInput!) {{
+  outcome: deleteFeature(input: $input) {{ deletedFeatureId {ERRORS} }} }}"""
+CREATE_LICENSE = f"""mutation ($input: CreateLicenseInput!) {{
+  outcome: createLicense(input: $input) {{ license {{ {LICENSE} }} {ERRORS} }} }}"""
+REGENERATE = f"""mutation ($input: RegenerateLicenseInput!) {{
+  outcome: regenerateLicense(input: $input) {{ license {{ {LICENSE} }} {ERRORS} }} }}"""
+REVOKE = f"""mutation ($input: RevokeLicenseInput!) {{
+  outcome: revokeLicense(input: $input) {{ license {{ {LICENSE} }} {ERRORS} }} }}"""
+DELETE_LICENSE = f"""mutation ($input: DeleteLicenseInput!) {{
+  outcome: deleteLicense(input: $input) {{ deletedLicenseId {ERRORS} }} }}"""
 
 
 @dataclass(frozen=True)
@@ -78,15 +106,36 @@ def as_input(body: Values) -> Values:
     return {camel_case(key): value for key, value in body.items()}
 
 
-def as_app(app: Values) -> Values:
-    """An app of REST without what the graph does not show yet."""
-    assert app.pop("public_key_pem") is None
-    return app
+def as_tier(node: Values | None) -> Values | None:
+    """A tier of the graph as REST shows it."""
+    tier = as_rest(node)
+    return None if tier is None else {**tier, "features": [each["slug"] for each in tier["features"]]}
+
+
+def as_license(node: Values | None) -> Values | None:
+    """A license of the graph as REST shows it."""
+    license = as_rest(node)
+    if license is None:
+        return None
+    tier, customer = license["tier"] or {"id": None, "slug": None}, license.pop("customer")
+    return {
+        **license,
+        "status": license["status"].lower(),
+        "tier": tier["slug"],
+        "tier_id": tier["id"],
+        "customer_id": customer["id"],
+    }
+
+
+def as_verification(node: Values) -> Values:
+    """What the graph says of a license as REST says it."""
+    return {**(as_rest(node) or {}), "status": node["status"].lower()}
 
 
 def chosen(made: Values) -> Values:
     """A new object without what the server chose."""
-    return {key: value for key, value in made.items() if key not in {"id", "created_at"}}
+    servers = {"id", "created_at", "public_key_pem", "jti", "token", "revoked_at"}
+    return {key: value for key, value in made.items() if key not in servers}
 
 
 def translated(user_errors: list[Values]) -> tuple[int, str, dict[str, list[str]] | None]:

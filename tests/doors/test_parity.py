@@ -26,7 +26,6 @@ from tests.doors.both import (
     UPDATE_APP,
     Doors,
     Values,
-    as_app,
     as_input,
     as_rest,
     chosen,
@@ -59,13 +58,13 @@ async def test_apps(doors: Doors, database: Database, account: Account):
     listed = await doors.rest("GET", "/apps", per_page="2")
     graph = (await doors.graph(f"{{ apps(first: 2) {{ totalCount nodes {{ {APP} }} }} }}"))["apps"]
 
-    assert [as_app(app) for app in listed.json()["data"]] == [as_rest(node) for node in graph["nodes"]]
+    assert listed.json()["data"] == [as_rest(node) for node in graph["nodes"]]
     assert listed.json()["meta"]["total"] == graph["totalCount"] == 3
     for slug in (BY_REST, BY_GRAPH):
         one = (await doors.graph(f"query ($slug: String!) {{ app(slug: $slug) {{ {APP} }} }}", slug=slug))[
             "app"
         ]
-        assert as_app(await doors.rest_data(f"/apps/{slug}")) == as_rest(one)
+        assert await doors.rest_data(f"/apps/{slug}") == as_rest(one)
     for slug in ("nothing", "By-Rest", "", "\x00", "x" * 300):
         one = (await doors.graph(f"query ($slug: String!) {{ app(slug: $slug) {{ {APP} }} }}", slug=slug))[
             "app"
@@ -218,11 +217,11 @@ async def test_create_update_and_delete_app(doors: Doors, database: Database):
     ]
     made = await doors.rest("POST", "/apps", {"name": "Old", "slug": "new-by-rest"})
     outcome = await doors.mutate(CREATE_APP, name="Old", slug="new-by-graph")
-    answers = [(as_app(made.json()["data"]), as_rest(outcome["app"]))]
+    answers = [(made.json()["data"], as_rest(outcome["app"]))]
     for step in steps:
         changed = await doors.rest("PUT", "/apps/new-by-rest", step)
         outcome = await doors.mutate(UPDATE_APP, slug="new-by-graph", **as_input(step))
-        answers.append((as_app(changed.json()["data"]), as_rest(outcome["app"])))
+        answers.append((changed.json()["data"], as_rest(outcome["app"])))
     deleted = await doors.rest("DELETE", "/apps/new-by-rest")
     outcome = await doors.mutate(DELETE_APP, slug="new-by-graph")
 
