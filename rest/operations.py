@@ -76,10 +76,9 @@ class Operation:
     """Something callers can do: at which path, by which methods, and what goes in and comes out.
 
     `scope` is what the key must allow, which is asked before anything else; None: no key is needed, and none
-    is looked at. `key_optional`: something else may serve in place of a key that allows this, so the handler
-    asks for the scope; a key that is sent must be good all the same.
-    `answers` are the successes, by status; what can go wrong follows from the rest. `headers` come with every
-    answer, errors too.
+    is looked at. `key_optional`: none is needed either, or something else may serve in its place, which is
+    for the handler to say; a key that is sent must be good all the same. `answers` are the successes, by
+    status; what can go wrong follows from the rest. `headers` come with every answer, errors too.
     """
 
     methods: tuple[str, ...]

@@ -94,13 +94,20 @@ async def rotate_keys(call: Call) -> Response:
     return envelopes.one(answer.model_dump_json())
 
 
-@operation("GET", f"{APP}/public-key", media_type=PEM, answers={200: PublicKey, 304: None})
+@operation(
+    "GET",
+    f"{APP}/public-key",
+    scope=Scope.READ,
+    key_optional=True,
+    media_type=PEM,
+    answers={200: PublicKey, 304: None},
+)
 async def get_public_key(call: Call) -> Response:
     """Get the current public key as PEM. No key is needed."""
     return _cacheable(call, Response(await _current_pem(call), media_type=PEM))
 
 
-@operation("GET", f"{APP}/jwks.json", answers={200: KeySet, 304: None})
+@operation("GET", f"{APP}/jwks.json", scope=Scope.READ, key_optional=True, answers={200: KeySet, 304: None})
 async def get_key_set(call: Call) -> Response:
     """Get the public keys as a key set (RFC 7517). No key is needed."""
     async with call.database.read() as session:

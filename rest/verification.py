@@ -13,6 +13,7 @@ from resolvers import verification
 from resolvers.errors import Fault, FaultCode, Faults
 from resolvers.inputs import Input, Text, Uuid, check, empty_is_none, invalid
 from resolvers.verification import MAX_VALUES, Verification
+from resolvers.viewer import Scope
 from rest import envelopes
 from rest.envelopes import Answer
 from rest.errors import not_found
@@ -100,6 +101,8 @@ class VerificationBatch(Input):
 @operation(
     "GET",
     f"{LICENSES}/verify",
+    scope=Scope.READ,
+    key_optional=True,
     query=VerificationQuery,
     headers=_NO_STORE,
     answers={200: VerificationAnswer},
@@ -131,6 +134,8 @@ async def verify_license(call: Call) -> Response:
 @operation(
     "POST",
     f"{LICENSES}/verify/batch",
+    scope=Scope.READ,
+    key_optional=True,
     body=VerificationBatch,
     headers=_NO_STORE,
     answers={200: VerdictsAnswer},

@@ -16,7 +16,7 @@ from settings import Settings
 from tests.factories import make_license
 from tests.keyrings import MASTER_KEY, RSA_BITS
 from tests.rest.conftest import LICENSES, SLUG, Offer, Vendor, issued
-from tests.rest.expecting import NOT_FOUND, PEM, error, invalid, stored
+from tests.rest.expecting import NOT_FOUND, PEM, UNAUTHORIZED, error, invalid, stored
 from tests.statements import Statements
 
 PUBLIC_KEY = f"/apps/{SLUG}/public-key"
@@ -115,14 +115,16 @@ async def test_an_app_that_is_not_there_has_no_keys(
     assert error(await anybody.get(f"/apps/{SLUG}/{name}")) == NOT_FOUND
 
 
-async def test_public_keys_are_read_in_one_statement_and_no_key_is_looked_at(
+async def test_public_keys_are_read_in_one_statement_and_a_bad_key_is_refused(
     anybody: httpx.AsyncClient, app: Any, vendor: Vendor, statements: Statements
 ):
     for path in (PUBLIC_KEY, KEY_SET):
         await anybody.get(path)
         with statements.recorded(app.state.database) as sent:
-            response = await anybody.get(path, headers={"Authorization": "Bearer nonsense"})
+            response = await anybody.get(path)
         assert (response.status_code, len(sent), sent.authentications) == (200, 1, [])
+        refused = await anybody.get(path, headers={"Authorization": "Bearer nonsense"})
+        assert error(refused) == UNAUTHORIZED
 
 
 async def test_rotation_signs_live_licenses_anew_and_leaves_the_others(

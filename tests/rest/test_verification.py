@@ -14,6 +14,7 @@ from tests.rest.expecting import (
     BAD_REQUEST,
     NOT_FOUND,
     PAYLOAD_TOO_LARGE,
+    UNAUTHORIZED,
     UNSUPPORTED_MEDIA_TYPE,
     VERIFICATION_KEYS,
     error,
@@ -243,11 +244,14 @@ async def test_verification_is_one_statement_however_many_are_asked_for(
 
 
 @pytest.mark.parametrize("header", ["Bearer nonsense", "Basic eDp5", ""])
-async def test_a_key_is_not_looked_at(anybody: httpx.AsyncClient, offer: Offer, header: str):
+async def test_a_bad_key_is_refused_though_none_is_needed(
+    anybody: httpx.AsyncClient, offer: Offer, header: str
+):
     headers = {"Authorization": header}
 
     one = await anybody.get(f"{VERIFY}?installation_id={NOBODY}", headers=headers)
     many = await anybody.post(BATCH, json={"installation_ids": [NOBODY]}, headers=headers)
 
-    assert error(one) == NOT_FOUND
-    assert many.json()["data"]["results"] == {NOBODY: UNKNOWN}
+    for answer in (one, many):
+        assert error(answer) == UNAUTHORIZED
+        assert answer.headers["cache-control"] == "no-store"
