@@ -10,7 +10,18 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import FromClause, Integer, Select, Text, and_, bindparam, literal_column, select, true
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    literal_column,
+    select,
+    true,
+)
 
 from db import clock
 from db.apps import apps
@@ -22,19 +33,6 @@ from db.tiers import tiers
 from db.tokens import tokens
 
 _SLUG = bindparam("slug", type_=Text())
-_each = texts_in(bindparam("asked", type_=Text())).table_valued("value", name="each")
-# The bound is for PostgreSQL. It takes a list for a hundred rows, for which it would read a table of some ten
-# thousand licenses from end to end instead of looking them up; of an unknown bound it expects a tenth.
-_asked = select(_each.c.value).limit(bindparam("count", type_=Integer())).subquery("asked")
-_license = licenses.alias()
-_first_of_installation = (
-    select(_license.c.id)
-    .where(_license.c.app_id == apps.c.id, _license.c.installation_id == _asked.c.value)
-    .order_by(*(LICENSE.lookups["installation_id"].preferred or (lambda _: []))(_license.c))
-    .limit(literal_column("1"))
-    .correlate(apps, _asked)
-    .scalar_subquery()
-)
 _SHOWN = (
     licenses.c.id,
     licenses.c.installation_id,
@@ -45,65 +43,89 @@ _SHOWN = (
 )
 
 
-def _with_tier(found: FromClause) -> FromClause:
-    return found.outerjoin(tiers, tiers.c.id == licenses.c.tier_id)
-
-
 def _of_app(shown: Sequence[Any], found: FromClause) -> Select[Any]:
-    return select(*shown).select_from(found).where(apps.c.slug == _SLUG)
+    with_tier = found.outerjoin(tiers, tiers.c.id == licenses.c.tier_id)
+    return select(*shown).select_from(with_tier).where(apps.c.slug == _SLUG)
 
 
-_BY_INSTALLATION = _of_app(
-    (_asked.c.value, *_SHOWN),
-    _with_tier(apps.outerjoin(_asked, true()).outerjoin(licenses, licenses.c.id == _first_of_installation)),
-)
-_BY_JTI = _of_app(
-    (_asked.c.value, *_SHOWN),
-    _with_tier(
-        apps.outerjoin(_asked, true())
-        # One that has been signed ahead is nobody's yet.
-        .outerjoin(
-            tokens, and_(tokens.c.jti == _asked.c.value, tokens.c.generation <= apps.c.signing_generation)
-        )
-        .outerjoin(licenses, and_(licenses.c.id == tokens.c.license_id, licenses.c.app_id == apps.c.id))
+def _is_of_installation(row: FromClause, asked: ColumnElement[str]) -> ColumnElement[bool]:
+    return and_(row.c.app_id == apps.c.id, row.c.installation_id == asked)
+
+
+def _first_of_installation(found: Select[Any], row: FromClause) -> Select[Any]:
+    preferred = LICENSE.lookups["installation_id"].preferred
+    assert preferred is not None
+    return found.order_by(*preferred(row.c)).limit(literal_column("1"))
+
+
+def _joined_by_jti(found: FromClause, asked: ColumnElement[str]) -> FromClause:
+    # A token that has been signed ahead is nobody's yet.
+    issued = and_(tokens.c.jti == asked, tokens.c.generation <= apps.c.signing_generation)
+    own = and_(licenses.c.id == tokens.c.license_id, licenses.c.app_id == apps.c.id)
+    return found.outerjoin(tokens, issued).outerjoin(licenses, own)
+
+
+_asked = bindparam("asked", type_=Text())
+_ONE = {
+    "installation_id": _first_of_installation(
+        _of_app(_SHOWN, apps.outerjoin(licenses, _is_of_installation(licenses, _asked))), licenses
     ),
-)
+    "jti": _of_app(_SHOWN, _joined_by_jti(apps, _asked)),
+}
+
+_all = texts_in(_asked).table_valued("value", name="each")
+# The bound is for PostgreSQL. It takes a list for a hundred rows, for which it would read a table of some ten
+# thousand licenses from end to end instead of looking them up; of an unknown bound it expects a tenth.
+_each = select(_all.c.value).limit(bindparam("count", type_=Integer())).subquery("asked")
+_license = licenses.alias()
+_first = _first_of_installation(
+    select(_license.c.id).where(_is_of_installation(_license, _each.c.value)), _license
+).correlate(apps, _each)
+_MANY = {
+    "installation_id": _of_app(
+        (_each.c.value, *_SHOWN),
+        apps.outerjoin(_each, true()).outerjoin(licenses, licenses.c.id == _first.scalar_subquery()),
+    ),
+    "jti": _of_app((_each.c.value, *_SHOWN), _joined_by_jti(apps.outerjoin(_each, true()), _each.c.value)),
+}
+
 _BY_TOKEN = _of_app(
     (apps.c.account_id, *PUBLIC_COLUMNS, *_SHOWN),
-    _with_tier(
-        apps.outerjoin(
-            signing_keys,
-            and_(signing_keys.c.id == bindparam("kid", type_=Text()), signing_keys.c.app_id == apps.c.id),
-        ).outerjoin(
-            licenses,
-            and_(licenses.c.id == bindparam("license_id", type_=Text()), licenses.c.app_id == apps.c.id),
-        )
-    ),
-)
-_KEYS = _of_app(
-    (apps.c.signing_generation, *PUBLIC_COLUMNS),
-    apps.join(signing_keys, signing_keys.c.app_id == apps.c.id),
-).order_by(signing_keys.c.generation.desc())
-_CURRENT_PEM = _of_app(
-    (signing_keys.c.public_key_pem,),
-    apps.join(
+    apps.outerjoin(
         signing_keys,
-        and_(signing_keys.c.app_id == apps.c.id, signing_keys.c.generation == apps.c.signing_generation),
+        and_(signing_keys.c.id == bindparam("kid", type_=Text()), signing_keys.c.app_id == apps.c.id),
+    ).outerjoin(
+        licenses,
+        and_(licenses.c.id == bindparam("license_id", type_=Text()), licenses.c.app_id == apps.c.id),
     ),
 )
-_STATEMENTS = {"installation_id": _BY_INSTALLATION, "jti": _BY_JTI}
+_keys = apps.join(signing_keys, signing_keys.c.app_id == apps.c.id)
+_KEYS = (
+    select(apps.c.signing_generation, *PUBLIC_COLUMNS)
+    .select_from(_keys)
+    .where(apps.c.slug == _SLUG)
+    .order_by(signing_keys.c.generation.desc())
+)
+_CURRENT_PEM = (
+    select(signing_keys.c.public_key_pem)
+    .select_from(_keys)
+    .where(apps.c.slug == _SLUG, signing_keys.c.generation == apps.c.signing_generation)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ShownLicense:
-    """What anybody may know of a license. Nothing of it tells whose it is."""
+    """What anybody may know of a license, as it is stored. Nothing of it tells whose it is.
+
+    Moments are texts, which sort as time does, and the features are a JSON array.
+    """
 
     id: str
     installation_id: str
     tier: str | None
-    features: Sequence[str]
-    expires_at: datetime | None
-    revoked_at: datetime | None
+    features: str
+    expires_at: str | None
+    revoked_at: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +137,28 @@ class TokenFacts:
     license: ShownLicense | None
 
 
-async def licenses_by(
-    session: ReadSession, slug: str, by: str, values: Sequence[str], now: datetime
-) -> dict[str, ShownLicense | None] | None:
-    """The licenses of an app by "installation_id" or "jti", by what was asked for; None without an app.
+async def license_by(
+    session: ReadSession, slug: str, by: str, value: str, now: str
+) -> tuple[bool, ShownLicense | None]:
+    """The license of an app by "installation_id" or "jti": whether there is such an app, and the license.
 
-    Of an installation's licenses the active one is found, else the newest. One statement for them all.
+    Of an installation's licenses the active one is found, else the newest. `now` is the moment as text.
     """
+    row = await session.row(_ONE[by], {"slug": slug, "asked": value, "now": now})
+    return (False, None) if row is None else (True, _shown(row))
+
+
+async def licenses_by(
+    session: ReadSession, slug: str, by: str, values: Sequence[str], now: str
+) -> dict[str, ShownLicense | None] | None:
+    """As `license_by`, for many values in one statement: what each has found. None without an app."""
     parameters = {
         "slug": slug,
         "asked": orjson.dumps(values).decode(),
         "count": len(values),
-        "now": clock.as_text(now),
+        "now": now,
     }
-    rows = await session.rows(_STATEMENTS[by], parameters)
+    rows = await session.rows(_MANY[by], parameters)
     if not rows:
         return None
     return {asked: _shown(found) for asked, *found in rows if asked is not None}
@@ -159,10 +189,7 @@ async def public_key_pem(session: ReadSession, slug: str) -> str | None:
 
 
 def _shown(row: Sequence[Any]) -> ShownLicense | None:
-    id, installation_id, tier, features, *moments = row
-    if id is None:
-        return None
-    return ShownLicense(id, installation_id, tier, orjson.loads(features), *map(_moment, moments))
+    return None if row[0] is None else ShownLicense(*row)
 
 
 def _public_key(row: ResultRow | Sequence[Any]) -> PublicKey:

@@ -20,6 +20,7 @@ from db.verification import ShownLicense
 from resolvers.errors import BadUserInput, Unauthenticated
 from resolvers.inputs import is_slug, is_storable
 from resolvers.keyring import verifies
+from resolvers.reading import Json
 from resolvers.viewer import Viewer
 
 MAX_VALUES = 100
@@ -44,15 +45,18 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Whether a license holds, why, and since when, where that is known; and what it is, if there is one."""
+    """Whether a license holds, why, and since when, where that is known; and what it is, if there is one.
+
+    Moments are texts as every answer shows them; `features` is a JSON array.
+    """
 
     reason: Reason
-    since: datetime | None = None
+    since: str | None = None
     status: LicenseStatus | None = None
     installation_id: str | None = None
     tier: str | None = None
-    features: Sequence[str] = ()
-    expires_at: datetime | None = None
+    features: Json = "[]"
+    expires_at: str | None = None
 
     @property
     def valid(self) -> bool:
@@ -73,10 +77,15 @@ async def verify_license(
     _viewer: Viewer, session: ReadSession, app_slug: str, by: str, value: str
 ) -> Verification | None:
     """Judge one license of an app, by "installation_id", "jti" or "token"; None without an app."""
+    if not is_slug(app_slug):
+        return None
     if by == "token":
         return await _verify_token(session, app_slug, value)
-    found = await _verify(session, app_slug, by, [value])
-    return None if found is None else found[0]
+    now = clock.as_text(clock.now())
+    # What no database can hold is known by nobody.
+    asked = value if is_storable(value) else ""
+    has_app, found = await verification.license_by(session, app_slug, by, asked, now)
+    return _judged(found, now) if has_app else None
 
 
 async def verify_licenses(
@@ -87,7 +96,12 @@ async def verify_licenses(
     At most `MAX_VALUES`, else BadUserInput.
     """
     require_few(f"{by}s", values)
-    return await _verify(session, app_slug, by, values)
+    if not is_slug(app_slug):
+        return None
+    now = clock.as_text(clock.now())
+    storable = [value for value in values if is_storable(value)]
+    found = await verification.licenses_by(session, app_slug, by, storable, now)
+    return None if found is None else [_judged(found.get(value), now) for value in values]
 
 
 def require_few(name: str, values: Sequence[str]) -> None:
@@ -110,8 +124,7 @@ async def prove(session: ReadSession, token: str) -> Proven:
     facts = await verification.facts_of_token(session, slug, claims.key_id, claims.license_id)
     if facts is None or _fault_of_key(facts.key, token, now) is not None or facts.license is None:
         raise Unauthenticated(BAD_TOKEN)
-    expires_at = facts.license.expires_at
-    if expires_at is not None and expires_at <= now:
+    if _has_expired(facts.license, clock.as_text(now)):
         raise Unauthenticated(BAD_TOKEN)
     return Proven(facts.account_id, slug, facts.license.id)
 
@@ -141,20 +154,7 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) and is_storable(value) else ""
 
 
-async def _verify(
-    session: ReadSession, app_slug: str, by: str, values: Sequence[str]
-) -> list[Verification] | None:
-    if not is_slug(app_slug):
-        return None
-    now = clock.now()
-    storable = [value for value in values if is_storable(value)]
-    found = await verification.licenses_by(session, app_slug, by, storable, now)
-    return None if found is None else [_judged(found.get(value), now) for value in values]
-
-
 async def _verify_token(session: ReadSession, app_slug: str, token: str) -> Verification | None:
-    if not is_slug(app_slug):
-        return None
     claims = _claims(token)
     key_id, license_id = ("", "") if claims is None else (claims.key_id, claims.license_id)
     facts = await verification.facts_of_token(session, app_slug, key_id, license_id)
@@ -165,7 +165,7 @@ async def _verify_token(session: ReadSession, app_slug: str, token: str) -> Veri
     if claims.body.get("aud") != app_slug:
         return Verification(Reason.WRONG_APP)
     now = clock.now()
-    return _fault_of_key(facts.key, token, now) or _judged(facts.license, now)
+    return _fault_of_key(facts.key, token, now) or _judged(facts.license, clock.as_text(now))
 
 
 def _fault_of_key(key: PublicKey | None, token: str, now: datetime) -> Verification | None:
@@ -173,19 +173,24 @@ def _fault_of_key(key: PublicKey | None, token: str, now: datetime) -> Verificat
     if key is None:
         return Verification(Reason.UNKNOWN_KEY)
     if not key.is_published(now):
-        return Verification(Reason.RETIRED_KEY, key.published_until)
+        end = key.published_until
+        return Verification(Reason.RETIRED_KEY, None if end is None else clock.as_text(end))
     if not verifies(key.public_key_pem, token):
         return Verification(Reason.BAD_SIGNATURE)
     return None
 
 
-def _judged(license: ShownLicense | None, now: datetime) -> Verification:
+def _has_expired(license: ShownLicense, now: str) -> bool:
+    return license.expires_at is not None and license.expires_at <= now
+
+
+def _judged(license: ShownLicense | None, now: str) -> Verification:
     if license is None:
         return Verification(Reason.NOT_FOUND)
     reason, status, since = Reason.VALID, LicenseStatus.ACTIVE, None
     if license.revoked_at is not None:
         reason, status, since = Reason.REVOKED, LicenseStatus.REVOKED, license.revoked_at
-    elif license.expires_at is not None and license.expires_at <= now:
+    elif _has_expired(license, now):
         reason, status, since = Reason.EXPIRED, LicenseStatus.EXPIRED, license.expires_at
     return Verification(
         reason,

@@ -53,7 +53,7 @@ def fields_of(resource: type[Answer], *, without: str | None = None) -> tuple[Sc
     )
 
 
-def one(resource: Json) -> Response:
+def one(resource: Json | bytes) -> Response:
     """One resource."""
     return JsonResponse(_data(resource))
 
@@ -73,5 +73,5 @@ def nothing() -> Response:
     return Response(status_code=204)
 
 
-def _data(resource: Json) -> Json:
-    return f'{{"data":{resource}}}'
+def _data(resource: Json | bytes) -> bytes:
+    return b'{"data":%b}' % (resource if isinstance(resource, bytes) else resource.encode())

@@ -41,6 +41,7 @@ class Call:
         self.database = door.database
         self.path: Mapping[str, str] = request.path_params
         self.headers: Mapping[str, str] = request.headers
+        self.query_string: bytes = request.scope["query_string"]
         self.viewer = viewer
         self._operation = operation
         self._request = request
@@ -49,7 +50,7 @@ class Call:
     def query(self) -> dict[str, str]:
         """The query's parameters, as they came; of one that is given twice, the last."""
         # What is not UTF-8 becomes lone surrogates, which no parameter may hold.
-        text = self._request.scope["query_string"].decode("utf-8", "surrogateescape")
+        text = self.query_string.decode("utf-8", "surrogateescape")
         return dict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
 
     async def body(self) -> dict[str, Any]:
@@ -68,10 +69,11 @@ class Call:
         return values
 
 
+RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
 Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Operation:
     """Something callers can do: at which path, by which methods, and what goes in and comes out.
 
@@ -109,23 +111,27 @@ class Endpoint:
         self._by_method = {method: each for each in operations for method in each.methods}
         if "GET" in self._by_method:
             self._by_method["HEAD"] = self._by_method["GET"]
+        self._headers: dict[Operation, RawHeaders] = {
+            each: [(name.lower().encode(), value.encode()) for name, value in each.headers.items()]
+            for each in operations
+        }
 
     async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await WebSocketClose()(scope, receive, send)
             return
         request = Request(scope, receive)
-        headers: Mapping[str, str] = {}
+        headers: RawHeaders = ()
         try:
             chosen = self._chosen(request.method)
-            headers = chosen.headers
+            headers = self._headers[chosen]
             response = await self._answer(chosen, request)
         except Exception as error:
             problem = problem_of(error)
             if problem.error.code is Code.INTERNAL_ERROR:
                 log.exception("request.failed")
             response = problem.response()
-        response.headers.update(headers)
+        response.raw_headers += headers
         if request.method == "HEAD":
             response.body = b""
         await response(scope, receive, send)

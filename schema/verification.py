@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Annotated, Any
 
+import orjson
 import strawberry
 
-from db import clock
 from resolvers import verification
 from resolvers.verification import MAX_VALUES, Verification
 from schema.context import PlainShape, context_of, shape_of
@@ -112,12 +112,12 @@ def _given(by: LicenseProof | LicenseProofs) -> list[tuple[str, Any]]:
 _FIELDS: Mapping[str, Callable[[Verification], Any]] = {
     "valid": lambda found: found.valid,
     "reason": lambda found: found.reason.value,
-    "since": lambda found: _moment(found.since),
+    "since": lambda found: found.since,
     "status": lambda found: None if found.status is None else found.status.value,
     "installationId": lambda found: found.installation_id,
     "tier": lambda found: found.tier,
-    "features": lambda found: list(found.features),
-    "expiresAt": lambda found: _moment(found.expires_at),
+    "features": lambda found: orjson.Fragment(found.features),
+    "expiresAt": lambda found: found.expires_at,
     "__typename": lambda _: "LicenseVerification",
 }
 
@@ -126,7 +126,3 @@ def _answer(info: strawberry.Info, found: Verification) -> dict[str, Any]:
     shape = shape_of(info)
     assert isinstance(shape, PlainShape)
     return {key: _FIELDS[name](found) for key, name in shape.fields}
-
-
-def _moment(at: Any) -> str | None:
-    return None if at is None else clock.as_text(at)
