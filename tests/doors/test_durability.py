@@ -17,6 +17,7 @@ from db.engine import Database
 from db.licenses import licenses
 from resolvers.counters import check
 from tests.factories import Account, make_app, make_key
+from tests.keyrings import MASTER_KEY
 from tests.processes import serving
 
 MUTATION = """mutation($email: String!) {
@@ -47,7 +48,7 @@ async def test_no_acknowledged_row_is_lost(
 
     for life in range(3):
         before = len(acknowledged)
-        with serving(tmp_path, DATABASE_URL=database_url) as server:
+        with serving(tmp_path, DATABASE_URL=database_url, LICENSEGRAPH_MASTER_KEY=MASTER_KEY) as server:
             async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
                 streams = [stream(client, f"life{life}-{name}", acknowledged) for name in range(4)]
                 writing = asyncio.gather(*streams)
@@ -56,7 +57,7 @@ async def test_no_acknowledged_row_is_lost(
                 server.process.kill()
                 await writing
 
-    with serving(tmp_path, DATABASE_URL=database_url) as server:
+    with serving(tmp_path, DATABASE_URL=database_url, LICENSEGRAPH_MASTER_KEY=MASTER_KEY) as server:
         async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
             for id, email in acknowledged.items():
                 response = await client.post("/graphql", json={"query": LOOK_UP, "variables": {"id": id}})
@@ -81,7 +82,7 @@ async def test_an_app_that_was_being_removed_is_removed_by_the_next_server(
       deleteApp(input: {slug: "atlas"}) { deletedCustomerCount deletedLicenseCount }
     }"""
 
-    with serving(tmp_path, DATABASE_URL=database_url) as server:
+    with serving(tmp_path, DATABASE_URL=database_url, LICENSEGRAPH_MASTER_KEY=MASTER_KEY) as server:
         async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
             answer = (await client.post("/graphql", json={"query": delete})).json()
             while await counted(database, licenses) == 15_000:  # noqa: ASYNC110
@@ -91,7 +92,7 @@ async def test_an_app_that_was_being_removed_is_removed_by_the_next_server(
     assert await counted(database, apps) == 1
     await check(database)
 
-    with serving(tmp_path, DATABASE_URL=database_url):
+    with serving(tmp_path, DATABASE_URL=database_url, LICENSEGRAPH_MASTER_KEY=MASTER_KEY):
         async with asyncio.timeout(60):
             while await counted(database, apps):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
@@ -116,7 +117,7 @@ async def test_a_write_in_flight_is_finished_when_the_server_is_told_to_stop(
         f"Content-Length: {len(body)}\r\n\r\n"
     )
 
-    with serving(tmp_path, DATABASE_URL=database_url) as server:
+    with serving(tmp_path, DATABASE_URL=database_url, LICENSEGRAPH_MASTER_KEY=MASTER_KEY) as server:
         url = httpx.URL(server.url)
         reader, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(head.encode())
