@@ -135,14 +135,20 @@ def test_every_process_has_the_master_key(tmp_path: Path, unmigrated_url: str, w
 def test_calls_of_the_readme_work(server: Server) -> None:
     key = TOKEN.findall(server.printed)[0]
     text = README.read_text().replace("http://localhost:4000", server.url).replace("sk_live_...", key)
+    for noun, example in (("customers", "cus_..."), ("tiers", "tier_...")):
+        app, authorization = f"{server.url}/api/v1/apps/my-app", {"Authorization": f"Bearer {key}"}
+        first = httpx.get(f"{app}/{noun}", headers=authorization).json()["data"][0]
+        text = text.replace(example, first["id"])
 
     answers = [send(words) for words in curls(text)]
 
-    assert [answer.status_code for answer in answers] == [200, 200, 201, 200, 200]
+    assert [answer.status_code for answer in answers] == [200, 200, 201, 200, 201, 200, 200]
     assert "errors" not in answers[0].json()
     assert answers[1].json()["data"]["createCustomer"]["userErrors"] == []
     assert answers[3].json()["meta"]["total"] == 1
-    assert answers[4].text.startswith("-----BEGIN PUBLIC KEY-----")
+    assert answers[4].json()["data"]["token"].count(".") == 2
+    assert answers[5].json()["data"]["valid"] is True
+    assert answers[6].text.startswith("-----BEGIN PUBLIC KEY-----")
 
 
 async def test_of_servers_that_start_at_once_one_makes_the_key(tmp_path: Path, unmigrated_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, TypeAlias
 
 import pytest
@@ -105,8 +106,9 @@ def test_every_write_is_here() -> None:
     written = {
         name
         for module in (apps, customers, features, licenses, rotation, tiers)
-        for name in vars(module)
-        if name.startswith(VERBS)
+        for name, found in vars(module).items()
+        # Those without a viewer are for whoever runs the installation.
+        if name.startswith(VERBS) and next(iter(signature(found).parameters)) == "viewer"
     }
 
     assert set(WRITES) == written

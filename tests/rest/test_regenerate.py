@@ -237,9 +237,10 @@ async def test_a_revoked_license_is_a_conflict_and_a_deleted_one_unauthorized(
     await api.post(f"{LICENSES}/{license['id']}/revoke")
     before = await _stored(database)
 
-    revoked = (409, "conflict", {"id": ["is revoked"]})
-    assert error(await api.post(_path(license))) == revoked
-    assert error(await anybody.post(_path(license), json=token)) == revoked
+    said = ["is of a revoked license"]
+    assert error(await api.post(_path(license))) == (409, "conflict", {"id": said})
+    by_token = await anybody.post(_path(license), json=token)
+    assert error(by_token) == (409, "conflict", {"current_token": said})
     assert await _stored(database) == before
     await api.delete(f"{LICENSES}/{license['id']}")
     assert error(await anybody.post(_path(license), json=token)) == UNAUTHORIZED
@@ -259,7 +260,7 @@ async def test_an_expired_license_is_a_conflict_and_its_token_no_good(
     now: Callable[[], object] = lambda: later  # noqa: E731
     monkeypatch.setattr(clock, "now", now)
 
-    assert error(await api.post(_path(license))) == (409, "conflict", {"id": ["has expired"]})
+    assert error(await api.post(_path(license))) == (409, "conflict", {"id": ["is of an expired license"]})
     answer = error(await anybody.post(_path(license), json={"current_token": license["token"]}))
     assert answer == UNAUTHORIZED
     assert await _stored(database) == before
