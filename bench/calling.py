@@ -1,12 +1,26 @@
 """Requests to an application in this process, as a server would hand them in: no network, nothing but CPU."""
 
+import argparse
+import asyncio
+import os
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
+import uvloop
 from starlette.types import ASGIApp
+
+from asgi import logs
+from bench import stores
+from bench.datasets import Size
+from bench.stores import Store
+
+_SIZE = Size(customers=2_000, customers_elsewhere=10, licenses=10, licenses_elsewhere=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +75,28 @@ async def spent(work: Callable[[], Awaitable[object]], times: int) -> float:
     for _ in range(times):
         await work()
     return (time.process_time() - before) / times * 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Where something is measured, and how many calls make a round."""
+
+    store: Store
+    calls: int
+    runner: asyncio.Runner
+
+
+def measurements(prog: str, about: str | None, arguments: Sequence[str] | None) -> Iterator[Measurement]:
+    """What a command line asks for: a measurement on each database, one after the other."""
+    parser = argparse.ArgumentParser(prog=prog, description=about)
+    parser.add_argument("--calls", type=int, default=1_000, help="a round (1,000)")
+    parser.add_argument("--database", choices=(*stores.NAMES, "both"), default="both", help="(both)")
+    given = parser.parse_args(arguments)
+    with Path(os.devnull).open("w") as nowhere, patch.object(sys, "stderr", nowhere):
+        logs.configure("info", "console")  # a line a request is written, as it is when serving
+        for database in stores.NAMES if given.database == "both" else (given.database,):
+            with (
+                stores.opened(database, _SIZE, with_peers=False) as store,
+                asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+            ):
+                yield Measurement(store, given.calls, runner)

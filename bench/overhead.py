@@ -5,24 +5,14 @@ read session that runs the very statement which the application ran for the requ
 around the statement: HTTP's form, the key, the document, its arguments, the answer and the log line.
 """
 
-import argparse
-import asyncio
 import json
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from pathlib import Path
-from unittest.mock import patch
 
-import uvloop
 from starlette.types import ASGIApp
 
-from asgi import logs
-from bench import stores
-from bench.calling import Call, call, spent
-from bench.datasets import Size
+from bench.calling import Call, call, measurements, spent
 from bench.statements import Values, noted
 from bench.workloads import WORKLOADS, DataSet
 from db.engine import Query
@@ -30,7 +20,6 @@ from server import create_app
 from settings import Settings
 
 _ROUNDS = 5
-_SIZE = Size(customers=2_000, customers_elsewhere=10, licenses=10, licenses_elsewhere=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +85,13 @@ async def _answered(app: ASGIApp, made: Call) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.overhead", description=__doc__)
-    parser.add_argument("--calls", type=int, default=1_000, help="a round (1,000)")
-    parser.add_argument("--database", choices=(*stores.NAMES, "both"), default="both", help="(both)")
-    given = parser.parse_args(arguments)
-    with Path(os.devnull).open("w") as nowhere, patch.object(sys, "stderr", nowhere):
-        logs.configure("info", "console")  # a line a request is written, as it is when serving
-        for database in stores.NAMES if given.database == "both" else (given.database,):
-            with (
-                stores.opened(database, _SIZE, with_peers=False) as store,
-                asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-            ):
-                found = runner.run(overhead(store.url, store.data, given.calls))
-            print(
-                f"{database}: a request {found.request_us:.0f} µs of CPU, its statement"
-                f" {found.statement_us:.0f} µs, all around it {found.overhead_us:.0f} µs",
-                flush=True,
-            )
+    for here in measurements("python -m bench.overhead", __doc__, arguments):
+        found = here.runner.run(overhead(here.store.url, here.store.data, here.calls))
+        print(
+            f"{here.store.name}: a request {found.request_us:.0f} µs of CPU, its statement"
+            f" {found.statement_us:.0f} µs, all around it {found.overhead_us:.0f} µs",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

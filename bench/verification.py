@@ -3,23 +3,13 @@
 Both are asked by turns, in one process and without a network, at both doors. Only their ratio means much.
 """
 
-import argparse
-import asyncio
 import json
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from pathlib import Path
-from unittest.mock import patch
 
-import uvloop
 from sqlalchemy import select
 
-from asgi import logs
-from bench import stores
-from bench.calling import Call, call, spent
-from bench.datasets import Size
+from bench.calling import Call, call, measurements, spent
 from bench.workloads import SLUG, DataSet
 from db.apps import apps
 from db.engine import Database
@@ -28,7 +18,6 @@ from server import create_app
 from settings import Settings
 
 _ROUNDS = 5
-_SIZE = Size(customers=2_000, customers_elsewhere=10, licenses=10, licenses_elsewhere=5)
 
 _VERIFY = """query ($app: String!, $id: UUID!) { verifyLicense(appSlug: $app, by: {installationId: $id}) {
   valid reason since status installationId tier features expiresAt } }"""
@@ -82,25 +71,15 @@ def _graphql(document: str, variables: Mapping[str, str], token: str | None) -> 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.verification", description=__doc__)
-    parser.add_argument("--calls", type=int, default=1_000, help="a round (1,000)")
-    parser.add_argument("--database", choices=(*stores.NAMES, "both"), default="both", help="(both)")
-    given = parser.parse_args(arguments)
-    with Path(os.devnull).open("w") as nowhere, patch.object(sys, "stderr", nowhere):
-        logs.configure("info", "console")  # a line a request is written, as it is when serving
-        for database in stores.NAMES if given.database == "both" else (given.database,):
-            with (
-                stores.opened(database, _SIZE, with_peers=False) as store,
-                asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-            ):
-                found = runner.run(costs(store.url, store.data, given.calls))
-            for door in ("REST", "GraphQL"):
-                verify, customer = found[f"{door} verify"], found[f"{door} customer"]
-                print(
-                    f"{database}, {door}: verify {verify:.0f} µs of CPU, customer by id {customer:.0f} µs:"
-                    f" {verify / customer:.2f}",
-                    flush=True,
-                )
+    for here in measurements("python -m bench.verification", __doc__, arguments):
+        found = here.runner.run(costs(here.store.url, here.store.data, here.calls))
+        for door in ("REST", "GraphQL"):
+            verify, customer = found[f"{door} verify"], found[f"{door} customer"]
+            print(
+                f"{here.store.name}, {door}: verify {verify:.0f} µs of CPU, customer by id {customer:.0f} µs:"
+                f" {verify / customer:.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from db import clock, customers, ids, licenses, signing_keys
 from db.customers import StoredCustomer
 from db.engine import ReadSession, UniqueViolation, WriteSession
-from db.shaping.selection import Object
 from db.types import fold, fold_optional
 from resolvers import reading
 from resolvers.apps import require_app
 from resolvers.errors import Fault, FaultCode, Faults, fault, unknown
 from resolvers.inputs import Email, ExternalId, Input, Metadata, OptionalName, check, is_slug, is_storable
-from resolvers.reading import FieldShape, Json, Shape
+from resolvers.reading import Json, Shape
 from resolvers.viewer import Scope, Viewer
 
 # Each unique column of a customer, and the input field it is made from.
@@ -65,9 +64,7 @@ async def customer_in_app(
 
     Answers whether there is such an app, and the customer or None.
     """
-    by = reading.found_by(shape.values, "Customer", lookup, value)
-    field = Object("customer", "customer", "Customer", shape.fields, by)
-    return await reading.field_of(viewer, session, "App", "slug", app_slug, FieldShape(field, shape.values))
+    return await reading.one_in_app(viewer, session, app_slug, "Customer", lookup, value, shape)
 
 
 async def create_customer(

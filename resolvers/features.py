@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from db import apps, features, ids, licenses, tiers
 from db.engine import ReadSession, WriteSession
 from db.features import MOST_IN_APP, StoredFeature
-from db.shaping.selection import Object
 from resolvers import reading
 from resolvers.apps import require_app
 from resolvers.errors import FaultCode, fault, unknown
@@ -18,7 +17,7 @@ from resolvers.inputs import (
     check,
     is_storable,
 )
-from resolvers.reading import FieldShape, Json, Shape
+from resolvers.reading import Json, Shape
 from resolvers.viewer import Scope, Viewer
 
 
@@ -47,9 +46,7 @@ async def feature_in_app(
     viewer: Viewer, session: ReadSession, app_slug: str, id: str, shape: Shape
 ) -> tuple[bool, Json | None]:
     """The feature of this id in an app: whether there is such an app, and the feature or None."""
-    by = reading.found_by(shape.values, "Feature", "id", id)
-    field = Object("feature", "feature", "Feature", shape.fields, by)
-    return await reading.field_of(viewer, session, "App", "slug", app_slug, FieldShape(field, shape.values))
+    return await reading.one_in_app(viewer, session, app_slug, "Feature", "id", id, shape)
 
 
 async def create_feature(

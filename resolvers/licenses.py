@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from db import clock, ids, licenses, signing_keys, tiers
 from db.engine import ReadSession, UniqueViolation, WriteSession
 from db.licenses import StoredLicense
-from db.shaping.selection import Object
 from resolvers import reading, tokens
 from resolvers.apps import require_app
 from resolvers.errors import Fault, FaultCode, Faults, Unauthenticated, fault, unknown
@@ -28,7 +27,7 @@ from resolvers.inputs import (
     invalid,
     is_storable,
 )
-from resolvers.reading import FieldShape, Json, Shape
+from resolvers.reading import Json, Shape
 from resolvers.tiers import require_features
 from resolvers.tokens import Terms
 from resolvers.verification import BAD_TOKEN, prove
@@ -105,9 +104,7 @@ async def license_in_app(
 
     Answers whether there is such an app, and the license or None.
     """
-    by = reading.found_by(shape.values, "License", lookup, value)
-    field = Object("license", "license", "License", shape.fields, by)
-    return await reading.field_of(viewer, session, "App", "slug", app_slug, FieldShape(field, shape.values))
+    return await reading.one_in_app(viewer, session, app_slug, "License", lookup, value, shape)
 
 
 async def create_license(

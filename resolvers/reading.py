@@ -86,6 +86,21 @@ async def field_of(
     return (True, rows[0][0]) if rows else (False, None)
 
 
+async def one_in_app(
+    viewer: Viewer,
+    session: ReadSession,
+    app_slug: str,
+    noun: str,
+    lookup: str,
+    value: str,
+    shape: Shape,
+) -> tuple[bool, Json | None]:
+    """The object that an attribute finds in an app: whether there is such an app, and the object or None."""
+    name, by = noun.lower(), found_by(shape.values, noun, lookup, value)
+    field = Object(name, name, noun, shape.fields, by)
+    return await field_of(viewer, session, "App", "slug", app_slug, FieldShape(field, shape.values))
+
+
 async def connection(viewer: Viewer, session: ReadSession, shape: FieldShape) -> Json:
     """A page of all that the account has of a noun."""
     assert isinstance(shape.field, Connection)

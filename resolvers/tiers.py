@@ -7,7 +7,6 @@ from pydantic import Field
 
 from db import apps, features, ids, licenses, tiers
 from db.engine import ReadSession, WriteSession
-from db.shaping.selection import Object
 from db.tiers import HIGHEST_POSITION, LOWEST_POSITION, StoredTier
 from resolvers import reading
 from resolvers.apps import require_app
@@ -21,7 +20,7 @@ from resolvers.inputs import (
     check,
     is_storable,
 )
-from resolvers.reading import FieldShape, Json, Shape
+from resolvers.reading import Json, Shape
 from resolvers.viewer import Scope, Viewer
 
 Position = Annotated[int, Field(ge=LOWEST_POSITION, le=HIGHEST_POSITION)]
@@ -54,9 +53,7 @@ async def tier_in_app(
     viewer: Viewer, session: ReadSession, app_slug: str, id: str, shape: Shape
 ) -> tuple[bool, Json | None]:
     """The tier of this id in an app: whether there is such an app, and the tier or None."""
-    by = reading.found_by(shape.values, "Tier", "id", id)
-    field = Object("tier", "tier", "Tier", shape.fields, by)
-    return await reading.field_of(viewer, session, "App", "slug", app_slug, FieldShape(field, shape.values))
+    return await reading.one_in_app(viewer, session, app_slug, "Tier", "id", id, shape)
 
 
 async def create_tier(
