@@ -112,7 +112,7 @@ class Compiler:
     def _related(self, parent: "_Scope", field: Object) -> ColumnElement[Any]:
         """A single related object: the one a column points to, or one of many by a lookup."""
         target, row = self._occurrence(field.noun)
-        scope = _RowScope(target, row)
+        scope = _RowScope(target, row, depth=parent.depth + 1)
         answer = select(self._object(scope, field.fields)).select_from(scope.tables())
         if field.by is None:
             answer = answer.where(row.c["id"] == parent.row.c[parent.noun.objects[field.name].column])
@@ -127,6 +127,7 @@ class Compiler:
             parent.noun.lists[field.name],
             parent.row,
             frozenset(_columns(self._nouns[field.noun], field.fields)),
+            parent.depth + 1,
         )
         answer = rows.array(self._object(_PageScope(rows), field.fields))
         return select(answer).select_from(rows.page()).correlate(parent.row).scalar_subquery()
@@ -136,7 +137,7 @@ class Compiler:
         noun = self._nouns[field.noun]
         needs = _needs(noun, field.parts)
         reach = None if parent is None else (parent.noun.connections[field.name], parent.row)
-        rows = PageRows(noun, field.page, reach, needs)
+        rows = PageRows(noun, field.page, reach, needs, depth=0 if parent is None else parent.depth + 1)
         members = [self._part(rows, part) for part in field.parts]
         answer = select(json_object(members, of_aggregates=True))
         if needs.rows:
@@ -189,8 +190,10 @@ class _RowScope:
     that a join could disturb.
     """
 
-    def __init__(self, noun: Noun, row: FromClause, joins: "_Joins | None" = None) -> None:
+    def __init__(self, noun: Noun, row: FromClause, joins: "_Joins | None" = None, *, depth: int = 0) -> None:
         self.noun = noun
+        self.depth = depth
+        """How many statements this one stands in."""
         self.row = row
         self.columns: Row = row.c
         self._joins = joins or _Joins(row)
@@ -201,9 +204,8 @@ class _RowScope:
 
     def pointed_to(self, name: str, target: Noun) -> "_RowScope":
         """The scope of the object that a column of the row points to."""
-        return _RowScope(
-            target, self._joins.to(self.row, self.noun.objects[name].column, target), self._joins
-        )
+        row = self._joins.to(self.row, self.noun.objects[name].column, target)
+        return _RowScope(target, row, self._joins, depth=self.depth)
 
     def tables(self) -> FromClause:
         """The row's table with all that was joined to it."""
@@ -231,6 +233,7 @@ class _PageScope:
 
     def __init__(self, rows: Rows) -> None:
         self.noun = rows.noun
+        self.depth = rows.depth
         self.row = rows.source
         self.columns = rows.columns
         self.nested = rows.nested

@@ -51,6 +51,9 @@ from db.shaping.selection import After, Page, Slot
 WALKED: ColumnElement[int] = literal_column("1000")
 """How many rows a page walks over before it asks an index of all rows."""
 
+SEARCHED_DEPTH = 4
+"""How deep a page may be nested for an index of all rows to be asked: SQLite's parser would not follow."""
+
 _NUMBER, _FETCHED = "row_in_page", "rows_fetched"
 
 
@@ -81,8 +84,10 @@ class Rows:
     SELECT.
     """
 
-    def __init__(self, noun: Noun, source: FromClause) -> None:
+    def __init__(self, noun: Noun, source: FromClause, depth: int) -> None:
         self.noun = noun
+        self.depth = depth
+        """How many statements this one stands in."""
         self.source = source
         """The rows, as what is nested in them sees them."""
         self.columns: Row = {name: column(name) for name in source.c.keys()}  # noqa: SIM118
@@ -109,7 +114,9 @@ class Rows:
 class LinkedRows(Rows):
     """All rows that a table of links joins to one row."""
 
-    def __init__(self, noun: Noun, through: Through, parent: FromClause, columns: frozenset[str]) -> None:
+    def __init__(
+        self, noun: Noun, through: Through, parent: FromClause, columns: frozenset[str], depth: int
+    ) -> None:
         row, link = noun.table.alias(), through.link.alias()
         found = (
             select(*(row.c[name] for name in sorted({"id", *columns})))
@@ -118,14 +125,20 @@ class LinkedRows(Rows):
             .order_by(row.c[through.order])
             .correlate(parent)
         )
-        super().__init__(noun, found.subquery())
+        super().__init__(noun, found.subquery(), depth)
 
 
 class PageRows(Rows):
     """The rows of one page of a connection."""
 
     def __init__(
-        self, noun: Noun, page: Page, parent: tuple[ToMany, FromClause] | None, needs: Needs
+        self,
+        noun: Noun,
+        page: Page,
+        parent: tuple[ToMany, FromClause] | None,
+        needs: Needs,
+        *,
+        depth: int = 0,
     ) -> None:
         self.noun = noun
         self._page = page
@@ -133,12 +146,12 @@ class PageRows(Rows):
         self._order = noun.orders[page.order]
         self._size = slot_parameter(page.size, Integer)
         self._filters = [(noun.filters[chosen.name], slot_parameter(chosen.slot)) for chosen in page.filters]
-        self._indexed = any(condition.index for condition, _ in self._filters)
+        self._indexed = depth <= SEARCHED_DEPTH and any(condition.index for condition, _ in self._filters)
         self._columns = sorted(self._columns_read(needs))
         self._matches = (
             self._gathered().cte().prefix_with("MATERIALIZED") if self._indexed and needs.counted else None
         )
-        super().__init__(noun, self._build(needs))
+        super().__init__(noun, self._build(needs), depth)
 
     def cursor(self) -> ColumnElement[str]:
         """The cursor of a row."""

@@ -16,7 +16,7 @@ from db.customers import customers
 from db.engine import Database
 from db.shaping import pages
 from db.types import fold
-from tests.factories import Account, App, make_app, make_customer
+from tests.factories import Account, App, make_app, make_customer, make_license
 from tests.schema.conftest import Graph
 from tests.schema.plans import analyze, described, faults
 from tests.statements import Statements
@@ -232,3 +232,20 @@ async def test_a_bound_below_one_is_refused(graph: Graph, at_most: int) -> None:
     code, message = await graph.refusal(f"{{ apps {{ totalCount(atMost: {at_most}) }} }}")
 
     assert (code, message) == ("BAD_USER_INPUT", "totalCount: atMost must be at least 1")
+
+
+async def test_a_search_may_be_nested_as_deep_as_any_page(
+    graph: Graph, database: Database, account: Account
+) -> None:
+    app = await make_app(database, account, slug="deep")
+    await make_license(database, await make_customer(database, app, email="ann@example.com"))
+    document = """{ app(slug: "deep") { customer(by: {email: "ann@example.com"}) {
+      licenses(first: 3) { nodes { app { customers(first: 7) { nodes { app {
+        customers(filter: {email: "ANN", search: "nn@"}) { totalCount(atMost: 1) nodes { email } }
+      } } } } } } } } }"""
+
+    found = await graph.data(document)
+
+    ((license,),) = found["app"]["customer"]["licenses"].values()
+    ((customer,),) = license["app"]["customers"].values()
+    assert customer["app"]["customers"] == {"totalCount": 1, "nodes": [{"email": "ann@example.com"}]}
