@@ -12,7 +12,6 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
-    exists,
     func,
     literal_column,
     select,
@@ -22,23 +21,18 @@ from sqlalchemy.dialects.postgresql import insert
 
 from db import clock
 from db.engine import ReadSession, WriteSession
-from db.licenses import licenses
+from db.licenses import is_active, licenses
 from db.shaping.json import arrays_in, item
-from db.shaping.nouns import NOW
 from db.signing_keys import NEVER
 from db.tiers import tiers
-from db.tokens import tokens
+from db.tokens import next_number, tokens
 
 _APP = bindparam("app_id", type_=Text())
 _GENERATION = bindparam("generation", type_=Integer())
 _AFTER = bindparam("after", type_=Text())
 _LIMIT = bindparam("limit", type_=Integer())
 
-_live = and_(
-    licenses.c.app_id == _APP,
-    licenses.c.revoked_at.is_(None),
-    licenses.c.expires_at.is_(None) | (licenses.c.expires_at > NOW),
-)
+_live = and_(licenses.c.app_id == _APP, is_active(licenses.c))
 
 
 def _token_under(license_id: ColumnElement[str]) -> ScalarSelect[str]:
@@ -56,14 +50,12 @@ def _token_under(license_id: ColumnElement[str]) -> ScalarSelect[str]:
     )
 
 
-_has_token = (
-    exists()
-    .where(tokens.c.license_id == licenses.c.id, tokens.c.generation == _GENERATION)
-    .correlate(licenses)
-)
 _COUNT_LIVE = select(func.count()).select_from(select(licenses.c.id).where(_live).limit(_LIMIT).subquery())
-_COUNT_SIGNED = select(func.count()).select_from(licenses).where(_live, _has_token)
-_COUNT_UNSIGNED = select(func.count()).select_from(licenses).where(_live, ~_has_token)
+_signed = _token_under(licenses.c.id).is_not(None)
+_unsigned = _token_under(licenses.c.id).is_(None)
+_COUNT_SIGNED = select(func.count()).select_from(licenses).where(_live, _signed)
+_COUNT_UNSIGNED = select(func.count()).select_from(licenses).where(_live, _unsigned)
+
 
 # A walk along the app's licenses, whatever they are: looking for some of them alone, PostgreSQL would think
 # them few, and sort all that are left for every batch.
@@ -81,8 +73,7 @@ _NEXT = (
         _batch.c.expires_at,
         _batch.c.features,
         tiers.c.slug,
-        _batch.c.revoked_at,
-        _token_under(_batch.c.id),
+        and_(is_active(_batch.c), _token_under(_batch.c.id).is_(None)),
     )
     .outerjoin(tiers, tiers.c.id == _batch.c.tier_id)
     .order_by(_batch.c.id)
@@ -95,13 +86,6 @@ _NEVER_EXPIRES = (
 )
 
 _new = arrays_in(bindparam("rows", type_=Text())).table_valued("value", name="new")
-_earlier = tokens.alias()
-_number = (
-    select(func.coalesce(func.max(_earlier.c.number), 0) + 1)
-    .where(_earlier.c.license_id == licenses.c.id)
-    .correlate(licenses)
-    .scalar_subquery()
-)
 # Licenses may have gone meanwhile, or have been given new tokens under both keys: those that PostgreSQL does
 # not see yet stand in the way of the numbers here. It waits for nobody's licenses, holding some: whoever
 # deletes a customer does that.
@@ -109,9 +93,15 @@ _ADD = (
     insert(tokens)
     .from_select(
         ["jti", "license_id", "number", "generation", "token"],
-        select(item(_new.c.value, 1), licenses.c.id, _number, _GENERATION, item(_new.c.value, 2))
+        select(
+            item(_new.c.value, 1),
+            licenses.c.id,
+            next_number(licenses.c.id),
+            _GENERATION,
+            item(_new.c.value, 2),
+        )
         .select_from(_new.join(licenses, licenses.c.id == item(_new.c.value, 0)))
-        .where(_token_under(licenses.c.id).is_(None))
+        .where(_unsigned)
         .order_by(licenses.c.id)
         .suffix_with(text("FOR KEY SHARE OF licenses SKIP LOCKED"), dialect="postgresql"),
     )
@@ -185,7 +175,13 @@ async def next_unsigned(
 
     And the id of the last one looked at; None: there are no more.
     """
-    values = {"app_id": app_id, "generation": generation, "after": after, "limit": limit}
+    values = {
+        "app_id": app_id,
+        "generation": generation,
+        "now": clock.as_text(now),
+        "after": after,
+        "limit": limit,
+    }
     rows = await session.rows(_NEXT, values)
     found = [
         UnsignedLicense(
@@ -195,8 +191,8 @@ async def next_unsigned(
             orjson.loads(features),
             tier,
         )
-        for id, installation_id, expires_at, features, tier, revoked_at, jti in rows
-        if jti is None and revoked_at is None and (expires_at is None or expires_at > clock.as_text(now))
+        for id, installation_id, expires_at, features, tier, is_unsigned in rows
+        if is_unsigned
     ]
     return found, rows[-1][0] if rows else None
 

@@ -49,13 +49,12 @@ signing_keys = Table(
 )
 
 _OF_APP = signing_keys.c.app_id == bindparam("of_app")
-_OF_GENERATION = select(
-    signing_keys.c.id, signing_keys.c.generation, signing_keys.c.public_key_pem, signing_keys.c.sealed
-).where(_OF_APP, signing_keys.c.generation == bindparam("of_generation"), signing_keys.c.sealed.is_not(None))
-_IN_USE = (
-    select(signing_keys.c.id, signing_keys.c.generation, signing_keys.c.public_key_pem, signing_keys.c.sealed)
-    .where(_OF_APP, signing_keys.c.generation >= bindparam("from_generation"))
-    .order_by(signing_keys.c.generation)
+_SIGNING = select(signing_keys.c.id, signing_keys.c.generation, signing_keys.c.sealed).where(_OF_APP)
+_OF_GENERATION = _SIGNING.where(
+    signing_keys.c.generation == bindparam("of_generation"), signing_keys.c.sealed.is_not(None)
+)
+_IN_USE = _SIGNING.where(signing_keys.c.generation >= bindparam("from_generation")).order_by(
+    signing_keys.c.generation
 )
 _later = case(
     (signing_keys.c.last_expiry > bindparam("expiry", type_=UtcDateTime()), signing_keys.c.last_expiry),
@@ -89,7 +88,6 @@ class StoredSigningKey:
 
     id: str
     generation: int
-    public_key_pem: str
     sealed: bytes  # encrypted (`resolvers.keyring`)
 
 

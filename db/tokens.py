@@ -15,6 +15,7 @@ from sqlalchemy import (
     Integer,
     ScalarSelect,
     Table,
+    Text,
     UniqueConstraint,
     bindparam,
     func,
@@ -44,15 +45,25 @@ _CLEAR = (
 _GENERATIONS = select(tokens.c.generation).where(
     tokens.c.license_id == bindparam("of_license"), tokens.c.token.is_not(None)
 )
-_earlier = tokens.alias()
+
+
+def next_number(license_id: ColumnElement[str]) -> ScalarSelect[int]:
+    """The number of a license's next token."""
+    earlier = tokens.alias()
+    return (
+        select(func.coalesce(func.max(earlier.c.number), 0) + 1)
+        .where(earlier.c.license_id == license_id)
+        .correlate_except(earlier)
+        .scalar_subquery()
+    )
+
+
 _ADD = tokens.insert().values(
     jti=bindparam("jti"),
     license_id=bindparam("license_id"),
     generation=bindparam("generation"),
     token=bindparam("token"),
-    number=select(func.coalesce(func.max(_earlier.c.number), 0) + 1)
-    .where(_earlier.c.license_id == bindparam("license_id"))
-    .scalar_subquery(),
+    number=next_number(bindparam("license_id", type_=Text())),
 )
 
 

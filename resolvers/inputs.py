@@ -44,7 +44,7 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 _NUMERIC = re.compile(r"-?[0-9]{1,18}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -96,7 +96,7 @@ def parse_moment(text: str) -> datetime:
 
 def parse_uuid(text: str) -> str:
     """A UUID in its usual form, letters lower. Raises ValueError with what is wrong."""
-    if not _UUID.fullmatch(text):
+    if not UUID.fullmatch(text):
         raise ValueError("must be a UUID such as 8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11")
     return text.lower()
 

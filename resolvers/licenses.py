@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from db import clock, ids, licenses, signing_keys, tiers
+from db import tokens as stored_tokens
 from db.engine import ReadSession, UniqueViolation, WriteSession
 from db.licenses import StoredLicense
 from resolvers import reading, tokens
@@ -200,6 +201,7 @@ async def _regenerate(viewer: Viewer, session: WriteSession, found: StoredLicens
     of_tier = [] if found.tier_id is None else await tiers.feature_slugs(session, found.tier_id)
     features = _joined(of_tier, found.own_features)
     await licenses.update(session, found.id, {"features": features, "updated_at": now})
+    await stored_tokens.clear(session, found.id)
     terms = _terms(found, features)
     await tokens.issue(viewer.policy.keyring, session, found.app_id, found.signing_generation, terms)
     return found.id

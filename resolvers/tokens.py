@@ -42,12 +42,11 @@ class Terms:
 
 
 async def issue(keyring: Keyring, session: WriteSession, app_id: str, generation: int, terms: Terms) -> None:
-    """Give a license a new token in place of what it has.
+    """Give a license a new token, which is shown from now on.
 
     The app is locked against a change of its keys, of which `generation` is the current one.
     """
     keys = await signing_keys.in_use(session, app_id, generation)
-    await tokens.clear(session, terms.license_id)
     await _add(keyring, session, keys, terms)
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from resolvers import verification
 from resolvers.errors import Fault, FaultCode, Faults
-from resolvers.inputs import Input, Text, Uuid, check, empty_is_none, invalid
+from resolvers.inputs import UUID, Input, Text, Uuid, check, empty_is_none, invalid
 from resolvers.verification import MAX_VALUES, Verification
 from resolvers.viewer import Scope
 from rest import envelopes
@@ -21,7 +21,7 @@ from rest.licenses import LICENSES, StatusWord
 from rest.operations import Call, operation
 
 _NO_STORE = {"Cache-Control": "no-store"}
-_USUAL = re.compile(rb"installation_id=([0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12})")
+_USUAL = re.compile(rb"installation_id=(%b)" % UUID.pattern.encode(), re.IGNORECASE)
 
 
 class VerifiedLicense(Answer):
