@@ -15,7 +15,10 @@ endif
 POSTGRAPHILE := bench/postgraphile/node_modules
 JOSE := tests/outside/jose/node_modules
 
-.PHONY: help serve test check fuzz bench peers outside overhead verification plans format snapshots lock clean
+WEB := web/dist/.built
+WEB_SOURCES := schema/schema.graphql $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -path 'web/src/dashboard/graph/*')
+
+.PHONY: help serve web screenshots test check fuzz bench peers outside overhead verification plans format snapshots lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
@@ -46,10 +49,28 @@ $(JOSE)/.installed: tests/outside/jose/package-lock.json
 	  npm ci --prefix tests/outside/jose --no-audit --no-fund --loglevel=error && touch $@; \
 	fi
 
-serve: $(VENV)/.runtime ## install what is needed and serve on 127.0.0.1:4000
+web/node_modules/.installed: web/package-lock.json
+	@echo "Installing what the dashboard is built with into web/node_modules …" >&2
+	@npm ci --prefix web --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(WEB): $(WEB_SOURCES) web/node_modules/.installed
+	@echo "Building the dashboard and GraphiQL into web/dist …" >&2
+	@npm run build --prefix web --silent
+	@touch $@
+
+serve: $(VENV)/.runtime ## install what is needed, build the dashboard if node is there, and serve on 127.0.0.1:4000
+	@if command -v npm >/dev/null; then \
+	  $(MAKE) --no-print-directory web || echo "The dashboard could not be built: serving what is there." >&2; \
+	elif [ ! -e $(WEB) ]; then \
+	  echo "Without Node.js the dashboard is not built: serving without it." >&2; \
+	fi
 	@$(BIN)/python server.py serve
 
+web: $(WEB) ## build the dashboard and GraphiQL into web/dist (needs node)
+
 test: $(VENV)/.development ## the whole suite, on SQLite and on PostgreSQL
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory web; fi
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(VENV)/.development ## format, lint, types, import directions, snapshots, migrations

@@ -4,13 +4,16 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import structlog
 from starlette.applications import Starlette
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi import logs
 from asgi.authentication import Authentication
+from asgi.pages import ASSETS, Pages, wants_page
 from asgi.request_log import RequestLog
 from db.engine import Database, StoreUnavailable
 from resolvers.keyring import Keyring, MasterKeyError
@@ -19,11 +22,15 @@ from resolvers.purge import purging
 from resolvers.signing_keys import make_missing
 from resolvers.viewer import Policy
 from rest.app import rest_app
+from schema import graphiql
 from schema.door import GraphQLDoor
 from schema.limits import Limits
 from settings import Settings, read_settings
 
 log = structlog.get_logger(__name__)
+
+WEB = Path(__file__).parent / "web" / "dist"
+"""Where `make web` puts the dashboard and GraphiQL."""
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
@@ -62,28 +69,59 @@ def create_app(settings: Settings | None = None) -> Starlette:
         database, authentication, limits=_limits(settings), introspection=settings.introspection
     )
     rest = rest_app(database, authentication, max_body_bytes=settings.max_body_bytes)
+    pages = Pages(WEB, graphiql=graphiql.PAGE, missing=rest)
     app = Starlette(lifespan=lifespan)
-    # Of Starlette's own stack nothing is wanted: both doors answer every path and every failure themselves.
-    app.middleware_stack = RequestLog(_Doors(graphql, rest, app.router))
+    # Of Starlette's own stack nothing is wanted: the doors answer every path and every failure themselves.
+    doors: ASGIApp = _Doors(graphql, rest, pages, app.router)
+    app.middleware_stack = RequestLog(_Below(settings.path_prefix, doors) if settings.path_prefix else doors)
     app.state.database = database
     return app
 
 
 class _Doors:
-    """Leads a request to its door: /graphql to the graph, every other path to REST."""
+    """Leads a request to its door: the graph's, REST's, or the pages' for what a browser shows."""
 
-    def __init__(self, graphql: ASGIApp, rest: ASGIApp, lifespan: ASGIApp) -> None:
+    def __init__(self, graphql: ASGIApp, rest: ASGIApp, pages: ASGIApp, lifespan: ASGIApp) -> None:
         self._graphql = graphql
         self._rest = rest
+        self._pages = pages
         self._lifespan = lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        if scope["type"] != "http":
             await self._lifespan(scope, receive, partial(_said_plainly, send))
-        elif scope["path"] in {"/graphql", "/graphql/"} and scope["type"] == "http":
+            return
+        path: str = scope["path"]
+        if path.startswith("/api/"):
+            await self._rest(scope, receive, send)
+        elif path.startswith(ASSETS) or wants_page(scope):
+            await self._pages(scope, receive, send)
+        elif path in {"/graphql", "/graphql/"}:
             await self._graphql(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
+
+
+class _Below:
+    """Middleware: takes requests below a path as if it were not there, and as ever those beside it.
+
+    So it does not matter whether a proxy takes the path away before it hands a request on.
+    """
+
+    def __init__(self, prefix: str, app: ASGIApp) -> None:
+        self._prefix = prefix
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path: str = scope["path"]
+            if path == self._prefix:
+                # To a browser, addresses in a page would begin beside the path and not below it.
+                await RedirectResponse(f"{path.rpartition('/')[2]}/", 308)(scope, receive, send)
+                return
+            if path.startswith(f"{self._prefix}/"):
+                scope = {**scope, "path": path.removeprefix(self._prefix), "root_path": self._prefix}
+        await self._app(scope, receive, send)
 
 
 async def _said_plainly(send: Send, message: Message) -> None:

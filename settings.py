@@ -43,6 +43,7 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", validation_alias="HOST", min_length=1)
     port: int = Field(4000, validation_alias="PORT", ge=0, le=65_535)
+    path_prefix: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     database_url: SecretStr = Field(SecretStr("sqlite:///licensegraph.db"), validation_alias="DATABASE_URL")
     pool_size: int = Field(10, ge=1)
 

@@ -1,4 +1,4 @@
-"""The GraphQL door: GraphQL over HTTP, on one path, with GraphiQL for browsers.
+"""The GraphQL door: GraphQL over HTTP, on one path.
 
 Strawberry's own view is not used: it knows none of the draft's rules of status and media type, and
 answers a broken request in plain text (see docs/decisions.md).
@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from graphql import GraphQLError
 from starlette.requests import Request as HttpRequest
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from asgi.authentication import Authentication
@@ -20,7 +20,6 @@ from resolvers.errors import Unauthenticated
 from resolvers.inputs import is_storable
 from schema.context import Context
 from schema.errors import Code, RequestRefused, code_of, formatted
-from schema.graphiql import PAGE
 from schema.limits import Limits
 from schema.media_types import MediaType, negotiated
 from schema.operations import MutationNotAllowed, Operations, Outcome, Request
@@ -59,11 +58,7 @@ class GraphQLDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         http = HttpRequest(scope, receive)
-        media_type = negotiated(http.headers.get("accept"))
-        if _wants_page(http):
-            response: Response = HTMLResponse(PAGE, headers={"Vary": "Accept"})
-        else:
-            response = await self._answer(http, media_type)
+        response = await self._answer(http, negotiated(http.headers.get("accept")))
         await response(scope, receive, send)
 
     async def _answer(self, http: HttpRequest, media_type: MediaType | None) -> Response:
@@ -138,12 +133,6 @@ def _refused(
     media_type: MediaType | None, status: int, code: Code, message: str, headers: dict[str, str] | None = None
 ) -> Response:
     return _response(media_type, status, {"errors": [formatted(GraphQLError(message), code)]}, headers)
-
-
-def _wants_page(http: HttpRequest) -> bool:
-    """Whether a browser asks for GraphiQL: it names text/html, and no document."""
-    accept = http.headers.get("accept", "")
-    return http.method in {"GET", "HEAD"} and "text/html" in accept and "query" not in http.query_params
 
 
 def _request_of(parameters: Any, *, may_mutate: bool) -> Request:

@@ -242,19 +242,6 @@ async def test_cost_is_told(graph: Graph) -> None:
     assert answer["extensions"] == {"cost": {"requested": 8, "maximum": 20_000}}
 
 
-async def test_browsers_get_graphiql_with_the_nested_query_in_its_first_tab(
-    client: httpx.AsyncClient,
-) -> None:
-    accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-
-    response = await client.get("/graphql", headers={"Accept": accept})
-
-    assert response.status_code == 200
-    assert response.headers["content-type"] == "text/html; charset=utf-8"
-    assert "customers(first: 10)" in response.text
-    assert "licenses(first: 5)" in response.text
-
-
 async def test_a_trailing_slash_is_the_same_address(client: httpx.AsyncClient) -> None:
     response = await client.post("/graphql/", json=TYPENAME)
 

@@ -1,0 +1,45 @@
+import { constants } from "node:zlib";
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vite";
+import { compression, defineAlgorithm } from "vite-plugin-compression2";
+import codegen from "vite-plugin-graphql-codegen";
+
+// Addresses in the pages are relative to their <base>, which the server sets: so any path prefix works.
+export default defineConfig(({ command }) => ({
+  base: command === "build" ? "./" : "/",
+  plugins: [
+    react(),
+    codegen({ runOnBuild: false, configFilePathOverride: "codegen.ts" }),
+    compression({
+      include: /\.(js|css|svg|ttf|json|map)$/,
+      algorithms: [
+        defineAlgorithm("gzip", { level: 9 }),
+        defineAlgorithm("brotliCompress", { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }),
+      ],
+    }),
+  ],
+  build: {
+    target: "es2023",
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 5000,
+    rollupOptions: { input: { dashboard: "index.html", graphiql: "graphiql.html" } },
+  },
+  worker: { format: "es" },
+  server: {
+    port: 5173,
+    proxy: {
+      "^/graphql$": {
+        target: process.env.LICENSEGRAPH_URL ?? "http://127.0.0.1:4000",
+        bypass: pageOfBrowser,
+      },
+    },
+  },
+}));
+
+/** In development Vite has the pages, and the running server answers only what is asked of the graph. */
+function pageOfBrowser(request: { method?: string; headers: { accept?: string } }): string | undefined {
+  return request.method === "GET" && request.headers.accept?.includes("text/html")
+    ? "/graphiql.html"
+    : undefined;
+}
