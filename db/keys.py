@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Column, ForeignKey, Index, Table, or_, select
+from sqlalchemy import Column, ForeignKey, Index, Table, Text, bindparam, or_, select
 
 from db.accounts import accounts
-from db.engine import WriteSession
+from db.engine import ReadSession, WriteSession
 from db.metadata import metadata
 from db.types import PlainText, UtcDateTime
 
@@ -42,6 +42,12 @@ LIST = (
 )
 """Every key of the installation with its account's name, oldest first."""
 
+_WITH_ACCOUNT = (
+    select(accounts.c.name, keys.c.kind, keys.c.last4)
+    .join(accounts, accounts.c.id == keys.c.account_id)
+    .where(keys.c.id == bindparam("id", type_=Text()))
+)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
@@ -51,9 +57,24 @@ class StoredKey:
     revoked_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class ShownKey:
+    """What may be shown of a key to whoever has it, and the name of its account."""
+
+    account_name: str
+    kind: str
+    last4: str
+
+
 async def insert(session: WriteSession, values: Mapping[str, object]) -> None:
     """Add a key."""
     await session.execute(keys.insert().values(values))
+
+
+async def find(session: ReadSession, id: str) -> ShownKey | None:
+    """The key of this id, whether it still serves or not; or None."""
+    row = await session.row(_WITH_ACCOUNT, {"id": id})
+    return None if row is None else ShownKey(*row)
 
 
 async def find_for_update(session: WriteSession, id: str, digest: str) -> StoredKey | None:

@@ -66,6 +66,16 @@ class ListedKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a viewer is: the account and the key, as far as it may be shown, and all that the key allows."""
+
+    account_name: str
+    key_kind: KeyKind
+    key_last4: str
+    scopes: tuple[Scope, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RevokedKey:
     """A key that serves no more, and whether that was so before."""
 
@@ -167,3 +177,12 @@ async def admit(session: ReadSession, token: str, policy: Policy) -> Admitted:
         scopes |= {Scope.READ_CUSTOMERS}
     until = None if expires_at is None else clock.from_text(expires_at)
     return Admitted(Viewer(account_id, frozenset(scopes), policy, key_id), until)
+
+
+async def identify(viewer: Viewer, session: ReadSession) -> Identity:
+    """Tell a viewer who it is; scopes come in the order of `Scope`. Raises Unauthenticated without a key."""
+    found = None if viewer.key_id is None else await stored.find(session, viewer.key_id)
+    if found is None:
+        raise Unauthenticated
+    scopes = tuple(scope for scope in Scope if scope in viewer.scopes)
+    return Identity(found.account_name, KeyKind(found.kind), found.last4, scopes)

@@ -17,12 +17,13 @@ from schema.reading import read
 from schema.scalars import SCALARS
 from schema.tiers import TierMutations
 from schema.verification import VerificationQueries
+from schema.viewer import ViewerQueries
 
 IdsArgument = strawberry.argument(description=f"Global ids, at most {reading.MAX_IDS}.")
 
 
 @strawberry.type(description="What can be asked.")
-class Query(VerificationQueries, LicenseQueries, CustomerQueries, AppQueries):
+class Query(ViewerQueries, VerificationQueries, LicenseQueries, CustomerQueries, AppQueries):
     @strawberry.field(description="Anything by its id; null when there is nothing of this id.")
     async def node(self, info: strawberry.Info, id: Annotated[strawberry.ID, IdArgument]) -> Node | None:
         return await read(info, reading.node, id)

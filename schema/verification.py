@@ -9,10 +9,9 @@ import strawberry
 
 from resolvers import verification
 from resolvers.verification import MAX_VALUES, Verification
-from schema.context import PlainShape, context_of, shape_of
-from schema.executor import Finished
 from schema.licenses import LicenseStatus
 from schema.openness import always, open_if
+from schema.reading import read_plain
 from schema.scalars import UUID, DateTime
 
 
@@ -83,11 +82,8 @@ class VerificationQueries:
     async def verify_license(
         self, info: strawberry.Info, app_slug: AppSlugArgument, by: ProofArgument
     ) -> LicenseVerification | None:
-        context = context_of(info)
         ((name, value),) = _given(by)
-        async with context.database.read() as session:
-            found = await verification.verify_license(context.viewer, session, app_slug, name, value)
-        return None if found is None else Finished(_answer(info, found))  # type: ignore[return-value]
+        return await read_plain(info, _FIELDS, verification.verify_license, app_slug, name, value)
 
     @strawberry.field(
         metadata=open_if(always),
@@ -96,13 +92,9 @@ class VerificationQueries:
     async def verify_licenses(
         self, info: strawberry.Info, app_slug: AppSlugArgument, by: ProofsArgument
     ) -> list[LicenseVerification] | None:
-        context = context_of(info)
         ((name, values),) = _given(by)
-        async with context.database.read() as session:
-            found = await verification.verify_licenses(
-                context.viewer, session, app_slug, name.removesuffix("s"), values
-            )
-        return None if found is None else Finished([_answer(info, each) for each in found])  # type: ignore[return-value]
+        singular = name.removesuffix("s")
+        return await read_plain(info, _FIELDS, verification.verify_licenses, app_slug, singular, values)
 
 
 def _given(by: LicenseProof | LicenseProofs) -> list[tuple[str, Any]]:
@@ -120,9 +112,3 @@ _FIELDS: Mapping[str, Callable[[Verification], Any]] = {
     "expiresAt": lambda found: found.expires_at,
     "__typename": lambda _: "LicenseVerification",
 }
-
-
-def _answer(info: strawberry.Info, found: Verification) -> dict[str, Any]:
-    shape = shape_of(info)
-    assert isinstance(shape, PlainShape)
-    return {key: _FIELDS[name](found) for key, name in shape.fields}

@@ -10,7 +10,7 @@ from db.engine import Database, WriteSession
 from db.metadata import metadata
 from db.shaping.selection import Scalar, Values
 from resolvers.errors import Faults
-from resolvers.reading import Json, Shape
+from resolvers.reading import Shape
 from resolvers.viewer import Viewer
 
 T = TypeVar("T")
@@ -70,8 +70,8 @@ def shape(*names: str) -> Shape:
 
 
 async def read(
-    database: Database, resolver: Callable[..., Awaitable[Json | None]], viewer: Viewer, *arguments: object
-) -> Json | None:
+    database: Database, resolver: Callable[..., Awaitable[T]], viewer: Viewer, *arguments: object
+) -> T:
     """Call a resolver that reads."""
     async with database.read() as session:
         return await resolver(viewer, session, *arguments)

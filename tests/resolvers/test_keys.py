@@ -13,19 +13,22 @@ from db.keys import keys
 from resolvers.accounts import default_account, first_account
 from resolvers.errors import Faults, Unauthenticated
 from resolvers.keys import (
+    Identity,
     KeyKind,
     ListedKey,
     RevokedKey,
     admit,
     create_key,
+    identify,
     list_keys,
     new_token,
     revoke_key,
 )
-from resolvers.viewer import Policy, Scope, Viewer
+from resolvers.viewer import Policy, Scope, Viewer, anonymous
 from tests.factories import Account, make_account, make_key
-from tests.resolvers.calling import everything, faults_of, rows
+from tests.resolvers.calling import everything, faults_of, read, rows
 from tests.resolvers.conftest import Clock
+from tests.statements import Statements
 
 SECOND = timedelta(seconds=1)
 
@@ -234,6 +237,36 @@ async def test_key_stands_for_a_viewer(
 
     assert viewer == Viewer(account.id, frozenset(scopes), policy, key_id)
     assert not viewer.is_anonymous
+
+
+@pytest.mark.parametrize(
+    ("kind", "scopes"),
+    [
+        (KeyKind.SECRET, (Scope.READ, Scope.READ_CUSTOMERS, Scope.READ_TOKENS, Scope.WRITE)),
+        (KeyKind.PUBLIC, (Scope.READ, Scope.READ_CUSTOMERS)),
+    ],
+)
+async def test_viewer_learns_who_it_is(
+    database: Database, account: Account, kind: KeyKind, scopes: tuple[Scope, ...]
+) -> None:
+    await make_key(database, await make_account(database))
+    token = await make_key(database, account, kind=kind)
+    viewer = await viewer_by(database, token)
+
+    assert await read(database, identify, viewer) == Identity(account.name, kind, token[-4:], scopes)
+
+
+async def test_who_has_no_key_is_nobody(database: Database, account: Account, statements: Statements) -> None:
+    viewer = await viewer_by(database, await make_key(database, account))
+    async with database.write() as session:
+        await session.execute(keys.delete())
+
+    with statements.recorded(database) as sent:
+        with pytest.raises(Unauthenticated):
+            await read(database, identify, anonymous(Policy()))
+        assert sent == []
+        with pytest.raises(Unauthenticated):
+            await read(database, identify, viewer)
 
 
 async def test_keys_that_do_not_serve_are_alike(database: Database, account: Account, clock: Clock) -> None:

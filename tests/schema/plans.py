@@ -8,7 +8,7 @@ from typing import Any
 from db.engine import Database, Query
 
 _READING = re.compile(
-    r"(SCAN|SEARCH) (apps|customers|licenses|keys|tiers|features|tier_features|signing_keys|tokens)"
+    r"(SCAN|SEARCH) (accounts|apps|customers|licenses|keys|tiers|features|tier_features|signing_keys|tokens)"
 )
 
 

@@ -164,6 +164,7 @@ async def test_fragments_that_unfold_without_end(graph: Graph) -> None:
               tier { features { id } } features } } } } } }""",
             1 + 2 * (1 + 3 * (1 + 1 + 200)),
         ),
+        ("{ viewer { accountName scopes } again: viewer { keyLast4 } }", 2),
         ('{ verifyLicense(appSlug: "x", by: {jti: "y"}) { valid reason features } }', 1),
         ('{ verifyLicenses(appSlug: "x", by: {jtis: []}) { valid } }', 0),
         ('{ verifyLicenses(appSlug: "x", by: {jtis: ["a", "b", "b"]}) { valid } }', 3),

@@ -108,6 +108,8 @@ async def test_open_documents_run_without_a_key(nobody: Graph, held: Held) -> No
     [
         'app(slug: "atlas") { id }',
         "apps { totalCount }",
+        "viewer { scopes }",
+        "...Q } fragment Q on Query { me: viewer { __typename }",
         'node(id: "x") { id }',
         'license(id: "lic_01h455vb4pex5vsknk084sn02q") { id }',
     ],

@@ -14,7 +14,7 @@ from db.licenses import licenses
 from db.shaping import cursors
 from db.tiers import rank, tier_features, tiers
 from db.tokens import tokens
-from tests.factories import Account, make_app
+from tests.factories import Account, make_account, make_app, make_key
 from tests.schema.conftest import Graph
 from tests.schema.plans import analyze, described, faults
 from tests.statements import Statements
@@ -210,6 +210,19 @@ async def test_verification_looks_up_what_it_is_asked_for(
         await graph.data(f"{{ {asked} }}")
 
     assert [each for each in await faults(database, sent[-1]) if not is_sort(each)] == []
+
+
+async def test_the_viewer_is_found_by_its_key(
+    graph: Graph, app: Starlette, database: Database, account: Account, statements: Statements
+) -> None:
+    for _ in range(300):
+        await make_key(database, await make_account(database))
+    await analyze(database)
+
+    with statements.recorded(app.state.database) as sent:
+        await graph.data("{ viewer { accountName scopes } }")
+
+    assert await faults(database, sent[-1]) == []
 
 
 async def test_creation_times_are_a_range_of_ids(

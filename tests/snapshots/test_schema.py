@@ -15,13 +15,16 @@ from db.licenses import LicenseStatus as StoredStatus
 from db.reads import NOUNS
 from resolvers.errors import FaultCode
 from resolvers.keyring import Algorithm
+from resolvers.keys import KeyKind as KindBelow
 from resolvers.verification import Reason
+from resolvers.viewer import Scope as ScopeBelow
 from schema.apps import SigningAlgorithm
 from schema.graph import graphql_schema, schema
 from schema.licenses import LicenseStatus
 from schema.names import snake_case
 from schema.payloads import UserErrorCode
 from schema.verification import VerificationReason
+from schema.viewer import KeyKind, Scope
 
 _SNAPSHOT = Path("schema/schema.graphql")
 _CONTRACT = Path("tests/schema/contract.graphql")
@@ -98,3 +101,7 @@ def test_enums_hold_what_the_layers_below_know() -> None:
     assert {value.value for value in VerificationReason} == {value.value for value in Reason}
     assert {value.value for value in SigningAlgorithm} == {value.jwa for value in Algorithm}
     assert {value.name for value in SigningAlgorithm} == {value.value for value in Algorithm}
+    assert [value.value for value in KeyKind] == [kind.name for kind in KindBelow]
+    # What whoever holds a license's token may read is no key's.
+    of_keys = [scope.name for scope in ScopeBelow if scope is not ScopeBelow.READ_LICENSE]
+    assert [value.value for value in Scope] == of_keys
