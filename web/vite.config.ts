@@ -20,6 +20,7 @@ export default defineConfig(({ command }) => ({
   ],
   build: {
     target: "es2023",
+    cssTarget: ["chrome123", "firefox120", "safari17.5"], // light-dark() as it is written
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 5000,

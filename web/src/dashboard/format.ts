@@ -5,12 +5,13 @@ const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const RELATIVE = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 
-const STEPS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
-  ["year", 365 * 86_400],
-  ["month", 30 * 86_400],
-  ["day", 86_400],
-  ["hour", 3_600],
-  ["minute", 60],
+/** A unit is used from this many seconds on: "in 400 days" says less than "in 13 months", and "in 1 year" less yet. */
+const STEPS: readonly [Intl.RelativeTimeFormatUnit, number, number][] = [
+  ["year", 365 * 86_400, 2 * 365 * 86_400],
+  ["month", 30.44 * 86_400, 60 * 86_400],
+  ["day", 86_400, 86_400],
+  ["hour", 3_600, 3_600],
+  ["minute", 60, 60],
 ];
 
 export const number = (value: number): string => NUMBER.format(value);
@@ -23,11 +24,11 @@ export const date = (moment: string): string => DATE.format(new Date(moment));
 
 export const dateAndTime = (moment: string): string => MOMENT.format(new Date(moment));
 
-/** "in 3 months", "2 days ago", "now". */
+/** "in 3 months", "yesterday", "now". */
 export function fromNow(moment: string): string {
   const seconds = (new Date(moment).getTime() - Date.now()) / 1000;
-  for (const [unit, size] of STEPS) {
-    if (Math.abs(seconds) >= size) return RELATIVE.format(Math.trunc(seconds / size), unit);
+  for (const [unit, size, from] of STEPS) {
+    if (Math.abs(seconds) >= from * 0.99) return RELATIVE.format(Math.round(seconds / size), unit);
   }
   return RELATIVE.format(0, "second");
 }

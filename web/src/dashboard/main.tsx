@@ -1,9 +1,9 @@
 import "@fontsource-variable/inter/wght.css";
+import "./design/ground.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { applyTheme } from "../theme";
 import { App } from "./App";
-import "./design/ground.css";
 
 applyTheme();
 

@@ -102,17 +102,19 @@ export function IssueLicense({
     <Dialog title="Issue license" onClose={onClose} wide>
       <form ref={form} onSubmit={submit} className={forms.form} noValidate>
         <FieldGroup label="How long">
-          {TERMS.map((each) => (
-            <label key={each.term} className={forms.choice}>
-              <input
-                type="radio"
-                name="term"
-                checked={term === each.term}
-                onChange={() => setTerm(each.term)}
-              />
-              {each.label}
-            </label>
-          ))}
+          <div className={forms.segments}>
+            {TERMS.map((each) => (
+              <label key={each.term}>
+                <input
+                  type="radio"
+                  name="term"
+                  checked={term === each.term}
+                  onChange={() => setTerm(each.term)}
+                />
+                <span>{each.label}</span>
+              </label>
+            ))}
+          </div>
         </FieldGroup>
         {term === "days" && (
           <Field label={LABELS.durationDays} error={errors.durationDays} required>

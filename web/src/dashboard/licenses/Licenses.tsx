@@ -3,6 +3,7 @@ import { useState } from "react";
 import { useQuery } from "urql";
 import { useFailure } from "../client/useFailure";
 import { Button } from "../design/Button";
+import forms from "../design/Form.module.css";
 import { Empty, FailureNote, Loading } from "../design/States";
 import { number } from "../format";
 import { type CustomerQuery, type LicenseStatus, LicensesDocument } from "../graph/graphql";
@@ -41,7 +42,7 @@ export function Licenses({ customer }: { customer: CustomerView }) {
           Licenses <span>{number(totalCount)}</span>
         </h2>
         {totalCount > 1 && (
-          <fieldset className={styles.statuses}>
+          <fieldset className={`${forms.segments} ${styles.statuses}`}>
             <legend>Status</legend>
             {STATUSES.map((each) => (
               <label key={each.label}>
