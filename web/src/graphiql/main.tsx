@@ -1,1 +1,1 @@
-document.querySelector("#root")!.textContent = "GraphiQL";
+export {};
