@@ -1,7 +1,6 @@
 """Chromium as the machine has it, and pages in it that begin with nothing."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,13 +13,12 @@ from tests.web.watch import Watch
 
 ColorScheme: TypeAlias = Literal["light", "dark"]
 
+PATIENCE = 20
+"""For how many seconds what a page should do is waited for: the machine may be busy."""
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = (
     "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
     "--disable-quic",
     # As if there were no network but this machine's own.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
@@ -36,9 +34,12 @@ if (location.origin === %s && window.name === "") {
 
 @dataclass(frozen=True, slots=True)
 class Screen:
+    """What pages are shown on. `scale` is how many of its points a pixel of the page takes, each way."""
+
     width: int
     height: int
     is_touched: bool = False
+    scale: int = 1
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
@@ -55,10 +56,8 @@ def find() -> str | None:
 @contextmanager
 def launched(executable: str) -> Iterator[Browser]:
     """Chromium, without a window, to be used by the thread that launched it."""
-    # Its sandbox does not run as root, which is what containers often are.
-    sandbox = () if os.getuid() else ("--no-sandbox",)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=[*_ARGUMENTS, *sandbox])
+        browser = playwright.chromium.launch(executable_path=executable, args=_ARGUMENTS)
         yield browser
         browser.close()
 
@@ -80,6 +79,7 @@ def opened(
     context = browser.new_context(
         base_url=url,
         viewport={"width": screen.width, "height": screen.height},
+        device_scale_factor=screen.scale,
         has_touch=screen.is_touched,
         is_mobile=screen.is_touched,
         color_scheme=color_scheme,
@@ -87,6 +87,7 @@ def opened(
         locale="en-US",
         timezone_id="UTC",
     )
+    context.set_default_timeout(PATIENCE * 1_000)
     watch.attach(context, url)
     if key is not None:
         context.add_init_script(_SIGN_IN % (json.dumps(url), json.dumps(key)))

@@ -13,15 +13,17 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.web import chromium
-from tests.web.chromium import DESKTOP, ColorScheme, Screen
+from tests.web.chromium import DESKTOP, PATIENCE, ColorScheme, Screen
 from tests.web.site import Installation, Site, installed, visited
 from tests.web.threads import Thread, new_thread
 from tests.web.watch import Watch
 
 OpenPage = Callable[..., Page]
+
+expect.set_options(timeout=PATIENCE * 1_000)
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -37,8 +39,10 @@ def everything_needed() -> None:
         )
         if not is_there
     ]
+    if absent and os.environ.get("CI"):
+        pytest.fail("; ".join(absent), pytrace=False)
     if absent:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("; ".join(absent))
+        pytest.skip("; ".join(absent))
 
 
 @pytest.fixture(scope="package")

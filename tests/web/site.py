@@ -24,6 +24,7 @@ from tests import factories
 from tests.factories import Account, App, Customer, Feature, License, Tier
 from tests.keyrings import MASTER_KEY
 from tests.processes import Server, ready, start
+from tests.web.chromium import PATIENCE
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -79,14 +80,17 @@ class Installation:
         self._server = ready(self._process)
 
     def stop(self) -> None:
-        """Kill the server, in the middle of whatever it does."""
+        """Stop the server, after it has answered what it was asked."""
         if self._process is not None:
             with self._process as process:
-                process.kill()
+                process.terminate()
             self._process = None
 
     def close(self) -> None:
-        self.stop()
+        """Stop it whatever it does."""
+        if self._process is not None:
+            with self._process as process:
+                process.kill()
         self._portal.call(self._database.close)
 
 
@@ -135,13 +139,13 @@ class Site:
     def revoke(self, key: str) -> None:
         """Revoke a key, and wait until the server knows."""
         self._installation.make(_revoke, key)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while self._ask(key, "{ __typename }", {}).status_code != 401:
             assert time.monotonic() < deadline, "a revoked key still serves"
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Kill the server."""
+        """Stop the server, after it has answered what it was asked."""
         self._installation.stop()
 
     def start(self) -> None:

@@ -1,12 +1,15 @@
 """What a page asks the graph: listened to, held back, and answered by the test instead of the server."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from playwright.sync_api import Page, Request, Route
+
+from tests.web.chromium import PATIENCE
 
 GRAPH = "**/graphql"
 
@@ -57,10 +60,9 @@ class Held:
 
     def wait_for(self, count: int) -> None:
         """Wait until so many requests wait. Raises AssertionError when they do not come."""
-        for _ in range(100):
-            if len(self._waiting) >= count:
-                break
-            self._page.wait_for_timeout(50)
+        deadline = time.monotonic() + PATIENCE
+        while len(self._waiting) < count and time.monotonic() < deadline:
+            self._page.wait_for_timeout(20)
         assert len(self._waiting) == count, f"{len(self._waiting)} requests wait, and not {count}"
 
     def release(self, index: int = 0) -> None:

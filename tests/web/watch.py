@@ -51,6 +51,7 @@ class Watch:
             if address.scheme not in _LOCAL and address.netloc != host:
                 self.incidents.append(f"request to another host: {request.url}")
 
+        context.on("page", lambda page: page.on("crash", self._crashed))
         context.on("request", requested)
         context.on("requestfailed", self._failed)
         context.on("console", self._said)
@@ -59,6 +60,7 @@ class Watch:
 
     def check(self) -> None:
         """Raise AssertionError for incidents that nobody expected, and for those that did not come."""
+        __tracebackhide__ = True
         unexpected = [
             incident
             for incident in self.incidents
@@ -81,6 +83,9 @@ class Watch:
 
     def _raised(self, error: WebError) -> None:
         self.incidents.append(f"uncaught: {error.error}")
+
+    def _crashed(self, page: Page) -> None:
+        self.incidents.append(f"crashed: {page.url}")
 
     def _failed(self, request: Request) -> None:
         if request.failure != _ABORTED:
