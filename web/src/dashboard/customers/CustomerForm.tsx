@@ -58,11 +58,17 @@ export function CreateCustomer({
     }
     onCreated(customer.id);
     say({
-      text: `${customer.email} was added.`,
-      undo: async () => {
-        const undone = await remove.run({ id: customer.id });
-        return undone.done ? `${customer.email} was removed again.` : "That could not be undone.";
-      },
+      text: (
+        <>
+          <bdi>{customer.email}</bdi> was added.
+        </>
+      ),
+      undo: () => remove.run({ id: customer.id }),
+      undone: (
+        <>
+          <bdi>{customer.email}</bdi> was removed again.
+        </>
+      ),
     });
   }
 
@@ -126,7 +132,7 @@ export function EditCustomer({
   const say = useToast();
   const { form, values, errors, bind, blame } = useForm(
     { email: customer.email, name: customer.name ?? "", externalId: customer.externalId ?? "" },
-    LABELS_OF_CHANGES,
+    SUBJECTS,
   );
   const { run, pending, failure } = useChange(UpdateCustomerDocument, "updateCustomer");
 
@@ -146,10 +152,8 @@ export function EditCustomer({
     onClose();
     say({
       text: "Customer changed.",
-      undo: async () =>
-        (await run({ id, email, name, externalId })).done
-          ? "The customer is as before."
-          : "That could not be undone.",
+      undo: () => run({ id, email, name, externalId }),
+      undone: "The customer is as before.",
     });
   }
 
@@ -179,4 +183,4 @@ export function EditCustomer({
   );
 }
 
-const LABELS_OF_CHANGES = { email: LABELS.email, name: LABELS.name, externalId: LABELS.externalId };
+const SUBJECTS = { ...LABELS, id: "the customer" };

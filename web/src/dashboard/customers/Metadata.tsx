@@ -58,7 +58,7 @@ function MetadataForm({
   const say = useToast();
   const { form, values, errors, bind, blame, setErrors } = useForm(
     { metadata: text },
-    { metadata: "Metadata" },
+    { metadata: "Metadata", id: "the customer" },
   );
   const { run, pending, failure } = useChange(UpdateCustomerDocument, "updateCustomer");
 
@@ -78,10 +78,8 @@ function MetadataForm({
     onClose();
     say({
       text: "Metadata changed.",
-      undo: async () =>
-        (await run({ id: customer.id, metadata: before })).done
-          ? "Metadata is as it was."
-          : "That could not be undone.",
+      undo: () => run({ id: customer.id, metadata: before }),
+      undone: "Metadata is as it was.",
     });
   }
 

@@ -37,6 +37,7 @@ const LABELS = {
   installationId: "Installation",
   metadata: "Metadata",
 };
+const SUBJECTS = { ...LABELS, customerId: "the customer" };
 
 /** Asks what license the customer is to get, and issues it. */
 export function IssueLicense({
@@ -51,7 +52,7 @@ export function IssueLicense({
   const [features, setFeatures] = useState<ReadonlySet<string>>(new Set());
   const { form, values, errors, bind, blame, setErrors } = useForm(
     { durationDays: "365", expiresAt: "", tierId: "", features: "", installationId: "", metadata: "" },
-    LABELS,
+    SUBJECTS,
   );
   const [{ data, error }, again] = useQuery({
     query: CatalogDocument,
@@ -91,10 +92,8 @@ export function IssueLicense({
     onClose();
     say({
       text: "License issued.",
-      undo: async () =>
-        (await remove.run({ id: license.id })).done
-          ? "The license was taken back."
-          : "That could not be undone.",
+      undo: () => remove.run({ id: license.id }),
+      undone: "The license was taken back.",
     });
   }
 
