@@ -13,7 +13,6 @@ import {
   DeleteCustomerDocument,
   UpdateCustomerDocument,
 } from "../graph/graphql";
-import styles from "./Customer.module.css";
 import { parseObject } from "./Metadata";
 
 const LABELS = { email: "Email", name: "Name", externalId: "External ID", metadata: "Metadata" };
@@ -96,7 +95,7 @@ export function CreateCustomer({
               <textarea
                 {...props}
                 {...bind("metadata")}
-                className={styles.editor}
+                className={forms.editor}
                 rows={6}
                 spellCheck={false}
               />

@@ -90,7 +90,7 @@ function MetadataForm({
           <textarea
             {...props}
             {...bind("metadata")}
-            className={styles.editor}
+            className={forms.editor}
             rows={Math.min(Math.max(values.metadata.split("\n").length + 1, 8), 24)}
             spellCheck={false}
             autoCapitalize="none"
@@ -115,11 +115,22 @@ function MetadataForm({
 export function parseObject(text: string): { value: Record<string, unknown> } | { error: string } {
   if (text.trim() === "") return { value: {} };
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(text, exact);
     return typeof value === "object" && value !== null && !Array.isArray(value)
       ? { value: value as Record<string, unknown> }
       : { error: "This must be an object: { … }." };
   } catch (error) {
+    if (error instanceof RangeError) return { error: error.message };
     return { error: `This is not JSON: ${(error as SyntaxError).message}` };
   }
+}
+
+/** Refuses numbers that would be another number when saved. */
+function exact(_: string, value: unknown): unknown {
+  if (typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER) {
+    throw new RangeError(
+      `Write numbers beyond ${Number.MAX_SAFE_INTEGER} as texts: this browser rounds them.`,
+    );
+  }
+  return value;
 }

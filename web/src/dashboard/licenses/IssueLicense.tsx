@@ -21,6 +21,10 @@ import {
 } from "../graph/graphql";
 import styles from "./Licenses.module.css";
 
+// What the graph's types do not take at all is refused without a fault at a field: it is not sent.
+const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+const LAST_YEAR = 9999;
+
 type Term = "days" | "until" | "forever";
 
 const TERMS: readonly { term: Term; label: string }[] = [
@@ -69,10 +73,14 @@ export function IssueLicense({
     event.preventDefault();
     const metadata = parseObject(values.metadata);
     const until = termOf(term, values);
-    if ("error" in metadata || "error" in until) {
+    const isInstallation = values.installationId.trim() === "" || UUID.test(values.installationId.trim());
+    if ("error" in metadata || "error" in until || !isInstallation) {
       setErrors({
         ...("error" in metadata && { metadata: metadata.error }),
         ...("error" in until && { [until.field]: until.error }),
+        ...(!isInstallation && {
+          installationId: "Enter a UUID, such as 8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11.",
+        }),
       });
       return;
     }
@@ -182,6 +190,7 @@ export function IssueLicense({
             <textarea
               {...props}
               {...bind("metadata")}
+              className={forms.editor}
               rows={3}
               spellCheck={false}
               placeholder='{"seats": 5}'
@@ -216,8 +225,9 @@ function termOf(
         : { field: "durationDays", error: "Enter a whole number of days." };
     case "until": {
       const end = new Date(`${expiresAt}T00:00:00`);
-      if (Number.isNaN(end.getTime())) return { field: "expiresAt", error: "Enter a date." };
-      end.setDate(end.getDate() + 1);
+      if (!(end.getFullYear() <= LAST_YEAR)) return { field: "expiresAt", error: "Enter a date." };
+      // Its last second, so that it is this day that is shown.
+      end.setHours(23, 59, 59);
       return { value: { expiresAt: asMoment(end) } };
     }
   }
