@@ -1,7 +1,7 @@
 """A server as people run it, and what a test has on it: an account with two keys, and whatever it makes."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
@@ -39,10 +39,13 @@ class Installation:
     The database lives on a thread of its own: where a test runs, Playwright's event loop does.
     """
 
-    def __init__(self, folder: Path, database_url: str, portal: BlockingPortal) -> None:
+    def __init__(
+        self, folder: Path, database_url: str, portal: BlockingPortal, variables: Mapping[str, str]
+    ) -> None:
         self._folder = folder
         self._database_url = database_url
         self._portal = portal
+        self._variables = variables
         self._database = portal.call(_opened, database_url)
         self._process: Popen[str] | None = None
         self._server: Server | None = None
@@ -79,6 +82,7 @@ class Installation:
             port=port,
             DATABASE_URL=self._database_url,
             LICENSEGRAPH_MASTER_KEY=MASTER_KEY,
+            **self._variables,
         )
         self._server = ready(self._process)
 
@@ -106,12 +110,16 @@ class Site:
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self.account: Account = installation.make(factories.make_account)
-        self.key = installation.make(factories.make_key, self.account)
-        self.public_key = installation.make(factories.make_key, self.account, kind="public")
+        self.key = self.make_key()
+        self.public_key = self.make_key(kind="public")
 
     @property
     def url(self) -> str:
         return self._installation.url
+
+    def make_key(self, **fields: Any) -> str:
+        """Make another key of the account, a secret one unless said otherwise, and answer it."""
+        return self._installation.make(factories.make_key, self.account, **fields)
 
     def make_app(self, slug: str = "atlas", name: str = "Atlas", **fields: Any) -> App:
         return self._installation.make(factories.make_app, self.account, slug=slug, name=name, **fields)
@@ -165,10 +173,10 @@ class Site:
 
 
 @contextmanager
-def installed(folder: Path, database_url: str) -> Iterator[Installation]:
-    """A server on a migrated database."""
+def installed(folder: Path, database_url: str, **variables: str) -> Iterator[Installation]:
+    """A server on a migrated database. `variables` are those of its environment."""
     with start_blocking_portal() as portal:
-        installation = Installation(folder, database_url, portal)
+        installation = Installation(folder, database_url, portal, variables)
         try:
             yield installation
         finally:

@@ -18,11 +18,14 @@ type AppRow = AppsQuery["apps"]["nodes"][number];
 /** All apps of the account, with how much is in them. */
 export function Apps() {
   useTitle("Apps");
-  const { canWrite } = useSession();
+  const { canWrite, canReadCustomers } = useSession();
   const [, navigate] = useLocation();
   const [isCreating, setIsCreating] = useState(false);
   const [starts, setStarts] = useState<readonly (string | null)[]>([null]);
-  const [{ data, error }, again] = useQuery({ query: AppsDocument, variables: { after: null } });
+  const [{ data, error }, again] = useQuery({
+    query: AppsDocument,
+    variables: { after: null, withCustomers: canReadCustomers },
+  });
   const failure = useFailure(error);
   const retry = () => again({ requestPolicy: "network-only" });
   const create = canWrite && (
@@ -79,7 +82,11 @@ function AppPage({
   isLast: boolean;
   more: (cursor: string) => void;
 }) {
-  const [{ data, error }, again] = useQuery({ query: AppsDocument, variables: { after } });
+  const { canReadCustomers } = useSession();
+  const [{ data, error }, again] = useQuery({
+    query: AppsDocument,
+    variables: { after, withCustomers: canReadCustomers },
+  });
   const failure = useFailure(error);
   if (!data) {
     if (after === null) return null;
@@ -108,17 +115,19 @@ function AppCard({ app }: { app: AppRow }) {
   return (
     <li className={styles.card}>
       <h2>
-        <Link to={paths.customers(app.slug)}>
+        <Link to={app.customers ? paths.customers(app.slug) : paths.settings(app.slug)}>
           <bdi>{app.name}</bdi>
         </Link>
       </h2>
       <code className={styles.slug}>{app.slug}</code>
       <p className={styles.description}>{app.description}</p>
       <dl className={styles.counts}>
-        <div>
-          <dt>Customers</dt>
-          <dd>{number(app.customers.totalCount)}</dd>
-        </div>
+        {app.customers && (
+          <div>
+            <dt>Customers</dt>
+            <dd>{number(app.customers.totalCount)}</dd>
+          </div>
+        )}
         <div>
           <dt>Licenses</dt>
           <dd>{number(app.licenses.totalCount)}</dd>

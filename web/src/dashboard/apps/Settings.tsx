@@ -33,8 +33,11 @@ export type AppView = NonNullable<AppSettingsQuery["app"]>;
 
 /** An app itself: its names, its tiers and features, the key that verifies its licenses, its end. */
 export function Settings({ slug }: { slug: string }) {
-  const { canWrite } = useSession();
-  const [{ data, error }, again] = useQuery({ query: AppSettingsDocument, variables: { slug } });
+  const { canWrite, canReadCustomers } = useSession();
+  const [{ data, error }, again] = useQuery({
+    query: AppSettingsDocument,
+    variables: { slug, withCustomers: canReadCustomers },
+  });
   const failure = useFailure(error);
   const retry = () => again({ requestPolicy: "network-only" });
   useTitle(data?.app ? `Settings of ${data.app.name}` : undefined);
@@ -164,7 +167,7 @@ function Danger({ app }: { app: AppView }) {
   const [, navigate] = useLocation();
   const [isDeleting, setIsDeleting] = useState(false);
   const { run, pending, failure } = useChange(DeleteAppDocument, "deleteApp");
-  const what = `${counted(app.customers.totalCount, "customer")} and ${counted(app.licenses.totalCount, "license")}`;
+  const what = `${counted(app.customers?.totalCount ?? 0, "customer")} and ${counted(app.licenses.totalCount, "license")}`;
   return (
     <section className={styles.section} aria-labelledby="danger">
       <div className={styles.intro}>

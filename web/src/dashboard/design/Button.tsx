@@ -1,7 +1,7 @@
-import type { ButtonHTMLAttributes } from "react";
+import type { ComponentProps } from "react";
 import styles from "./Button.module.css";
 
-interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
+interface ButtonProps extends ComponentProps<"button"> {
   /** How much it stands out: one `primary` a view, `danger` for what cannot be taken back, else `plain`. */
   kind?: "plain" | "primary" | "danger" | "quiet";
   size?: "small" | "medium";
@@ -24,7 +24,7 @@ export function Button({
     <button
       {...props}
       type={type}
-      className={`${styles.button} ${styles[kind]} ${styles[size]} ${className}`}
+      className={[styles.button, styles[kind], styles[size], className].filter(Boolean).join(" ")}
       aria-disabled={pending || undefined}
       aria-busy={pending || undefined}
       onClick={pending ? (event) => event.preventDefault() : onClick}

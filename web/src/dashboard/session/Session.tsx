@@ -16,6 +16,8 @@ interface Session {
   viewer: Viewer;
   /** Whether the key may change anything. */
   canWrite: boolean;
+  /** Whether the key may see customers: some installations keep them from public keys. */
+  canReadCustomers: boolean;
   signOut: () => void;
 }
 
@@ -86,7 +88,12 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   );
   const session = useMemo(
     () =>
-      signedIn && { viewer: signedIn.viewer, canWrite: signedIn.viewer.scopes.includes("WRITE"), signOut },
+      signedIn && {
+        viewer: signedIn.viewer,
+        canWrite: signedIn.viewer.scopes.includes("WRITE"),
+        canReadCustomers: signedIn.viewer.scopes.includes("READ_CUSTOMERS"),
+        signOut,
+      },
     [signedIn, signOut],
   );
 
