@@ -338,6 +338,7 @@ def test_a_license_is_deleted_once_the_email_is_typed(page: Page, site: Site, ja
     )
     dialog.get_by_role("button", name="Delete license").click()
     expect(dialog.get_by_role("alert")).to_have_text("This is not the same.")
+    expect(dialog.get_by_role("textbox")).to_be_focused()
     dialog.get_by_label("Type the customer's email to confirm").fill("Jane@Example.com")
     dialog.get_by_role("button", name="Delete license").click()
 

@@ -1,4 +1,4 @@
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
 import { useChange } from "../client/useChange";
 import { Button } from "../design/Button";
 import { Copy } from "../design/Copy";
@@ -16,6 +16,12 @@ import styles from "./Customer.module.css";
 export function Metadata({ customer }: { customer: CustomerDetailsFragment }) {
   const { canWrite } = useSession();
   const [isEditing, setIsEditing] = useState(false);
+  const edit = useRef<HTMLButtonElement>(null);
+  const wasEditing = useRef(false);
+  useEffect(() => {
+    if (wasEditing.current && !isEditing) edit.current?.focus();
+    wasEditing.current = isEditing;
+  }, [isEditing]);
   const text = JSON.stringify(customer.metadata, null, 2);
   const isEmpty = Object.keys(customer.metadata).length === 0;
   return (
@@ -25,7 +31,7 @@ export function Metadata({ customer }: { customer: CustomerDetailsFragment }) {
         <span>
           {!isEmpty && <Copy text={text} what="metadata" />}
           {canWrite && !isEditing && (
-            <Button size="small" kind="quiet" onClick={() => setIsEditing(true)}>
+            <Button ref={edit} size="small" kind="quiet" onClick={() => setIsEditing(true)}>
               Edit metadata
             </Button>
           )}

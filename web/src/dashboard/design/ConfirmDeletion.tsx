@@ -1,4 +1,4 @@
-import { type FormEvent, type ReactNode, useState } from "react";
+import { type FormEvent, type ReactNode, useRef, useState } from "react";
 import type { Failure } from "../client/failures";
 import { Button } from "./Button";
 import { Dialog } from "./Dialog";
@@ -28,12 +28,14 @@ export function ConfirmDeletion(props: ConfirmDeletionProps) {
   const [typed, setTyped] = useState("");
   const [error, setError] = useState<string | null>(null);
   const [isMistyped, setIsMistyped] = useState(false);
+  const input = useRef<HTMLInputElement>(null);
   const isRight = typed.trim().toLowerCase() === word.toLowerCase();
 
   async function submit(event: FormEvent) {
     event.preventDefault();
     setIsMistyped(!isRight);
     if (isRight) setError(await onConfirm());
+    else input.current?.focus();
   }
 
   return (
@@ -48,6 +50,7 @@ export function ConfirmDeletion(props: ConfirmDeletionProps) {
           {(control) => (
             <input
               {...control}
+              ref={input}
               value={typed}
               onChange={(event) => setTyped(event.target.value)}
               autoComplete="off"
