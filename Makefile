@@ -76,11 +76,14 @@ test: $(VENV)/.development ## the whole suite, on SQLite and on PostgreSQL
 screenshots: $(VENV)/.development $(WEB) ## picture every view of the dashboard and GraphiQL into docs/screenshots
 	@$(BIN)/python -m tests.web.screenshots $(ARGS)
 
-check: $(VENV)/.development ## format, lint, types, import directions, snapshots, migrations
+check: $(VENV)/.development ## format, lint, types, import directions, snapshots, migrations; the same of the web part
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports
+	@if command -v npm >/dev/null; then \
+	  $(MAKE) --no-print-directory web/node_modules/.installed && npm run check --prefix web --silent; \
+	fi
 	@$(BIN)/python -m pytest -q tests/snapshots tests/db/test_migrations.py
 
 fuzz: $(VENV)/.development ## generated queries against the reference executor, for longer
