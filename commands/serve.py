@@ -49,7 +49,7 @@ def serve(
         if key is not None:
             print(first_start.welcome(url, key))  # noqa: T201
         print(
-            f"Licensegraph answers at {url} (dashboard: {url}/, GraphQL and GraphiQL: {url}/graphql)",
+            f"Licensegraph answers at {url} (the dashboard at /, the graph and GraphiQL at /graphql)",
             flush=True,
         )  # noqa: T201
         _answer(listener, workers)
