@@ -49,8 +49,8 @@ function inWords(standing: Standing): string {
     case "known": {
       const { accountName, keyKind } = standing.viewer;
       return keyKind === "SECRET"
-        ? `Secret key of ${accountName}: reads and writes.`
-        : `Public key of ${accountName}: reads only.`;
+        ? `Secret key of account ${accountName}: it reads and writes.`
+        : `Public key of account ${accountName}: it only reads.`;
     }
   }
 }

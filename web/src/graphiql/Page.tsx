@@ -2,7 +2,7 @@ import { explorerPlugin } from "@graphiql/plugin-explorer";
 import { HISTORY_PLUGIN } from "@graphiql/plugin-history";
 import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { GraphiQL } from "graphiql";
-import { useEffect, useEffectEvent, useSyncExternalStore } from "react";
+import { useEffect, useEffectEvent, useRef, useSyncExternalStore } from "react";
 import mark from "../mark.svg";
 import { chooseTheme, onThemeChange, readTheme, shownTheme, type Theme } from "../theme";
 import { connection, type Measured, useConnection } from "./connection";
@@ -10,7 +10,8 @@ import { KeyField } from "./KeyField";
 import { hasTabs, storage } from "./storage";
 import { firstTabs } from "./tabs";
 
-const plugins = [HISTORY_PLUGIN, explorerPlugin({ showAttribution: false })];
+const explorer = explorerPlugin({ showAttribution: false });
+const plugins = [HISTORY_PLUGIN, { ...explorer, content: Explorer }];
 // GraphiQL takes the first tab's document from the tabs, but its variables from here only.
 const initialVariables = hasTabs() ? undefined : firstTabs[0]?.variables;
 
@@ -23,7 +24,7 @@ export function Page() {
       <header>
         <h1>
           <img src={mark} alt="" width="28" height="28" />
-          Licensegraph <span>GraphiQL</span>
+          <span>Licensegraph</span> <span>GraphiQL</span>
         </h1>
         <KeyField />
         <nav>
@@ -60,6 +61,20 @@ export function Page() {
         </GraphiQL>
       </main>
     </>
+  );
+}
+
+/** The plugin, with a name for the only control to which it gives none. */
+function Explorer() {
+  const place = useRef<HTMLDivElement>(null);
+  useGraphiQL((state) => state.schema); // Before there is a schema, the control is not there.
+  useEffect(() =>
+    place.current?.querySelector("select")?.setAttribute("aria-label", "Kind of operation to add"),
+  );
+  return (
+    <div ref={place}>
+      <explorer.content />
+    </div>
   );
 }
 

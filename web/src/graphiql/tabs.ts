@@ -7,7 +7,7 @@ import pagingVariables from "../../../schema/tabs/paging.json?raw";
 
 /** What whoever has never been here finds open. All of it runs on a new installation. */
 export const firstTabs: { query: string; variables: string }[] = [
-  { query: dashboard, variables: dashboardVariables },
-  { query: getOrCreate, variables: getOrCreateVariables },
-  { query: paging, variables: pagingVariables },
+  { query: dashboard, variables: dashboardVariables.trim() },
+  { query: getOrCreate, variables: getOrCreateVariables.trim() },
+  { query: paging, variables: pagingVariables.trim() },
 ];
