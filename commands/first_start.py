@@ -22,7 +22,7 @@ This is a new installation. Its secret key, shown this once:
 
     {key}
 
-Explore the graph in a browser, with the key as a header ({{"Authorization": "Bearer {key}"}}):
+Explore the graph in a browser, with this key:
 
     {url}/graphql
 
