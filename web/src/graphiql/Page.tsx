@@ -14,6 +14,7 @@ const explorer = explorerPlugin({ showAttribution: false });
 const plugins = [HISTORY_PLUGIN, { ...explorer, content: Explorer }];
 // GraphiQL takes the first tab's document from the tabs, but its variables from here only.
 const initialVariables = hasTabs() ? undefined : firstTabs[0]?.variables;
+const isPhone = matchMedia("(max-width: 760px)").matches;
 
 /** GraphiQL with a place for the key above it, and the cost of the last request below the answer. */
 export function Page() {
@@ -46,7 +47,7 @@ export function Page() {
           plugins={plugins}
           defaultTabs={firstTabs}
           initialVariables={initialVariables}
-          defaultEditorToolsVisibility="variables"
+          defaultEditorToolsVisibility={isPhone ? false : "variables"}
           shouldPersistHeaders={false}
           showPersistHeadersSettings={false}
           inputValueDeprecation
