@@ -73,6 +73,9 @@ test: $(VENV)/.development ## the whole suite, on SQLite and on PostgreSQL
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory web; fi
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
+screenshots: $(VENV)/.development $(WEB) ## picture every view of the dashboard and GraphiQL into docs/screenshots
+	@$(BIN)/python -m tests.web.screenshots $(ARGS)
+
 check: $(VENV)/.development ## format, lint, types, import directions, snapshots, migrations
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .

@@ -82,11 +82,11 @@ def begin(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[s
     )
 
 
-def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    """Start a server on a free port. Its log goes to `server.log`. The caller ends it."""
+def start(folder: Path, *arguments: str, port: int = 0, **variables: str) -> subprocess.Popen[str]:
+    """Start a server, on any free port unless told. Its log goes to `server.log`. The caller ends it."""
     with (folder / "server.log").open("a") as log:
         return subprocess.Popen(
-            _command(("serve", "--port", "0", *arguments)),
+            _command(("serve", "--port", str(port), *arguments)),
             cwd=folder,
             env=_environment(variables),
             stdout=subprocess.PIPE,

@@ -1,4 +1,17 @@
-import { graphql } from "./graph";
+import "@fontsource-variable/inter/wght.css";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { applyTheme } from "../theme";
+import { App } from "./App";
+import "./design/ground.css";
 
-const doc = graphql(`query Probe { apps(first: 1) { totalCount } }`);
-document.querySelector("#root")!.textContent = String(doc);
+applyTheme();
+
+const root = document.querySelector("#root");
+if (root) {
+  createRoot(root).render(
+    <StrictMode>
+      <App />
+    </StrictMode>,
+  );
+}

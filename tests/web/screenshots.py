@@ -1,0 +1,123 @@
+"""``python -m tests.web.screenshots [FOLDER]``: pictures of every view, light and dark, desktop and phone.
+
+Written to docs/screenshots, unless told. Fails when a page complains.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import Page
+
+from tests.processes import run, serving
+from tests.web import chromium
+from tests.web.chromium import DESKTOP, PHONE, ColorScheme
+from tests.web.watch import Watch
+
+FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
+SCREENS = {"": replace(DESKTOP, scale=2), "-phone": replace(PHONE, scale=2)}
+COLOR_SCHEMES: tuple[ColorScheme, ...] = ("light", "dark")
+
+_FIND = """{ app(slug: "demo") { customers(first: 1, filter: {search: "ö"}) { nodes { id } } } }"""
+_MAKE = """mutation($name: String!, $slug: String!, $description: String!) {
+  createApp(input: {name: $name, slug: $slug, description: $description, signingAlgorithm: EDDSA}) {
+    userErrors { message }
+  }
+}"""
+_APPS = (
+    ("Lumen Draw", "lumen-draw", "Sketches and diagrams that live beside your notes."),
+    ("Lumen Cast", "lumen-cast", "Record, cut and publish a lecture in one afternoon."),
+    ("Lumen Sync Server", "lumen-sync", "For those who keep their notes in their own house."),
+)
+
+
+def _nothing(page: Page) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view by its path, in which `{customer}` is a customer's id, and what is done there first."""
+
+    name: str
+    path: str
+    prepare: Callable[[Page], None] = _nothing
+    signed_in: bool = True
+
+
+VIEWS = (
+    View("sign-in", "/", signed_in=False),
+    View("apps", "/"),
+    View("customers", "/apps/demo/customers"),
+    View("customer", "/apps/demo/customers/{customer}"),
+    View("settings", "/apps/demo/settings"),
+    View("graphiql", "/graphql"),
+    View("not-found", "/no/such/view"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A server with believable data, a secret key, and the id of a customer who has licenses."""
+
+    url: str
+    key: str
+    customer: str
+
+
+@contextmanager
+def demonstrated(folder: Path) -> Iterator[Demo]:
+    """The demo app of the command line, and a few that are empty."""
+    key = run(folder, "keys", "create", "--kind", "secret", "--account", "Lumen Labs").stdout.strip()
+    run(folder, "demo", "--customers", "2000").check_returncode()
+    with serving(folder) as server:
+
+        def ask(document: str, **variables: str) -> httpx.Response:
+            body = {"query": document, "variables": variables}
+            headers = {"Authorization": f"Bearer {key}"}
+            return httpx.post(f"{server.url}/graphql", json=body, headers=headers).raise_for_status()
+
+        for name, slug, description in _APPS:
+            ask(_MAKE, name=name, slug=slug, description=description)
+        customer = ask(_FIND).json()["data"]["app"]["customers"]["nodes"][0]["id"]
+        yield Demo(server.url, key, customer)
+
+
+def picture_all(folder: Path) -> list[str]:
+    """Write every picture, and answer what the pages complained of."""
+    executable = chromium.find()
+    if executable is None:
+        sys.exit("Chromium is not installed (apt-get install chromium).")
+    folder.mkdir(parents=True, exist_ok=True)
+    incidents = []
+    with (
+        tempfile.TemporaryDirectory() as home,
+        demonstrated(Path(home)) as demo,
+        chromium.launched(executable) as browser,
+    ):
+        for view in VIEWS:
+            for suffix, screen in SCREENS.items():
+                for color_scheme in COLOR_SCHEMES:
+                    name = f"{view.name}-{color_scheme}{suffix}"
+                    watch = Watch()
+                    with chromium.opened(
+                        browser,
+                        demo.url,
+                        watch,
+                        key=demo.key if view.signed_in else None,
+                        screen=screen,
+                        color_scheme=color_scheme,
+                    ) as page:
+                        page.goto(view.path.format(customer=demo.customer), wait_until="networkidle")
+                        view.prepare(page)
+                        page.evaluate("document.fonts.ready.then(() => 0)")
+                        page.screenshot(path=folder / f"{name}.png")
+                    incidents += [f"{name}: {incident}" for incident in watch.incidents]
+    return incidents
+
+
+if __name__ == "__main__":
+    sys.exit("\n".join(picture_all(Path(sys.argv[1]) if sys.argv[1:] else FOLDER)) or None)

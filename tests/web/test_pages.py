@@ -1,0 +1,39 @@
+"""The pages as the server sends them and as a browser takes them."""
+
+import httpx
+import pytest
+from playwright.sync_api import Page
+
+from tests.web.site import Site
+
+BROWSER = {
+    "Accept": "text/html,application/xhtml+xml,*/*;q=0.8",
+    "Accept-Encoding": "gzip, deflate, br, zstd",
+}
+PATHS = ["/", "/apps/atlas/customers", "/no/such/view", "/graphql"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_comes_with_its_policy_and_is_asked_for_anew_each_time(site: Site, path: str) -> None:
+    answer = httpx.get(f"{site.url}{path}", headers=BROWSER)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["connect-src"] == "'self'"
+    assert answer.headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_everything_of_a_page_comes_from_the_server_compressed_and_to_be_kept(page: Page, path: str) -> None:
+    assets = []
+    page.on("response", lambda response: "/assets/" in response.url and assets.append(response))
+
+    page.goto(path, wait_until="networkidle")
+
+    assert [asset.url for asset in assets if asset.url.endswith(".js")]
+    for asset in assets:
+        assert asset.status == 200, asset.url
+        assert asset.headers["cache-control"] == "max-age=315360000, public, immutable", asset.url
+        if asset.url.endswith((".js", ".css", ".svg")):
+            assert asset.headers["content-encoding"] == "br", asset.url

@@ -1,0 +1,159 @@
+import { Pencil, Trash2 } from "lucide-react";
+import { type ReactNode, useState } from "react";
+import { useQuery } from "urql";
+import { Link, useLocation } from "wouter";
+import { useFailure } from "../client/useFailure";
+import { Avatar } from "../design/Avatar";
+import { Button } from "../design/Button";
+import { Copy } from "../design/Copy";
+import { Failed, FailureNote, Loading } from "../design/States";
+import { useToast } from "../design/Toasts";
+import { useTitle } from "../design/useTitle";
+import { counted, dateAndTime } from "../format";
+import { CustomerDocument, type CustomerQuery } from "../graph/graphql";
+import { Licenses } from "../licenses/Licenses";
+import { NotFound } from "../NotFound";
+import { paths } from "../navigation";
+import { useSession } from "../session/Session";
+import styles from "./Customer.module.css";
+import { EditCustomer } from "./CustomerForm";
+import { DeleteCustomer } from "./DeleteCustomer";
+import { Metadata } from "./Metadata";
+
+type CustomerView = NonNullable<CustomerQuery["customer"]>;
+
+/** One customer: who it is, and its licenses. */
+export function Customer({ slug, id }: { slug: string; id: string }) {
+  const [{ data, error }, again] = useQuery({ query: CustomerDocument, variables: { id } });
+  const failure = useFailure(error);
+  const retry = () => again({ requestPolicy: "network-only" });
+  const customer = data?.customer;
+  useTitle(customer ? (customer.name ?? customer.email) : undefined);
+
+  if (!data && failure) {
+    return failure.kind === "refused" ? (
+      <NotFound what="customer" />
+    ) : (
+      <Failed failure={failure} retry={retry} />
+    );
+  }
+  if (!data) return <Loading what="the customer" />;
+  if (!customer || customer.app.slug !== slug) return <NotFound what="customer" />;
+  return (
+    <>
+      {failure && <FailureNote failure={failure} retry={retry} />}
+      <CustomerHeader customer={customer} />
+      <div className={styles.columns}>
+        <Licenses customer={customer} />
+        <aside className={styles.aside}>
+          <Details customer={customer} />
+          <Metadata customer={customer} />
+        </aside>
+      </div>
+    </>
+  );
+}
+
+function CustomerHeader({ customer }: { customer: CustomerView }) {
+  const { canWrite } = useSession();
+  const [, navigate] = useLocation();
+  const say = useToast();
+  const [open, setOpen] = useState<"edit" | "delete" | null>(null);
+  const { app, email, name } = customer;
+  return (
+    <header className={styles.header}>
+      <p className={styles.crumbs}>
+        <Link to={paths.apps()}>Apps</Link>
+        <span aria-hidden>/</span>
+        <Link to={paths.customers(app.slug)} onClick={backToList}>
+          <bdi>{app.name}</bdi>
+        </Link>
+      </p>
+      <div className={styles.title}>
+        <Avatar name={name} email={email} isLarge />
+        <div className={styles.names}>
+          <h1>
+            <bdi>{name ?? email}</bdi>
+          </h1>
+          {name && (
+            <p>
+              <bdi>{email}</bdi>
+            </p>
+          )}
+        </div>
+        {canWrite && (
+          <div className={styles.actions}>
+            <Button onClick={() => setOpen("edit")}>
+              <Pencil size={15} aria-hidden /> Edit
+            </Button>
+            <Button onClick={() => setOpen("delete")}>
+              <Trash2 size={15} aria-hidden /> Delete
+            </Button>
+          </div>
+        )}
+      </div>
+      {open === "edit" && <EditCustomer customer={customer} onClose={() => setOpen(null)} />}
+      {open === "delete" && (
+        <DeleteCustomer
+          customer={customer}
+          onClose={() => setOpen(null)}
+          onDeleted={(licenses) => {
+            navigate(paths.customers(app.slug), { replace: true });
+            say({ text: `${email} was deleted, with ${counted(licenses, "license")}.` });
+          }}
+        />
+      )}
+    </header>
+  );
+}
+
+/** Who came from the list goes back to it, where it was and as it was asked. */
+function backToList(event: React.MouseEvent): void {
+  const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+  if (!isPlain || !(history.state as { fromList?: boolean } | null)?.fromList) return;
+  event.preventDefault();
+  history.back();
+}
+
+function Details({ customer }: { customer: CustomerView }) {
+  const { id, email, name, externalId, createdAt, updatedAt } = customer;
+  return (
+    <section className={styles.panel} aria-labelledby="details">
+      <h2 id="details">Details</h2>
+      <dl className={styles.details}>
+        <Detail label="Email" copied={email}>
+          <bdi>{email}</bdi>
+        </Detail>
+        <Detail label="Name">{name ? <bdi>{name}</bdi> : <None />}</Detail>
+        <Detail label="External ID" copied={externalId}>
+          {externalId ? <bdi>{externalId}</bdi> : <None />}
+        </Detail>
+        <Detail label="ID" copied={id}>
+          <code>{id}</code>
+        </Detail>
+        <Detail label="Added">
+          <time dateTime={createdAt}>{dateAndTime(createdAt)}</time>
+        </Detail>
+        <Detail label="Changed">
+          <time dateTime={updatedAt}>{dateAndTime(updatedAt)}</time>
+        </Detail>
+      </dl>
+    </section>
+  );
+}
+
+function Detail({ label, copied, children }: { label: string; copied?: string | null; children: ReactNode }) {
+  return (
+    <div>
+      <dt>{label}</dt>
+      <dd>
+        <span>{children}</span>
+        {copied && <Copy text={copied} what={label} />}
+      </dd>
+    </div>
+  );
+}
+
+function None() {
+  return <span className={styles.none}>none</span>;
+}

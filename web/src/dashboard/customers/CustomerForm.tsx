@@ -1,0 +1,182 @@
+import { type FormEvent, useState } from "react";
+import { useChange } from "../client/useChange";
+import { Button } from "../design/Button";
+import { Dialog } from "../design/Dialog";
+import { Field } from "../design/Field";
+import { FormActions, FormErrors } from "../design/Form";
+import forms from "../design/Form.module.css";
+import { useToast } from "../design/Toasts";
+import { orNull, useForm } from "../design/useForm";
+import {
+  CreateCustomerDocument,
+  type CustomerDetailsFragment,
+  DeleteCustomerDocument,
+  UpdateCustomerDocument,
+} from "../graph/graphql";
+import styles from "./Customer.module.css";
+import { parseObject } from "./Metadata";
+
+const LABELS = { email: "Email", name: "Name", externalId: "External ID", metadata: "Metadata" };
+
+/** Asks for a new customer and adds it. */
+export function CreateCustomer({
+  appSlug,
+  onClose,
+  onCreated,
+}: {
+  appSlug: string;
+  onClose: () => void;
+  onCreated: (id: string) => void;
+}) {
+  const say = useToast();
+  const [hasMetadata, setHasMetadata] = useState(false);
+  const { form, values, errors, bind, blame, setErrors } = useForm(
+    { email: "", name: "", externalId: "", metadata: "" },
+    LABELS,
+  );
+  const { run, pending, failure } = useChange(CreateCustomerDocument, "createCustomer");
+  const remove = useChange(DeleteCustomerDocument, "deleteCustomer");
+
+  async function submit(event: FormEvent) {
+    event.preventDefault();
+    const metadata = parseObject(values.metadata);
+    if ("error" in metadata) {
+      setErrors({ metadata: metadata.error });
+      return;
+    }
+    const outcome = await run({
+      appSlug,
+      email: values.email,
+      name: orNull(values.name),
+      externalId: orNull(values.externalId),
+      metadata: metadata.value,
+    });
+    const customer = outcome.done && outcome.payload.customer;
+    if (!customer) {
+      if (!outcome.done) blame(outcome.faults);
+      return;
+    }
+    onCreated(customer.id);
+    say({
+      text: `${customer.email} was added.`,
+      undo: async () => {
+        const undone = await remove.run({ id: customer.id });
+        return undone.done ? `${customer.email} was removed again.` : "That could not be undone.";
+      },
+    });
+  }
+
+  return (
+    <Dialog title="New customer" onClose={onClose}>
+      <form ref={form} onSubmit={submit} className={forms.form} noValidate>
+        <Field label={LABELS.email} error={errors.email} required>
+          {(props) => (
+            <input {...props} {...bind("email")} type="email" inputMode="email" autoComplete="off" />
+          )}
+        </Field>
+        <Field label={LABELS.name} error={errors.name}>
+          {(props) => <input {...props} {...bind("name")} autoComplete="off" />}
+        </Field>
+        <Field
+          label={LABELS.externalId}
+          error={errors.externalId}
+          hint="Your own id: of the shop, or the CRM."
+        >
+          {(props) => <input {...props} {...bind("externalId")} autoComplete="off" spellCheck={false} />}
+        </Field>
+        {hasMetadata || errors.metadata ? (
+          <Field label="Metadata as JSON" error={errors.metadata}>
+            {(props) => (
+              <textarea
+                {...props}
+                {...bind("metadata")}
+                className={styles.editor}
+                rows={6}
+                spellCheck={false}
+              />
+            )}
+          </Field>
+        ) : (
+          <div>
+            <Button size="small" onClick={() => setHasMetadata(true)}>
+              Add metadata
+            </Button>
+          </div>
+        )}
+        <FormErrors error={errors[""]} failure={failure} />
+        <FormActions pending={pending}>
+          <Button onClick={onClose}>Cancel</Button>
+          <Button kind="primary" type="submit" pending={pending}>
+            Create customer
+          </Button>
+        </FormActions>
+      </form>
+    </Dialog>
+  );
+}
+
+/** Changes who a customer is. What was changed can be taken back. */
+export function EditCustomer({
+  customer,
+  onClose,
+}: {
+  customer: CustomerDetailsFragment;
+  onClose: () => void;
+}) {
+  const say = useToast();
+  const { form, values, errors, bind, blame } = useForm(
+    { email: customer.email, name: customer.name ?? "", externalId: customer.externalId ?? "" },
+    LABELS_OF_CHANGES,
+  );
+  const { run, pending, failure } = useChange(UpdateCustomerDocument, "updateCustomer");
+
+  async function submit(event: FormEvent) {
+    event.preventDefault();
+    const { id, email, name, externalId } = customer;
+    const outcome = await run({
+      id,
+      email: values.email,
+      name: orNull(values.name),
+      externalId: orNull(values.externalId),
+    });
+    if (!outcome.done) {
+      blame(outcome.faults);
+      return;
+    }
+    onClose();
+    say({
+      text: "Customer changed.",
+      undo: async () =>
+        (await run({ id, email, name, externalId })).done
+          ? "The customer is as before."
+          : "That could not be undone.",
+    });
+  }
+
+  return (
+    <Dialog title="Edit customer" onClose={onClose}>
+      <form ref={form} onSubmit={submit} className={forms.form} noValidate>
+        <Field label={LABELS.email} error={errors.email} required>
+          {(props) => (
+            <input {...props} {...bind("email")} type="email" inputMode="email" autoComplete="off" />
+          )}
+        </Field>
+        <Field label={LABELS.name} error={errors.name}>
+          {(props) => <input {...props} {...bind("name")} autoComplete="off" />}
+        </Field>
+        <Field label={LABELS.externalId} error={errors.externalId}>
+          {(props) => <input {...props} {...bind("externalId")} autoComplete="off" spellCheck={false} />}
+        </Field>
+        <FormErrors error={errors[""]} failure={failure} />
+        <FormActions pending={pending}>
+          <Button onClick={onClose}>Cancel</Button>
+          <Button kind="primary" type="submit" pending={pending}>
+            Save
+          </Button>
+        </FormActions>
+      </form>
+    </Dialog>
+  );
+}
+
+const LABELS_OF_CHANGES = { email: LABELS.email, name: LABELS.name, externalId: LABELS.externalId };

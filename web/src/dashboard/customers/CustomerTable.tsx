@@ -1,0 +1,371 @@
+import { useWindowVirtualizer } from "@tanstack/react-virtual";
+import { ArrowDown, ArrowUp } from "lucide-react";
+import { type KeyboardEvent, memo, useEffect, useLayoutEffect, useRef, useSyncExternalStore } from "react";
+import { useQuery } from "urql";
+import { Link } from "wouter";
+import { useFailure } from "../client/useFailure";
+import { Avatar } from "../design/Avatar";
+import { FailureNote } from "../design/States";
+import { date, number } from "../format";
+import {
+  type CustomerFilter,
+  type CustomerOrder,
+  type CustomerRowFragment,
+  CustomersDocument,
+} from "../graph/graphql";
+import { type ListPage, PAGE_SIZE, type PageReport, usePages } from "../lists/usePages";
+import { cameBack, paths } from "../navigation";
+import styles from "./CustomerTable.module.css";
+import type { CustomerQuestion } from "./question";
+
+/** Every row is as high as the others, whatever is in it: so the place of each is known before it came. */
+const ROW_HEIGHT = 60;
+const NARROW = window.matchMedia("(max-width: 640px)");
+const NARROW_ROW_HEIGHT = 76;
+
+/** Tells the customer's view that going back leads to the list. */
+const FROM_LIST = { fromList: true };
+
+/** Rows that are drawn beyond those in sight, and so how early the next page is asked for. */
+const OVERSCAN = 12;
+
+interface Variables {
+  slug: string;
+  filter: CustomerFilter;
+  orderBy: CustomerOrder;
+  countAtMost: number | null;
+}
+
+/** The rows of all pages so far, of which only those in sight are in the document. */
+export function CustomerTable({
+  variables,
+  address,
+  question,
+  total,
+}: {
+  variables: Variables;
+  address: string;
+  question: CustomerQuestion;
+  total: number;
+}) {
+  const comesBack = useRef(cameBack()).current;
+  const { pages, report, leave, scrolled } = usePages(address, comesBack);
+  const rowHeight = useSyncExternalStore(subscribeToWidth, currentRowHeight);
+  const body = useRef<HTMLDivElement>(null);
+  const top = useRef(0);
+
+  const virtualizer = useWindowVirtualizer({
+    count: rowsOf(pages, total),
+    estimateSize: () => rowHeight,
+    overscan: OVERSCAN,
+    scrollMargin: top.current,
+    initialOffset: scrolled,
+    // The bar and the table's own head lie over the rows.
+    scrollPaddingStart: 120,
+    scrollPaddingEnd: 16,
+  });
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: heights that were measured hold for one width alone
+  useLayoutEffect(() => virtualizer.measure(), [rowHeight]);
+
+  useLayoutEffect(() => {
+    top.current = (body.current?.getBoundingClientRect().top ?? 0) + window.scrollY;
+  });
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once, when the list is there again
+  useLayoutEffect(() => {
+    if (scrolled > 0) window.scrollTo(0, scrolled);
+  }, []);
+
+  // Another question begins at the top again.
+  const asked = useRef(address);
+  useLayoutEffect(() => {
+    if (asked.current !== address)
+      window.scrollTo(0, Math.min(window.scrollY, Math.max(top.current - 240, 0)));
+    asked.current = address;
+  }, [address]);
+
+  // What the list looked like is kept while it is left, when the window may be scrolled already.
+  const last = useRef(0);
+  useEffect(() => {
+    const keep = () => {
+      last.current = window.scrollY;
+    };
+    keep();
+    window.addEventListener("scroll", keep, { passive: true });
+    return () => window.removeEventListener("scroll", keep);
+  }, []);
+  const latestLeave = useRef(leave);
+  latestLeave.current = leave;
+  useLayoutEffect(() => () => void latestLeave.current(last.current), []);
+
+  function walk(event: KeyboardEvent) {
+    const row = (event.target as HTMLElement).closest<HTMLElement>("[data-row]");
+    if (!row) return;
+    const at = Number(row.dataset.row);
+    const screen = Math.max(Math.floor(window.innerHeight / rowHeight) - 3, 1);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + screen, PageUp: at - screen, Home: 0 }[
+      event.key
+    ];
+    if (to === undefined) return;
+    event.preventDefault();
+    const target = Math.min(Math.max(to, 0), virtualizer.options.count - 1);
+    virtualizer.scrollToIndex(target);
+    focusRow(body.current, target);
+  }
+
+  const items = virtualizer.getVirtualItems();
+  const [first, end] = [items[0]?.index ?? 0, (items.at(-1)?.index ?? -1) + 1];
+  let start = 0;
+  return (
+    <div role="table" aria-label="Customers" aria-rowcount={total + 1} className={styles.table}>
+      <div role="rowgroup" className={styles.head}>
+        <div role="row" aria-rowindex={1} className={styles.row}>
+          <Head question={question} order="email" label="Email" with={{ order: "name", label: "Name" }} />
+          <Head label="External ID" />
+          <Head label="Licenses" />
+          <Head question={question} order="created_at" label="Added" />
+        </div>
+      </div>
+      <div
+        role="rowgroup"
+        ref={body}
+        className={styles.body}
+        style={{ height: virtualizer.getTotalSize() }}
+        onKeyDown={walk}
+      >
+        {pages.map((page, number) => {
+          const begins = start;
+          start += page.rows ?? PAGE_SIZE;
+          const from = Math.max(first, begins);
+          const to = Math.min(end, start);
+          return (
+            from < to && (
+              <Page
+                key={page.after ?? "first"}
+                page={page}
+                number={number}
+                variables={variables}
+                begins={begins}
+                from={from}
+                to={to}
+                rowHeight={rowHeight}
+                report={report}
+              />
+            )
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+/** The rows from `from` to before `to`, counted in the whole list, of a page that begins at `begins`. */
+function Page({
+  page,
+  number,
+  variables,
+  begins,
+  from,
+  to,
+  rowHeight,
+  report,
+}: {
+  page: ListPage;
+  number: number;
+  variables: Variables;
+  begins: number;
+  from: number;
+  to: number;
+  rowHeight: number;
+  report: (number: number, page: PageReport) => void;
+}) {
+  const [{ data, error, fetching, stale }, again] = useQuery({
+    query: CustomersDocument,
+    variables: {
+      ...variables,
+      after: page.after,
+      isFirst: page.after === null,
+      countAtMost: page.after === null ? variables.countAtMost : null,
+    },
+  });
+  const failure = useFailure(error);
+  const customers = data?.app?.customers;
+  const isCurrent = !fetching || stale;
+  useEffect(() => {
+    if (!customers || !isCurrent) return;
+    const { nodes, pageInfo } = customers;
+    report(number, { rows: nodes.length, hasNextPage: pageInfo.hasNextPage, endCursor: pageInfo.endCursor });
+  }, [customers, isCurrent, number, report]);
+
+  if (failure && !customers && page.after !== null) {
+    return (
+      <div className={styles.failure} style={{ transform: `translateY(${begins * rowHeight}px)` }}>
+        <FailureNote failure={failure} retry={() => again({ requestPolicy: "network-only" })} />
+      </div>
+    );
+  }
+  const rows = [];
+  for (let index = from; index < to; index++) {
+    const customer = customers?.nodes[index - begins];
+    rows.push(
+      <Row
+        key={customer?.id ?? index}
+        index={index}
+        customer={customer ?? null}
+        slug={variables.slug}
+        top={index * rowHeight}
+        isOld={!isCurrent}
+      />,
+    );
+  }
+  return rows;
+}
+
+const Row = memo(function Row({
+  index,
+  customer,
+  slug,
+  top,
+  isOld,
+}: {
+  index: number;
+  customer: CustomerRowFragment | null;
+  slug: string;
+  top: number;
+  isOld: boolean;
+}) {
+  return (
+    <div
+      role="row"
+      aria-rowindex={index + 2}
+      data-row={index}
+      className={`${styles.row} ${isOld ? styles.old : ""} ${customer ? "" : styles.awaited}`}
+      style={{ transform: `translateY(${top}px)` }}
+    >
+      {customer ? <Cells customer={customer} slug={slug} /> : AWAITED}
+    </div>
+  );
+});
+
+function Cells({ customer, slug }: { customer: CustomerRowFragment; slug: string }) {
+  const { email, name, externalId, licenses, active, createdAt } = customer;
+  return (
+    <>
+      <div role="cell" className={styles.who}>
+        <Avatar name={name} email={email} />
+        <span className={styles.names}>
+          <Link to={paths.customer(slug, customer.id)} state={FROM_LIST}>
+            <bdi>{name ?? email}</bdi>
+          </Link>
+          {name && <bdi className={styles.email}>{email}</bdi>}
+        </span>
+      </div>
+      <div role="cell" className={styles.external}>
+        {externalId ? <bdi>{externalId}</bdi> : <span className={styles.none}>–</span>}
+      </div>
+      <div role="cell" className={styles.licenses}>
+        {licenses.totalCount === 0 ? (
+          <span className={styles.none}>none</span>
+        ) : (
+          <span>
+            <strong>{number(active.totalCount)}</strong> active
+            <span className={styles.none}> of {number(licenses.totalCount)}</span>
+          </span>
+        )}
+      </div>
+      <div role="cell" className={styles.added}>
+        {date(createdAt)}
+      </div>
+    </>
+  );
+}
+
+const AWAITED = (
+  <>
+    <div role="cell" className={styles.who}>
+      <span className={styles.circle} />
+      <span className={styles.bone} />
+    </div>
+    <div role="cell" />
+    <div role="cell" />
+    <div role="cell" />
+  </>
+);
+
+/** A column's head: its label, and the orders it offers. */
+function Head({
+  label,
+  order,
+  question,
+  with: other,
+}: {
+  label: string;
+  order?: string;
+  question?: CustomerQuestion;
+  with?: { order: string; label: string };
+}) {
+  const current = question?.values.order ?? "";
+  const name = current.replace(/^-/, "");
+  const isHere = question !== undefined && (name === order || name === other?.order);
+  const direction = current.startsWith("-") ? "descending" : "ascending";
+  return (
+    <div role="columnheader" aria-sort={isHere ? direction : undefined}>
+      {question && order ? (
+        <>
+          {other && (
+            <>
+              <OrderButton question={question} order={other.order} label={other.label} />
+              <span aria-hidden> / </span>
+            </>
+          )}
+          <OrderButton question={question} order={order} label={label} />
+        </>
+      ) : (
+        label
+      )}
+    </div>
+  );
+}
+
+function OrderButton({
+  question,
+  order,
+  label,
+}: {
+  question: CustomerQuestion;
+  order: string;
+  label: string;
+}) {
+  const current = question.values.order;
+  const isHere = current.replace(/^-/, "") === order;
+  const next = current === order ? `-${order}` : order;
+  return (
+    <button type="button" onClick={() => question.set({ order: next })}>
+      {label}
+      {isHere &&
+        (current === order ? <ArrowUp size={14} aria-hidden /> : <ArrowDown size={14} aria-hidden />)}
+    </button>
+  );
+}
+
+/** How many rows are drawn or awaited. The total may be short of the truth: it is not counted to the end. */
+function rowsOf(pages: readonly ListPage[], total: number): number {
+  const loaded = pages.reduce((rows, page) => rows + (page.rows ?? 0), 0);
+  if (pages.at(-1)?.rows !== null) return loaded;
+  return loaded + (loaded < total ? Math.min(PAGE_SIZE, total - loaded) : PAGE_SIZE);
+}
+
+/** Give a row the focus once it is drawn. */
+function focusRow(body: HTMLElement | null, index: number, tries = 10): void {
+  const link = body?.querySelector<HTMLElement>(`[data-row="${index}"] a`);
+  if (link) link.focus({ preventScroll: true });
+  else if (tries > 0) requestAnimationFrame(() => focusRow(body, index, tries - 1));
+}
+
+const currentRowHeight = () => (NARROW.matches ? NARROW_ROW_HEIGHT : ROW_HEIGHT);
+
+function subscribeToWidth(changed: () => void): () => void {
+  NARROW.addEventListener("change", changed);
+  return () => NARROW.removeEventListener("change", changed);
+}

@@ -1,0 +1,161 @@
+import { ListFilter, LoaderCircle, Search, X } from "lucide-react";
+import { type ReactNode, useEffect, useId, useRef, useState } from "react";
+import { Button } from "../design/Button";
+import { Field } from "../design/Field";
+import { useSpaced } from "../design/useSpaced";
+import styles from "./Customers.module.css";
+import type { CustomerQuestion, Parameter } from "./question";
+
+const ORDERS = [
+  { order: "-created_at", label: "Newest first" },
+  { order: "created_at", label: "Oldest first" },
+  { order: "email", label: "Email, A to Z" },
+  { order: "-email", label: "Email, Z to A" },
+  { order: "name", label: "Name, A to Z" },
+  { order: "-name", label: "Name, Z to A" },
+];
+
+/** Milliseconds between two searches while somebody types: somewhat more than 200, for clocks are coarse. */
+const BETWEEN_SEARCHES = 220;
+
+/** Where the question is asked. */
+export function CustomerToolbar({
+  question,
+  isWaiting,
+  children,
+}: {
+  question: CustomerQuestion;
+  isWaiting: boolean;
+  children: ReactNode;
+}) {
+  const { values, set } = question;
+  const [isOpen, setIsOpen] = useState(() => Boolean(values.externalId || values.from || values.to));
+  const panel = useId();
+  const filters = [values.externalId, values.from, values.to].filter(Boolean).length;
+  return (
+    <section className={styles.toolbar} aria-label="Search and filters">
+      <div className={styles.tools}>
+        <SearchBox value={values.search} isWaiting={isWaiting} onSearch={(search) => set({ search })} />
+        <Button aria-expanded={isOpen} aria-controls={panel} onClick={() => setIsOpen(!isOpen)}>
+          <ListFilter size={16} aria-hidden /> Filters{filters > 0 && ` (${filters})`}
+        </Button>
+        <select
+          className={styles.order}
+          aria-label="Order"
+          value={values.order}
+          onChange={(event) => set({ order: event.target.value })}
+        >
+          {ORDERS.map(({ order, label }) => (
+            <option key={order} value={order}>
+              {label}
+            </option>
+          ))}
+        </select>
+        <span className={styles.space} />
+        {children}
+      </div>
+      <div id={panel} className={styles.filters} hidden={!isOpen}>
+        <Spaced label="External ID" name="externalId" question={question} />
+        <Spaced label="Added from" name="from" type="date" question={question} />
+        <Spaced label="Added to" name="to" type="date" question={question} />
+        <Button
+          kind="quiet"
+          onClick={() => set({ externalId: "", from: "", to: "" })}
+          disabled={filters === 0}
+        >
+          Clear filters
+        </Button>
+      </div>
+    </section>
+  );
+}
+
+function SearchBox({
+  value,
+  isWaiting,
+  onSearch,
+}: {
+  value: string;
+  isWaiting: boolean;
+  onSearch: (text: string) => void;
+}) {
+  const [text, setText] = useSpaced(value, onSearch, BETWEEN_SEARCHES);
+  const input = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    const focus = (event: KeyboardEvent) => {
+      const isTyping = (event.target as HTMLElement).closest("input, textarea, select, dialog");
+      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
+      event.preventDefault();
+      input.current?.select();
+    };
+    window.addEventListener("keydown", focus);
+    return () => window.removeEventListener("keydown", focus);
+  }, []);
+  return (
+    <search className={styles.search}>
+      {isWaiting ? (
+        <LoaderCircle className={styles.turning} size={16} aria-hidden />
+      ) : (
+        <Search size={16} aria-hidden />
+      )}
+      <input
+        ref={input}
+        type="text"
+        inputMode="search"
+        enterKeyHint="search"
+        aria-label="Search by email or name"
+        aria-keyshortcuts="/"
+        placeholder="Search by email or name"
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+        onKeyDown={(event) => {
+          if (event.key === "Escape") setText("");
+          if (event.key !== "ArrowDown") return;
+          event.preventDefault();
+          document.querySelector<HTMLElement>("[data-row] a")?.focus();
+        }}
+        autoComplete="off"
+        spellCheck={false}
+      />
+      {text ? (
+        <button
+          type="button"
+          aria-label="Clear search"
+          onClick={() => {
+            setText("");
+            input.current?.focus();
+          }}
+        >
+          <X size={16} aria-hidden />
+        </button>
+      ) : (
+        <kbd aria-hidden>/</kbd>
+      )}
+    </search>
+  );
+}
+
+function Spaced({
+  label,
+  name,
+  type = "text",
+  question,
+}: {
+  label: string;
+  name: Parameter;
+  type?: string;
+  question: CustomerQuestion;
+}) {
+  const [text, setText] = useSpaced(
+    question.values[name],
+    (value) => question.set({ [name]: value }),
+    BETWEEN_SEARCHES,
+  );
+  return (
+    <Field label={label}>
+      {(props) => (
+        <input {...props} type={type} value={text} onChange={(event) => setText(event.target.value)} />
+      )}
+    </Field>
+  );
+}

@@ -1,0 +1,97 @@
+/** What is asked about customers, as the address of the view says it: who copies the address copies the question. */
+
+import { useCallback, useMemo } from "react";
+import { useSearchParams } from "wouter";
+import { asMoment } from "../format";
+import type { CustomerFilter, CustomerOrder, CustomerOrderField } from "../graph/graphql";
+import { paths } from "../navigation";
+
+/** Names of parameters in the address. */
+export type Parameter = "search" | "externalId" | "from" | "to" | "order";
+
+const FILTERS: readonly Parameter[] = ["search", "externalId", "from", "to"];
+const FIELDS: readonly CustomerOrderField[] = ["CREATED_AT", "EMAIL", "NAME"];
+const NEWEST_FIRST = "-created_at";
+
+export interface CustomerQuestion {
+  values: Record<Parameter, string>;
+  filter: CustomerFilter;
+  orderBy: CustomerOrder;
+  isFiltered: boolean;
+  /** The address under which a list answers this question. */
+  address: (slug: string) => string;
+  set: (changes: Partial<Record<Parameter, string>>) => void;
+  clear: () => void;
+}
+
+/** The question that the address asks, and ways to ask another. */
+export function useCustomerQuestion(): CustomerQuestion {
+  const [parameters, setParameters] = useSearchParams();
+  const text = parameters.toString();
+  const set = useCallback(
+    (changes: Partial<Record<Parameter, string>>) =>
+      setParameters(
+        (before) => {
+          const after = new URLSearchParams(before);
+          for (const [name, value] of Object.entries(changes)) {
+            if (value) after.set(name, value);
+            else after.delete(name);
+          }
+          return after;
+        },
+        { replace: true },
+      ),
+    [setParameters],
+  );
+  return useMemo(() => {
+    const given = new URLSearchParams(text);
+    const value = (name: Parameter) => given.get(name) ?? "";
+    const values = {
+      search: value("search"),
+      externalId: value("externalId"),
+      from: value("from"),
+      to: value("to"),
+      order: value("order") || NEWEST_FIRST,
+    };
+    return {
+      values,
+      filter: filterOf(values),
+      orderBy: orderOf(values.order),
+      isFiltered: FILTERS.some((name) => values[name] !== ""),
+      address: (slug) => `${paths.customers(slug)}?${text}`,
+      set,
+      clear: () => set({ search: "", externalId: "", from: "", to: "" }),
+    };
+  }, [text, set]);
+}
+
+function filterOf({ search, externalId, from, to }: Record<Parameter, string>): CustomerFilter {
+  return {
+    ...(search && { search }),
+    ...(externalId && { externalId }),
+    // Both bounds of the graph are exclusive, the days in the form are not.
+    ...(startOf(from) && { createdAfter: moment(startOf(from), -1_000) }),
+    ...(startOf(to) && { createdBefore: moment(startOf(to), 0, 1) }),
+  };
+}
+
+/** Where a day begins here; null for what is no day. */
+function startOf(day: string): Date | null {
+  if (!/^\d{4}-\d\d-\d\d$/.test(day)) return null;
+  const start = new Date(`${day}T00:00:00`);
+  return Number.isNaN(start.getTime()) ? null : start;
+}
+
+function moment(start: Date | null, milliseconds: number, days = 0): string {
+  const shifted = new Date(start ?? 0);
+  shifted.setDate(shifted.getDate() + days);
+  return asMoment(new Date(shifted.getTime() + milliseconds));
+}
+
+/** "email" is EMAIL ascending, "-created_at" newest first. */
+function orderOf(order: string): CustomerOrder {
+  const isDescending = order.startsWith("-");
+  const name = order.replace(/^-/, "").toUpperCase();
+  const field = FIELDS.find((each) => each === name) ?? "CREATED_AT";
+  return { field, direction: isDescending ? "DESC" : "ASC" };
+}
