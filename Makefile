@@ -16,7 +16,7 @@ POSTGRAPHILE := bench/postgraphile/node_modules
 JOSE := tests/outside/jose/node_modules
 
 WEB := web/dist/.built
-WEB_SOURCES := schema/schema.graphql $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -path 'web/src/dashboard/graph/*')
+WEB_SOURCES := schema/schema.graphql $(wildcard schema/tabs/*) $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -path 'web/src/dashboard/graph/*')
 
 .PHONY: help serve web screenshots test check fuzz bench peers outside overhead verification plans format snapshots lock clean
 
