@@ -27,6 +27,8 @@ export default defineConfig(({ command }) => ({
     chunkSizeWarningLimit: 5000,
     rollupOptions: {
       input: { dashboard: "index.html", graphiql: "graphiql.html" },
+      // GraphiQL names its icons after the functions that draw them.
+      output: { keepNames: true },
       // GraphiQL's modules carry directives for a compiler that has done its work.
       checks: { moduleLevelDirective: false, pluginTimings: false },
     },
