@@ -72,7 +72,9 @@ def test_without_a_key_the_schema_can_be_read(open_page: OpenPage) -> None:
     page.get_by_role("button", name="Show Documentation Explorer").click()
     page.get_by_role("link", name="Query", exact=True).click()
     page.get_by_role("link", name="viewer", exact=True).click()
-    expect(page.locator(".graphiql-plugin")).to_contain_text("Who asks: what the key of this request is, and what it allows.")
+    expect(page.locator(".graphiql-plugin")).to_contain_text(
+        "Who asks: what the key of this request is, and what it allows."
+    )
 
 
 def test_a_key_that_is_put_in_goes_with_every_request_and_ends_with_the_session(
