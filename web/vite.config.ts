@@ -35,7 +35,7 @@ export default defineConfig(({ command }) => ({
   worker: { format: "es" },
   // What GraphiQL's worker imports that is no module by itself: in workers Vite does not look for it.
   optimizeDeps: {
-    include: ["monaco-graphql > graphql-language-service", "monaco-graphql > picomatch-browser"],
+    include: ["graphql", "monaco-graphql > graphql-language-service", "monaco-graphql > picomatch-browser"],
   },
   server: {
     port: 5173,
