@@ -72,7 +72,9 @@ def test_without_a_key_the_schema_can_be_read(open_page: OpenPage) -> None:
     page.get_by_role("button", name="Show Documentation Explorer").click()
     page.get_by_role("link", name="Query", exact=True).click()
     page.get_by_role("link", name="viewer", exact=True).click()
-    expect(page.locator(".graphiql-plugin")).to_contain_text("Whose key this request shows")
+    expect(page.locator(".graphiql-plugin")).to_contain_text(
+        "Who asks: what the key of this request is, and what it allows."
+    )
 
 
 def test_a_key_that_is_put_in_goes_with_every_request_and_ends_with_the_session(
@@ -251,7 +253,7 @@ def test_tabs_and_history_are_there_on_the_next_visit(page: Page, sample: Site) 
 
 def test_a_server_that_does_not_answer_is_said_so(page: Page, sample: Site, watch: Watch) -> None:
     visit(page)
-    expect(standing(page)).to_contain_text("Secret key")
+    page.wait_for_load_state("networkidle")
     watch.expect("ERR_CONNECTION_REFUSED")
     sample.stop()
 
@@ -282,17 +284,17 @@ def test_it_can_be_used_by_keyboard(page: Page, sample: Site) -> None:
 def test_it_is_light_or_dark_as_the_system_says_or_the_person(page: Page, color_scheme: ColorScheme) -> None:
     visit(page)
     body, theme = page.locator("body"), page.get_by_label("Theme")
-    expect(body).to_have_class(f"graphiql-{color_scheme}")
+    expect(body).to_contain_class(f"graphiql-{color_scheme}")
     other = {"light": "dark", "dark": "light"}[color_scheme]
 
     theme.select_option(other)
 
-    expect(body).to_have_class(f"graphiql-{other}")
+    expect(body).to_contain_class(f"graphiql-{other}")
     page.reload()
-    expect(body).to_have_class(f"graphiql-{other}")
+    expect(body).to_contain_class(f"graphiql-{other}")
     expect(page.locator("html")).to_have_css("color-scheme", other)
     theme.select_option("system")
-    expect(body).to_have_class(f"graphiql-{color_scheme}")
+    expect(body).to_contain_class(f"graphiql-{color_scheme}")
 
 
 @pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=str)
@@ -302,7 +304,7 @@ def test_nothing_keeps_people_from_using_it(
 ) -> None:
     visit(page)
     run(page)
-    expect(answer(page)).to_contain_text("jane@example.com")
+    expect(cost(page)).to_contain_text("Cost 122")
 
     # GraphiQL's own: its tabs hold buttons. They have names, and the keyboard reaches them.
     axe(page, excused={"nested-interactive"})

@@ -7,13 +7,13 @@ import mark from "../mark.svg";
 import { chooseTheme, onThemeChange, readTheme, shownTheme, type Theme } from "../theme";
 import { connection, type Measured, useConnection } from "./connection";
 import { KeyField } from "./KeyField";
-import { hasTabs, storage } from "./storage";
+import { lastTab, storage } from "./storage";
 import { firstTabs } from "./tabs";
 
 const explorer = explorerPlugin({ showAttribution: false });
 const plugins = [HISTORY_PLUGIN, { ...explorer, content: Explorer }];
-// GraphiQL takes the first tab's document from the tabs, but its variables from here only.
-const initialVariables = hasTabs() ? undefined : firstTabs[0]?.variables;
+// Of the tab that is open at first, GraphiQL takes neither the document nor the variables by itself.
+const openTab = lastTab() ?? firstTabs[0];
 const isPhone = matchMedia("(max-width: 760px)").matches;
 
 /** GraphiQL with a place for the key above it, and the cost of the last request below the answer. */
@@ -46,7 +46,8 @@ export function Page() {
           fetcher={connection.fetcher}
           plugins={plugins}
           defaultTabs={firstTabs}
-          initialVariables={initialVariables}
+          initialQuery={openTab?.query ?? undefined}
+          initialVariables={openTab?.variables ?? undefined}
           defaultEditorToolsVisibility={isPhone ? false : "variables"}
           shouldPersistHeaders={false}
           showPersistHeadersSettings={false}

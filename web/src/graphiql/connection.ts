@@ -1,7 +1,7 @@
 import type { Fetcher, Observable } from "@graphiql/toolkit";
 import type { ExecutionResult } from "graphql";
 import { useSyncExternalStore } from "react";
-import { forgetKey, keepKey, readKey } from "../session";
+import { bearer, forgetKey, keepKey, readKey } from "../session";
 
 /** What is known of the key that is in use. */
 export type Standing =
@@ -159,9 +159,9 @@ async function standingOf(key: string, signal: AbortSignal): Promise<Standing> {
   }
 }
 
-/** A key is plain ASCII. Whatever else was typed is encoded, for a header cannot hold it, and so refused. */
-function bearer(key: string): string {
-  return `Bearer ${encodeURIComponent(key)}`;
+/** GraphiQL learns of another document's operations a moment after it shows it: until then the name is the old one. */
+function nameWithin({ query, operationName }: Operation): string | undefined {
+  return operationName && query.includes(operationName) ? operationName : undefined;
 }
 
 /** Throws an Error to be shown when there is no answer of the graph. */
@@ -169,7 +169,7 @@ async function post(operation: Operation, headers: Headers, signal: AbortSignal)
   headers.set("Content-Type", "application/json");
   // The older media type: under the newer one a refused document is 400, and browsers log that as an error.
   headers.set("Accept", "application/json");
-  const body = JSON.stringify(operation);
+  const body = JSON.stringify({ ...operation, operationName: nameWithin(operation) });
   let response: Response;
   try {
     response = await fetch(ADDRESS, { method: "POST", headers, body, signal, cache: "no-store" });

@@ -1,8 +1,13 @@
 const PREFIX = "graphiql:";
+const TABS = `${PREFIX}tabState`;
+// Headers may hold a key. The other two stand in the tabs as well, and GraphiQL would make a new tab where they differ.
+const NEVER_KEPT = new Set(["headers", "query", "variables"].map((name) => PREFIX + name));
+
+type Tab = { query: string | null; variables: string | null };
 
 /**
  * Where GraphiQL keeps its tabs, its history and its panels: the browser's local storage, but without headers.
- * Those may hold a key, and the history would keep them whatever `shouldPersistHeaders` says.
+ * The history would keep those whatever `shouldPersistHeaders` says.
  */
 export const storage = {
   get length(): number {
@@ -12,7 +17,7 @@ export const storage = {
     return localStorage.getItem(name);
   },
   setItem(name: string, value: string): void {
-    if (name !== `${PREFIX}headers`) localStorage.setItem(name, withoutHeaders(value));
+    if (!NEVER_KEPT.has(name)) localStorage.setItem(name, withoutHeaders(value));
   },
   removeItem(name: string): void {
     localStorage.removeItem(name);
@@ -22,9 +27,14 @@ export const storage = {
   },
 };
 
-/** Whether GraphiQL has tabs from an earlier visit. */
-export function hasTabs(): boolean {
-  return storage.getItem(`${PREFIX}tabState`) !== null;
+/** The tab that was open when the page was left; undefined on the first visit. */
+export function lastTab(): Tab | undefined {
+  try {
+    const { tabs, activeTabIndex } = JSON.parse(storage.getItem(TABS) ?? "{}");
+    return tabs?.[activeTabIndex];
+  } catch {
+    return undefined;
+  }
 }
 
 function ownNames(): string[] {
@@ -33,9 +43,5 @@ function ownNames(): string[] {
 
 function withoutHeaders(value: string): string {
   if (!value.includes('"headers"')) return value;
-  try {
-    return JSON.stringify(JSON.parse(value, (name, inner) => (name === "headers" ? null : inner)));
-  } catch {
-    return value; // A document that happens to have the word in it.
-  }
+  return JSON.stringify(JSON.parse(value, (name, inner) => (name === "headers" ? null : inner)));
 }
