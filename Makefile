@@ -50,7 +50,7 @@ serve: $(VENV)/.runtime ## install what is needed and serve on 127.0.0.1:4000
 	@$(BIN)/python server.py serve
 
 test: $(VENV)/.development ## the whole suite, on SQLite and on PostgreSQL
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(VENV)/.development ## format, lint, types, import directions, snapshots, migrations
 	@$(BIN)/ruff format --check .
