@@ -71,7 +71,7 @@ web: $(WEB) ## build the dashboard and GraphiQL into web/dist (needs node)
 
 test: $(VENV)/.development ## the whole suite, on SQLite and on PostgreSQL
 	@if command -v npm >/dev/null; then $(MAKE) -s --no-print-directory web; fi
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 screenshots: $(VENV)/.development $(WEB) ## picture every view of the dashboard and GraphiQL into docs/screenshots
 	@$(BIN)/python -m tests.web.screenshots $(ARGS)
