@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.web.accessibility import axe
 from tests.web.chromium import DESKTOP, PHONE, ColorScheme, Screen
-from tests.web.conftest import OpenPage
+from tests.web.conftest import OpenPage, one_database
 from tests.web.site import Site
 from tests.web.traffic import GRAPH, held
 from tests.web.watch import Watch
@@ -64,6 +64,7 @@ def sample(site: Site) -> Site:
     return site
 
 
+@one_database
 def test_without_a_key_the_schema_can_be_read(open_page: OpenPage) -> None:
     page = open_page()
     visit(page)
@@ -113,6 +114,7 @@ def test_the_key_is_that_of_the_dashboard(page: Page, sample: Site) -> None:
     assert page.evaluate("sessionStorage.length") == 0
 
 
+@one_database
 def test_the_key_is_shown_when_asked_for(page: Page, sample: Site) -> None:
     visit(page)
     page.get_by_role("button", name="Show key").click()
@@ -133,6 +135,7 @@ def test_a_public_key_reads_and_writes_nothing(open_page: OpenPage, sample: Site
     expect(answer(page)).to_contain_text("FORBIDDEN")
 
 
+@one_database
 @pytest.mark.parametrize("typed", ["sk_live_wrong", "sk_live_…", "\N{LOCK}"])
 def test_a_wrong_key_is_said_to_be_refused(
     open_page: OpenPage, sample: Site, watch: Watch, typed: str
@@ -166,6 +169,7 @@ def test_a_key_that_is_revoked_in_the_middle_is_said_to_be_refused(
     expect(standing(page)).to_contain_text("This key is refused")
 
 
+@one_database
 def test_a_header_that_is_written_out_wins(page: Page, sample: Site, watch: Watch) -> None:
     watch.expect(REFUSED)
     visit(page)
@@ -197,6 +201,7 @@ def test_no_answer_outlives_its_key(page: Page, sample: Site) -> None:
     expect(page.get_by_label("Operation Editor")).to_contain_text("query Dashboard")
 
 
+@one_database
 def test_an_answer_that_comes_after_the_key_has_changed_is_not_shown(page: Page, sample: Site) -> None:
     visit(page)
     with held(page, "Dashboard") as holding:
@@ -209,6 +214,7 @@ def test_an_answer_that_comes_after_the_key_has_changed_is_not_shown(page: Page,
     expect(answer(page)).to_contain_text("jane@example.com")
 
 
+@one_database
 def test_an_answer_never_shows_in_another_tab(page: Page, sample: Site) -> None:
     visit(page)
     with held(page, "Dashboard") as holding:
@@ -236,6 +242,7 @@ def test_the_first_tabs_run_and_tell_their_cost(page: Page, sample: Site) -> Non
     expect(cost(page)).to_have_text(re.compile(r"Cost \d+ of at most 20,000 · \d+ ms"))
 
 
+@one_database
 def test_tabs_and_history_are_there_on_the_next_visit(page: Page, sample: Site) -> None:
     visit(page)
     write(page, "Variables", '{"app": "my-app", "customers": 1}')
@@ -251,6 +258,7 @@ def test_tabs_and_history_are_there_on_the_next_visit(page: Page, sample: Site) 
     expect(page.get_by_role("region", name="History")).to_contain_text("Dashboard")
 
 
+@one_database
 def test_a_server_that_does_not_answer_is_said_so(page: Page, sample: Site, watch: Watch) -> None:
     watch.expect("ERR_CONNECTION_REFUSED")
     visit(page)
@@ -266,6 +274,7 @@ def test_a_server_that_does_not_answer_is_said_so(page: Page, sample: Site, watc
     expect(answer(page)).to_contain_text("jane@example.com")
 
 
+@one_database
 def test_it_can_be_used_by_keyboard(page: Page, sample: Site) -> None:
     visit(page)
     key_field(page).focus()
@@ -281,6 +290,7 @@ def test_it_can_be_used_by_keyboard(page: Page, sample: Site) -> None:
     expect(answer(page)).to_contain_text("jane@example.com")
 
 
+@one_database
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_it_is_light_or_dark_as_the_system_says_or_the_person(page: Page, color_scheme: ColorScheme) -> None:
     visit(page)
@@ -298,6 +308,7 @@ def test_it_is_light_or_dark_as_the_system_says_or_the_person(page: Page, color_
     expect(body).to_contain_class(f"graphiql-{color_scheme}")
 
 
+@one_database
 @pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=str)
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_nothing_keeps_people_from_using_it(

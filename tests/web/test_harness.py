@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Error, Page, expect
 from tests.web import chromium
 from tests.web.accessibility import axe
 from tests.web.chromium import DESKTOP, PHONE, ColorScheme, Screen
-from tests.web.conftest import OpenPage
+from tests.web.conftest import OpenPage, one_database
 from tests.web.site import Site
 from tests.web.traffic import answered, held, requests
 from tests.web.watch import Watch
@@ -18,7 +18,7 @@ BARE = """<!doctype html><html lang="en"><head><meta name="viewport" content="wi
 <link rel="icon" href="data:,"></head><body></body></html>"""
 
 # A browser does the same whichever database there is.
-pytestmark = pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
+pytestmark = one_database
 
 ASK = """([operation, key]) => fetch("/graphql", {
   method: "POST",

@@ -11,7 +11,7 @@ BROWSER = {
     "Accept-Encoding": "gzip, deflate, br, zstd",
 }
 # The database has no part in it.
-pytestmark = pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
+pytestmark = one_database
 
 PATHS = ["/", "/apps/atlas/customers", "/no/such/view", "/graphql"]
 
