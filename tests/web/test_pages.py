@@ -4,6 +4,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
+from tests.web.conftest import one_database
 from tests.web.site import Site
 
 BROWSER = {
