@@ -23,10 +23,13 @@ export function CreateCustomer({
   appSlug,
   onClose,
   onCreated,
+  onUndone,
 }: {
   appSlug: string;
   onClose: () => void;
   onCreated: (id: string) => void;
+  /** Called when it was taken back, wherever the person is by then. */
+  onUndone: (id: string) => void;
 }) {
   const say = useToast();
   const [hasMetadata, setHasMetadata] = useState(false);
@@ -61,7 +64,9 @@ export function CreateCustomer({
       text: `${customer.email} was added.`,
       undo: async () => {
         const undone = await remove.run({ id: customer.id });
-        return undone.done ? `${customer.email} was removed again.` : "That could not be undone.";
+        if (!undone.done) return "That could not be undone.";
+        onUndone(customer.id);
+        return `${customer.email} was removed again.`;
       },
     });
   }

@@ -18,6 +18,8 @@ export function Dialog({ title, onClose, wide = false, children }: DialogProps) 
     const element = dialog.current;
     const before = document.activeElement;
     element?.showModal();
+    // Left alone, the browser begins at the first button, which is the way out.
+    element?.querySelector<HTMLElement>("form :is(input, textarea, select)")?.focus();
     return () => {
       element?.close();
       if (before instanceof HTMLElement) before.focus();
