@@ -1,6 +1,7 @@
 import { type FormEvent, useState } from "react";
 import { useQuery } from "urql";
 import { useLocation } from "wouter";
+import { sentencesOf } from "../client/faults";
 import { useChange } from "../client/useChange";
 import { useFailure } from "../client/useFailure";
 import { Button } from "../design/Button";
@@ -57,11 +58,12 @@ export function Settings({ slug }: { slug: string }) {
 }
 
 const LABELS = { name: "Name", description: "Description", webhookUrl: "Webhook URL" };
+const SUBJECTS = { ...LABELS, slug: "the app" };
 
 function About({ app }: { app: AppView }) {
   const { canWrite } = useSession();
   const say = useToast();
-  const { form, values, errors, bind, blame, set } = useForm(valuesOf(app), LABELS);
+  const { form, values, errors, bind, blame, set } = useForm(valuesOf(app), SUBJECTS);
   const { run, pending, failure } = useChange(UpdateAppDocument, "updateApp");
 
   async function submit(event: FormEvent) {
@@ -80,10 +82,14 @@ function About({ app }: { app: AppView }) {
     say({
       text: "App changed.",
       undo: async () => {
-        if (!(await run({ slug, name, description, webhookUrl })).done) return "That could not be undone.";
-        for (const [field, value] of Object.entries(valuesOf(app))) set(field as keyof typeof LABELS, value);
-        return "The app is as before.";
+        const outcome = await run({ slug, name, description, webhookUrl });
+        if (outcome.done) {
+          for (const [field, value] of Object.entries(valuesOf(app)))
+            set(field as keyof typeof LABELS, value);
+        }
+        return outcome;
       },
+      undone: "The app is as before.",
     });
   }
 
@@ -182,14 +188,16 @@ function Danger({ app }: { app: AppView }) {
           onClose={() => setIsDeleting(false)}
           onConfirm={async () => {
             const outcome = await run({ slug: app.slug });
-            if (!outcome.done) return outcome.faults[0]?.message ?? null;
+            if (!outcome.done) return sentencesOf(outcome.faults, SUBJECTS);
             const { deletedCustomerCount, deletedLicenseCount } = outcome.payload;
             navigate(paths.apps(), { replace: true });
             say({
-              text: `${app.name} was deleted, with ${counted(deletedCustomerCount, "customer")} and ${counted(
-                deletedLicenseCount,
-                "license",
-              )}.`,
+              text: (
+                <>
+                  <bdi>{app.name}</bdi> was deleted, with {counted(deletedCustomerCount, "customer")} and{" "}
+                  {counted(deletedLicenseCount, "license")}.
+                </>
+              ),
             });
             return null;
           }}

@@ -2,6 +2,7 @@ import { Pencil, Plus, Trash2 } from "lucide-react";
 import { type FormEvent, useState } from "react";
 import type { AppView } from "../apps/Settings";
 import styles from "../apps/Settings.module.css";
+import { sentencesOf } from "../client/faults";
 import { useChange } from "../client/useChange";
 import { Button } from "../design/Button";
 import { Dialog } from "../design/Dialog";
@@ -69,6 +70,7 @@ export function Features({ app }: { app: AppView }) {
 }
 
 const LABELS = { name: "Name", slug: "Slug", description: "Description" };
+const SUBJECTS = { ...LABELS, id: "the feature" };
 
 function FeatureForm({
   app,
@@ -82,7 +84,7 @@ function FeatureForm({
   const say = useToast();
   const { form, values, errors, bind, blame } = useForm(
     { name: feature?.name ?? "", slug: feature?.slug ?? "", description: feature?.description ?? "" },
-    LABELS,
+    SUBJECTS,
   );
   const create = useChange(CreateFeatureDocument, "createFeature");
   const update = useChange(UpdateFeatureDocument, "updateFeature");
@@ -104,12 +106,11 @@ function FeatureForm({
     onClose();
     say({
       text: feature ? "Feature changed." : "Feature added.",
-      undo: async () => {
-        const undone = feature
-          ? await update.run({ id: feature.id, name: feature.name, description: feature.description })
-          : await remove.run({ id: saved.id });
-        return undone.done ? "The features are as before." : "That could not be undone.";
-      },
+      undo: () =>
+        feature
+          ? update.run({ id: feature.id, name: feature.name, description: feature.description })
+          : remove.run({ id: saved.id }),
+      undone: "The features are as before.",
     });
   }
 
@@ -161,17 +162,24 @@ function DeleteFeature({ app, feature }: { app: AppView; feature: FeatureDetails
   async function remove() {
     const outcome = await run({ id: feature.id });
     if (!outcome.done) {
-      const reason = outcome.faults[0]?.message;
-      say({ text: reason ? `The feature ${reason}.` : "The feature could not be deleted. Try again." });
+      say({
+        text: sentencesOf(outcome.faults, SUBJECTS) ?? "The feature could not be deleted. Try again.",
+      });
       return;
     }
     const { slug, name, description } = feature;
     say({
-      text: `Feature ${name} deleted.`,
-      undo: async () =>
-        (await again.run({ appSlug: app.slug, slug, name, description })).done
-          ? `Feature ${name} is back.`
-          : "That could not be undone.",
+      text: (
+        <>
+          Feature <bdi>{name}</bdi> deleted.
+        </>
+      ),
+      undo: () => again.run({ appSlug: app.slug, slug, name, description }),
+      undone: (
+        <>
+          Feature <bdi>{name}</bdi> is back.
+        </>
+      ),
     });
   }
 

@@ -2,6 +2,7 @@ import { Pencil, Plus, Trash2 } from "lucide-react";
 import { type FormEvent, useState } from "react";
 import type { AppView } from "../apps/Settings";
 import styles from "../apps/Settings.module.css";
+import { sentencesOf } from "../client/faults";
 import { useChange } from "../client/useChange";
 import { Badge } from "../design/Badge";
 import { Button } from "../design/Button";
@@ -74,6 +75,7 @@ export function Tiers({ app }: { app: AppView }) {
 }
 
 const LABELS = { name: "Name", slug: "Slug", features: "Features" };
+const SUBJECTS = { ...LABELS, id: "the tier" };
 
 function TierForm({
   app,
@@ -87,7 +89,7 @@ function TierForm({
   const say = useToast();
   const { form, values, errors, bind, blame } = useForm(
     { name: tier?.name ?? "", slug: tier?.slug ?? "", features: "" },
-    LABELS,
+    SUBJECTS,
   );
   const slugsBefore = tier?.features.map((feature) => feature.slug) ?? [];
   const [features, setFeatures] = useState<readonly string[]>(slugsBefore);
@@ -110,12 +112,11 @@ function TierForm({
     onClose();
     say({
       text: tier ? "Tier changed. Tokens take it up when they are made anew." : "Tier added.",
-      undo: async () => {
-        const undone = tier
-          ? await update.run({ id: tier.id, name: tier.name, features: slugsBefore })
-          : await remove.run({ id: saved.id });
-        return undone.done ? "The tiers are as before." : "That could not be undone.";
-      },
+      undo: () =>
+        tier
+          ? update.run({ id: tier.id, name: tier.name, features: slugsBefore })
+          : remove.run({ id: saved.id }),
+      undone: "The tiers are as before.",
     });
   }
 
@@ -184,18 +185,25 @@ function DeleteTier({ app, tier }: { app: AppView; tier: TierDetailsFragment }) 
   async function remove() {
     const outcome = await run({ id: tier.id });
     if (!outcome.done) {
-      const reason = outcome.faults[0]?.message;
-      say({ text: reason ? `The tier ${reason}.` : "The tier could not be deleted. Try again." });
+      say({
+        text: sentencesOf(outcome.faults, SUBJECTS) ?? "The tier could not be deleted. Try again.",
+      });
       return;
     }
     const { slug, name, position } = tier;
     const features = tier.features.map((feature) => feature.slug);
     say({
-      text: `Tier ${name} deleted.`,
-      undo: async () =>
-        (await again.run({ appSlug: app.slug, slug, name, position, features })).done
-          ? `Tier ${name} is back.`
-          : "That could not be undone.",
+      text: (
+        <>
+          Tier <bdi>{name}</bdi> deleted.
+        </>
+      ),
+      undo: () => again.run({ appSlug: app.slug, slug, name, position, features }),
+      undone: (
+        <>
+          Tier <bdi>{name}</bdi> is back.
+        </>
+      ),
     });
   }
 
