@@ -4,6 +4,7 @@ import "@graphiql/plugin-doc-explorer/style.css";
 import "@graphiql/plugin-history/style.css";
 import "@graphiql/plugin-explorer/style.css";
 import "graphiql/graphiql.css";
+import "../colors.css";
 import "./graphiql.css";
 import "./workers";
 import { createRoot } from "react-dom/client";
