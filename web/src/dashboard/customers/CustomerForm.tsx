@@ -6,7 +6,7 @@ import { Field } from "../design/Field";
 import { FormActions, FormErrors } from "../design/Form";
 import forms from "../design/Form.module.css";
 import { useToast } from "../design/Toasts";
-import { orNull, useForm } from "../design/useForm";
+import { only, orNull, useForm } from "../design/useForm";
 import {
   CreateCustomerDocument,
   type CustomerDetailsFragment,
@@ -136,7 +136,7 @@ export function EditCustomer({
   onClose: () => void;
 }) {
   const say = useToast();
-  const { form, values, errors, bind, blame } = useForm(
+  const { form, values, errors, bind, blame, changes } = useForm(
     { email: customer.email, name: customer.name ?? "", externalId: customer.externalId ?? "" },
     SUBJECTS,
   );
@@ -145,12 +145,13 @@ export function EditCustomer({
   async function submit(event: FormEvent) {
     event.preventDefault();
     const { id, email, name, externalId } = customer;
-    const outcome = await run({
-      id,
-      email: values.email,
-      name: orNull(values.name),
-      externalId: orNull(values.externalId),
-    });
+    const after = { email: values.email, name: orNull(values.name), externalId: orNull(values.externalId) };
+    const before = { email, name, externalId };
+    if (changes.length === 0) {
+      onClose();
+      return;
+    }
+    const outcome = await run({ id, ...only(after, changes) });
     if (!outcome.done) {
       blame(outcome.faults);
       return;
@@ -158,7 +159,7 @@ export function EditCustomer({
     onClose();
     say({
       text: "Customer changed.",
-      undo: () => run({ id, email, name, externalId }),
+      undo: () => run({ id, ...only(before, changes) }),
       undone: "The customer is as before.",
     });
   }
