@@ -36,12 +36,14 @@ T = TypeVar("T")
 class Installation:
     """A server, and its database for those who arrange data there. To be closed.
 
-    The database lives on a thread of its own: where a test runs, Playwright's event loop does.
+    `variables` are of the server's environment. The database lives on a thread of its own: where a test
+    runs, Playwright's event loop does.
     """
 
-    def __init__(self, folder: Path, database_url: str, portal: BlockingPortal) -> None:
+    def __init__(self, folder: Path, database_url: str, portal: BlockingPortal, **variables: str) -> None:
         self._folder = folder
         self._database_url = database_url
+        self._variables = variables
         self._portal = portal
         self._database = portal.call(_opened, database_url)
         self._process: Popen[str] | None = None
@@ -79,6 +81,7 @@ class Installation:
             port=port,
             DATABASE_URL=self._database_url,
             LICENSEGRAPH_MASTER_KEY=MASTER_KEY,
+            **self._variables,
         )
         self._server = ready(self._process)
 
@@ -165,10 +168,10 @@ class Site:
 
 
 @contextmanager
-def installed(folder: Path, database_url: str) -> Iterator[Installation]:
-    """A server on a migrated database."""
+def installed(folder: Path, database_url: str, **variables: str) -> Iterator[Installation]:
+    """A server on a migrated database. `variables` are of its environment."""
     with start_blocking_portal() as portal:
-        installation = Installation(folder, database_url, portal)
+        installation = Installation(folder, database_url, portal, **variables)
         try:
             yield installation
         finally:
