@@ -1,7 +1,7 @@
 """A server as people run it, and what a test has on it: an account with two keys, and whatever it makes."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
@@ -36,16 +36,15 @@ T = TypeVar("T")
 class Installation:
     """A server, and its database for those who arrange data there. To be closed.
 
-    The database lives on a thread of its own: where a test runs, Playwright's event loop does.
+    `variables` are of the server's environment. The database lives on a thread of its own: where a test
+    runs, Playwright's event loop does.
     """
 
-    def __init__(
-        self, folder: Path, database_url: str, portal: BlockingPortal, variables: Mapping[str, str]
-    ) -> None:
+    def __init__(self, folder: Path, database_url: str, portal: BlockingPortal, **variables: str) -> None:
         self._folder = folder
         self._database_url = database_url
-        self._portal = portal
         self._variables = variables
+        self._portal = portal
         self._database = portal.call(_opened, database_url)
         self._process: Popen[str] | None = None
         self._server: Server | None = None
@@ -174,9 +173,9 @@ class Site:
 
 @contextmanager
 def installed(folder: Path, database_url: str, **variables: str) -> Iterator[Installation]:
-    """A server on a migrated database. `variables` are those of its environment."""
+    """A server on a migrated database. `variables` are of its environment."""
     with start_blocking_portal() as portal:
-        installation = Installation(folder, database_url, portal, variables)
+        installation = Installation(folder, database_url, portal, **variables)
         try:
             yield installation
         finally:

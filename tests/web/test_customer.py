@@ -89,6 +89,27 @@ def test_a_customer_is_edited_and_the_edit_undone(page: Page, site: Site, jane: 
     assert stored(site, jane) == {"email": "jane@example.com", "name": "Jane Doe", "externalId": "crm-42"}
 
 
+def test_an_edit_leaves_alone_what_others_have_changed_meanwhile(
+    page: Page, site: Site, jane: Customer
+) -> None:
+    open_customer(page, jane)
+    page.get_by_role("button", name="Edit", exact=True).click()
+    form = page.get_by_role("dialog", name="Edit customer")
+    form.get_by_label("Name").fill("Jane Roe")
+    rename = (
+        'mutation($id: ID!) { updateCustomer(input: {id: $id, externalId: "crm-43"}) { customer { id } } }'
+    )
+    site.graph(rename, id=jane.id)
+
+    form.get_by_role("button", name="Save").click()
+
+    expect(form).to_have_count(0)
+    assert stored(site, jane) == {"email": "jane@example.com", "name": "Jane Roe", "externalId": "crm-43"}
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("The customer is as before.")).to_be_visible()
+    assert stored(site, jane) == {"email": "jane@example.com", "name": "Jane Doe", "externalId": "crm-43"}
+
+
 def test_what_is_wrong_with_an_edit_is_said_at_its_fields(page: Page, site: Site, jane: Customer) -> None:
     site.graph(
         """mutation { createCustomer(input: {

@@ -100,7 +100,7 @@ def test_a_feature_is_added_changed_and_deleted(page: Page, site: Site, atlas: A
 
     features.get_by_role("button", name="Delete feature Export").click()
     expect(features.get_by_text("There are none yet.")).to_be_visible()
-    undo(page, "Feature Export deleted.")
+    undo(page, "The feature Export was deleted.")
     expect(features.get_by_role("listitem")).to_have_count(1)
     assert rows(features) == ["Export export"]
 
@@ -141,7 +141,7 @@ def test_a_tier_is_added_changed_and_deleted(page: Page, site: Site, atlas: App)
 
     tiers.get_by_role("button", name="Delete tier Team").click()
     expect(tiers.get_by_text("There are none yet.")).to_be_visible()
-    undo(page, "Tier Team deleted.")
+    undo(page, "The tier Team was deleted.")
     expect(tiers.get_by_role("listitem")).to_have_count(1)
     assert rows(tiers) == ["Team team"]
 

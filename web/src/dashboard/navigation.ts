@@ -21,6 +21,11 @@ export function cameBack(): boolean {
   return action === "pop";
 }
 
+/** Whether the view at this path is shown, to be asked by what outlives views. */
+export function isAt(path: string): boolean {
+  return location.pathname === BASE_PATH + path;
+}
+
 export const paths = {
   apps: () => "/",
   customers: (slug: string) => `/apps/${encodeURIComponent(slug)}/customers`,

@@ -108,6 +108,7 @@ const ALGORITHMS: readonly { algorithm: SigningAlgorithm; label: string }[] = [
 function slugOf(name: string): string {
   return name
     .normalize("NFKD")
+    .replace(/\p{M}/gu, "")
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")
     .slice(0, 63)

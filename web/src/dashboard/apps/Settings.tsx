@@ -12,11 +12,12 @@ import { FormActions, FormErrors } from "../design/Form";
 import forms from "../design/Form.module.css";
 import { Failed, FailureNote, Loading } from "../design/States";
 import { useToast } from "../design/Toasts";
-import { orNull, useForm } from "../design/useForm";
+import { only, orNull, useForm } from "../design/useForm";
 import { useTitle } from "../design/useTitle";
 import { Features } from "../features/Features";
 import { counted } from "../format";
 import {
+  type AppDetailsFragment,
   AppSettingsDocument,
   type AppSettingsQuery,
   DeleteAppDocument,
@@ -66,31 +67,31 @@ const SUBJECTS = { ...LABELS, slug: "the app" };
 function About({ app }: { app: AppView }) {
   const { canWrite } = useSession();
   const say = useToast();
-  const { form, values, errors, bind, blame, set } = useForm(valuesOf(app), SUBJECTS);
+  const { form, values, errors, bind, blame, changes, begin } = useForm(valuesOf(app), SUBJECTS);
   const { run, pending, failure } = useChange(UpdateAppDocument, "updateApp");
 
   async function submit(event: FormEvent) {
     event.preventDefault();
     const { slug, name, description, webhookUrl } = app;
-    const outcome = await run({
-      slug,
+    const after = {
       name: values.name,
       description: orNull(values.description),
       webhookUrl: orNull(values.webhookUrl),
-    });
+    };
+    const before = { name, description, webhookUrl };
+    if (changes.length === 0) return;
+    const outcome = await run({ slug, ...only(after, changes) });
     if (!outcome.done) {
       blame(outcome.faults);
       return;
     }
+    if (outcome.payload.app) begin(valuesOf(outcome.payload.app));
     say({
       text: "App changed.",
       undo: async () => {
-        const outcome = await run({ slug, name, description, webhookUrl });
-        if (outcome.done) {
-          for (const [field, value] of Object.entries(valuesOf(app)))
-            set(field as keyof typeof LABELS, value);
-        }
-        return outcome;
+        const undone = await run({ slug, ...only(before, changes) });
+        if (undone.done && undone.payload.app) begin(valuesOf(undone.payload.app));
+        return undone;
       },
       undone: "The app is as before.",
     });
@@ -123,7 +124,7 @@ function About({ app }: { app: AppView }) {
         <FormErrors error={errors[""]} failure={failure} />
         {canWrite && (
           <FormActions pending={pending}>
-            <Button kind="primary" type="submit" pending={pending}>
+            <Button kind="primary" type="submit" pending={pending} disabled={changes.length === 0}>
               Save
             </Button>
           </FormActions>
@@ -133,7 +134,7 @@ function About({ app }: { app: AppView }) {
   );
 }
 
-const valuesOf = ({ name, description, webhookUrl }: AppView) => ({
+const valuesOf = ({ name, description, webhookUrl }: AppDetailsFragment) => ({
   name,
   description: description ?? "",
   webhookUrl: webhookUrl ?? "",

@@ -3,6 +3,7 @@
 import { Client, type CombinedError, fetchExchange, mapExchange } from "@urql/core";
 import { type Cache, cacheExchange } from "@urql/exchange-graphcache";
 import { requestPolicyExchange } from "@urql/exchange-request-policy";
+import { bearer } from "../../session";
 import type {
   CreateCustomerMutation,
   CreateFeatureMutation,
@@ -33,7 +34,7 @@ export function makeClient(key: string, onRefused: () => void): Client {
     preferGetMethod: false,
     fetchOptions: {
       headers: {
-        Authorization: `Bearer ${key}`,
+        Authorization: bearer(key),
         Accept: "application/graphql-response+json, application/json;q=0.9",
       },
     },

@@ -27,7 +27,7 @@ export function Customer({ slug, id }: { slug: string; id: string }) {
   const [{ data, error }, again] = useQuery({ query: CustomerDocument, variables: { id } });
   const failure = useFailure(error);
   const retry = () => again({ requestPolicy: "network-only" });
-  const customer = data?.customer;
+  const customer = data?.customer?.app.slug === slug ? data.customer : null;
   useTitle(customer ? (customer.name ?? customer.email) : undefined);
 
   if (!data && failure) {
@@ -38,7 +38,7 @@ export function Customer({ slug, id }: { slug: string; id: string }) {
     );
   }
   if (!data) return <Loading what="the customer" />;
-  if (!customer || customer.app.slug !== slug) return <NotFound what="customer" />;
+  if (!customer) return <NotFound what="customer" />;
   return (
     <>
       {failure && <FailureNote failure={failure} retry={retry} />}

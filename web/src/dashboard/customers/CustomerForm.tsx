@@ -6,7 +6,7 @@ import { Field } from "../design/Field";
 import { FormActions, FormErrors } from "../design/Form";
 import forms from "../design/Form.module.css";
 import { useToast } from "../design/Toasts";
-import { orNull, useForm } from "../design/useForm";
+import { only, orNull, useForm } from "../design/useForm";
 import {
   CreateCustomerDocument,
   type CustomerDetailsFragment,
@@ -22,10 +22,13 @@ export function CreateCustomer({
   appSlug,
   onClose,
   onCreated,
+  onUndone,
 }: {
   appSlug: string;
   onClose: () => void;
   onCreated: (id: string) => void;
+  /** Called when it was taken back, wherever the person is by then. */
+  onUndone: (id: string) => void;
 }) {
   const say = useToast();
   const [hasMetadata, setHasMetadata] = useState(false);
@@ -62,7 +65,11 @@ export function CreateCustomer({
           <bdi>{customer.email}</bdi> was added.
         </>
       ),
-      undo: () => remove.run({ id: customer.id }),
+      undo: async () => {
+        const outcome = await remove.run({ id: customer.id });
+        if (outcome.done) onUndone(customer.id);
+        return outcome;
+      },
       undone: (
         <>
           <bdi>{customer.email}</bdi> was removed again.
@@ -129,7 +136,7 @@ export function EditCustomer({
   onClose: () => void;
 }) {
   const say = useToast();
-  const { form, values, errors, bind, blame } = useForm(
+  const { form, values, errors, bind, blame, changes } = useForm(
     { email: customer.email, name: customer.name ?? "", externalId: customer.externalId ?? "" },
     SUBJECTS,
   );
@@ -138,12 +145,13 @@ export function EditCustomer({
   async function submit(event: FormEvent) {
     event.preventDefault();
     const { id, email, name, externalId } = customer;
-    const outcome = await run({
-      id,
-      email: values.email,
-      name: orNull(values.name),
-      externalId: orNull(values.externalId),
-    });
+    const after = { email: values.email, name: orNull(values.name), externalId: orNull(values.externalId) };
+    const before = { email, name, externalId };
+    if (changes.length === 0) {
+      onClose();
+      return;
+    }
+    const outcome = await run({ id, ...only(after, changes) });
     if (!outcome.done) {
       blame(outcome.faults);
       return;
@@ -151,7 +159,7 @@ export function EditCustomer({
     onClose();
     say({
       text: "Customer changed.",
-      undo: () => run({ id, email, name, externalId }),
+      undo: () => run({ id, ...only(before, changes) }),
       undone: "The customer is as before.",
     });
   }

@@ -49,7 +49,7 @@ export function CustomerTable({
   total: number;
 }) {
   const comesBack = useRef(cameBack()).current;
-  const { pages, report, leave, scrolled } = usePages(address, comesBack);
+  const { pages, report, leave, place } = usePages(address, comesBack);
   const rowHeight = useSyncExternalStore(subscribeToWidth, currentRowHeight);
   const body = useRef<HTMLDivElement>(null);
   const top = useRef(0);
@@ -59,7 +59,7 @@ export function CustomerTable({
     estimateSize: () => rowHeight,
     overscan: OVERSCAN,
     scrollMargin: top.current,
-    initialOffset: scrolled,
+    initialOffset: place.scrolled,
     // The bar and the table's own head lie over the rows.
     scrollPaddingStart: 120,
     scrollPaddingEnd: 16,
@@ -74,7 +74,8 @@ export function CustomerTable({
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: once, when the list is there again
   useLayoutEffect(() => {
-    if (scrolled > 0) window.scrollTo(0, scrolled);
+    if (place.scrolled > 0) window.scrollTo(0, place.scrolled);
+    if (place.row !== null) focusRow(body.current, place.row);
   }, []);
 
   // Another question begins at the top again.
@@ -97,12 +98,14 @@ export function CustomerTable({
   }, []);
   const latestLeave = useRef(leave);
   latestLeave.current = leave;
-  useLayoutEffect(() => () => void latestLeave.current(last.current), []);
+  useLayoutEffect(
+    () => () => void latestLeave.current({ scrolled: last.current, row: rowOf(document.activeElement) }),
+    [],
+  );
 
   function walk(event: KeyboardEvent) {
-    const row = (event.target as HTMLElement).closest<HTMLElement>("[data-row]");
-    if (!row) return;
-    const at = Number(row.dataset.row);
+    const at = rowOf(event.target as Element);
+    if (at === null) return;
     const screen = Math.max(Math.floor(window.innerHeight / rowHeight) - 3, 1);
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + screen, PageUp: at - screen, Home: 0 }[
       event.key
@@ -354,6 +357,12 @@ function rowsOf(pages: readonly ListPage[], total: number): number {
   const loaded = pages.reduce((rows, page) => rows + (page.rows ?? 0), 0);
   if (pages.at(-1)?.rows !== null) return loaded;
   return loaded + (loaded < total ? Math.min(PAGE_SIZE, total - loaded) : PAGE_SIZE);
+}
+
+/** In which row something is, counted in the whole list. */
+function rowOf(element: Element | null): number | null {
+  const row = element?.closest<HTMLElement>("[data-row]");
+  return row ? Number(row.dataset.row) : null;
 }
 
 /** Give a row the focus once it is drawn. */

@@ -10,7 +10,7 @@ import { useTitle } from "../design/useTitle";
 import { number } from "../format";
 import { CustomersDocument } from "../graph/graphql";
 import { NotFound } from "../NotFound";
-import { paths } from "../navigation";
+import { isAt, paths } from "../navigation";
 import { useSession } from "../session/Session";
 import { CreateCustomer } from "./CustomerForm";
 import styles from "./Customers.module.css";
@@ -52,6 +52,7 @@ export function Customers({ slug }: { slug: string }) {
 
   const total = app.customers.totalCount ?? 0;
   const isCurrent = !fetching || stale;
+  const isEmpty = total === 0 && isCurrent && !question.isFiltered;
   const create = canWrite && (
     <Button kind="primary" onClick={() => setIsCreating(true)}>
       <Plus size={16} aria-hidden /> New customer
@@ -60,12 +61,14 @@ export function Customers({ slug }: { slug: string }) {
   return (
     <>
       <AppHeader app={app} />
-      <CustomerToolbar question={question} isWaiting={!isCurrent}>
-        {create}
-      </CustomerToolbar>
+      {!isEmpty && (
+        <CustomerToolbar question={question} isWaiting={!isCurrent}>
+          {create}
+        </CustomerToolbar>
+      )}
       {failure && <FailureNote failure={failure} retry={retry} />}
       <p className={styles.total} role="status">
-        {isCurrent && counted(total, question.isFiltered)}
+        {isCurrent && !isEmpty && counted(total, question.isFiltered)}
       </p>
       {total > 0 && (
         <CustomerTable
@@ -81,7 +84,7 @@ export function Customers({ slug }: { slug: string }) {
           <Button onClick={question.clear}>Clear search and filters</Button>
         </Empty>
       )}
-      {total === 0 && isCurrent && !question.isFiltered && (
+      {isEmpty && (
         <Empty icon={<Inbox size={20} />} title="No customers yet">
           <p>Customers are added here, or by your shop through the API when somebody buys.</p>
           {create}
@@ -92,6 +95,9 @@ export function Customers({ slug }: { slug: string }) {
           appSlug={slug}
           onClose={() => setIsCreating(false)}
           onCreated={(id) => navigate(paths.customer(slug, id))}
+          onUndone={(id) => {
+            if (isAt(paths.customer(slug, id))) navigate(paths.customers(slug), { replace: true });
+          }}
         />
       )}
     </>

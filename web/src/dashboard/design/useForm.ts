@@ -11,6 +11,7 @@ type Values = Record<string, string>;
  *  messages continue the name. */
 export function useForm<V extends Values>(initial: V, subjects: { [name in keyof V]: string } & Subjects) {
   const [values, setValues] = useState(initial);
+  const [begun, setBegun] = useState(initial);
   const [errors, setErrors] = useState<Record<string, string>>({});
   const form = useRef<HTMLFormElement>(null);
 
@@ -24,10 +25,6 @@ export function useForm<V extends Values>(initial: V, subjects: { [name in keyof
     values,
     /** Faults by field; those of no field that is shown stand under "". */
     errors,
-    set: <Name extends keyof V>(name: Name, value: string) => {
-      setValues((before) => ({ ...before, [name]: value }));
-      setErrors(({ [name as string]: _, ...others }) => others);
-    },
     bind: (name: keyof V & string) => ({
       name,
       value: values[name],
@@ -37,6 +34,13 @@ export function useForm<V extends Values>(initial: V, subjects: { [name in keyof
         setErrors(({ [name]: _, ...others }) => others);
       },
     }),
+    /** Names of the fields that differ from what the form began with. What others changed meanwhile stays theirs. */
+    changes: Object.keys(values).filter((name) => values[name] !== begun[name]),
+    /** From now on the form begins with these values. */
+    begin: (saved: V) => {
+      setValues(saved);
+      setBegun(saved);
+    },
     setErrors,
     /** Show the server's faults. */
     blame: (faults: readonly FaultFragment[]) => setErrors(errorsOf(faults, initial, subjects)),
@@ -60,3 +64,8 @@ function errorsOf(
 
 /** What of a form's text is to be sent: null for a field left empty. */
 export const orNull = (text: string): string | null => (text.trim() === "" ? null : text.trim());
+
+/** Of a whole input what these fields are about. */
+export function only<Input extends object>(input: Input, names: readonly string[]): Partial<Input> {
+  return Object.fromEntries(Object.entries(input).filter(([name]) => names.includes(name))) as Partial<Input>;
+}

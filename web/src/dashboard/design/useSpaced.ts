@@ -19,6 +19,12 @@ export function useSpaced(
     if (text !== value) setText(value);
   }
 
+  // Counted from when the value is shown and asked about: on a busy machine that comes well after it was told.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: it is the change that counts
+  useEffect(() => {
+    told.current.at = performance.now();
+  }, [value]);
+
   useEffect(() => {
     if (text === told.current.text) return;
     const wait = Math.max(told.current.at + between - performance.now(), 0);

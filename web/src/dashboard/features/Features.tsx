@@ -1,8 +1,6 @@
-import { Pencil, Plus, Trash2 } from "lucide-react";
-import { type FormEvent, useState } from "react";
+import type { FormEvent } from "react";
+import { Catalog, DeleteEntry, SlugField } from "../apps/Catalog";
 import type { AppView } from "../apps/Settings";
-import styles from "../apps/Settings.module.css";
-import { sentencesOf } from "../client/faults";
 import { useChange } from "../client/useChange";
 import { Button } from "../design/Button";
 import { Dialog } from "../design/Dialog";
@@ -17,55 +15,19 @@ import {
   type FeatureDetailsFragment,
   UpdateFeatureDocument,
 } from "../graph/graphql";
-import { useSession } from "../session/Session";
 
 /** What an app can do, to be switched on by tiers and by single licenses. */
 export function Features({ app }: { app: AppView }) {
-  const { canWrite } = useSession();
-  const [open, setOpen] = useState<FeatureDetailsFragment | "new" | null>(null);
-  const { nodes } = app.features;
   return (
-    <section className={styles.section} aria-labelledby="features">
-      <div className={styles.intro}>
-        <h2 id="features">Features</h2>
-        <p>What licenses switch on: through their tier, or one by one.</p>
-      </div>
-      <div className={styles.panel}>
-        {nodes.length === 0 && <p className={styles.quiet}>There are none yet.</p>}
-        <ul className={styles.rows}>
-          {nodes.map((feature) => (
-            <li key={feature.id}>
-              <div className={styles.what}>
-                <strong>
-                  <bdi>{feature.name}</bdi>
-                </strong>
-                <code>{feature.slug}</code>
-                {feature.description && <span>{feature.description}</span>}
-              </div>
-              {canWrite && (
-                <>
-                  <Button
-                    size="small"
-                    kind="quiet"
-                    aria-label={`Edit feature ${feature.name}`}
-                    onClick={() => setOpen(feature)}
-                  >
-                    <Pencil size={15} aria-hidden />
-                  </Button>
-                  <DeleteFeature app={app} feature={feature} />
-                </>
-              )}
-            </li>
-          ))}
-        </ul>
-        {canWrite && (
-          <Button size="small" onClick={() => setOpen("new")}>
-            <Plus size={15} aria-hidden /> Add feature
-          </Button>
-        )}
-      </div>
-      {open && <FeatureForm app={app} feature={open === "new" ? null : open} onClose={() => setOpen(null)} />}
-    </section>
+    <Catalog
+      noun="feature"
+      title="Features"
+      lead="What licenses switch on: through their tier, or one by one."
+      entries={app.features.nodes}
+      about={({ description }) => description && <span>{description}</span>}
+      form={(feature, onClose) => <FeatureForm app={app} feature={feature} onClose={onClose} />}
+      deletion={(feature) => <DeleteFeature app={app} feature={feature} />}
+    />
   );
 }
 
@@ -121,22 +83,12 @@ function FeatureForm({
           {(props) => <input {...props} {...bind("name")} autoComplete="off" />}
         </Field>
         {!feature && (
-          <Field
+          <SlugField
             label={LABELS.slug}
             error={errors.slug}
             hint="Its name in tokens. It never changes."
-            required
-          >
-            {(props) => (
-              <input
-                {...props}
-                {...bind("slug")}
-                autoComplete="off"
-                autoCapitalize="none"
-                spellCheck={false}
-              />
-            )}
-          </Field>
+            control={bind("slug")}
+          />
         )}
         <Field label={LABELS.description} error={errors.description}>
           {(props) => <textarea {...props} {...bind("description")} rows={2} />}
@@ -153,45 +105,18 @@ function FeatureForm({
   );
 }
 
-/** A feature that a tier or a license has cannot be deleted; any other can be made again. */
 function DeleteFeature({ app, feature }: { app: AppView; feature: FeatureDetailsFragment }) {
-  const say = useToast();
   const { run, pending } = useChange(DeleteFeatureDocument, "deleteFeature");
-  const again = useChange(CreateFeatureDocument, "createFeature");
-
-  async function remove() {
-    const outcome = await run({ id: feature.id });
-    if (!outcome.done) {
-      say({
-        text: sentencesOf(outcome.faults, SUBJECTS) ?? "The feature could not be deleted. Try again.",
-      });
-      return;
-    }
-    const { slug, name, description } = feature;
-    say({
-      text: (
-        <>
-          Feature <bdi>{name}</bdi> deleted.
-        </>
-      ),
-      undo: () => again.run({ appSlug: app.slug, slug, name, description }),
-      undone: (
-        <>
-          Feature <bdi>{name}</bdi> is back.
-        </>
-      ),
-    });
-  }
-
+  const create = useChange(CreateFeatureDocument, "createFeature");
+  const { id, slug, name, description } = feature;
   return (
-    <Button
-      size="small"
-      kind="quiet"
-      aria-label={`Delete feature ${feature.name}`}
+    <DeleteEntry
+      noun="feature"
+      name={name}
+      subjects={SUBJECTS}
       pending={pending}
-      onClick={() => void remove()}
-    >
-      <Trash2 size={15} aria-hidden />
-    </Button>
+      run={() => run({ id })}
+      again={() => create.run({ appSlug: app.slug, slug, name, description })}
+    />
   );
 }

@@ -13,10 +13,16 @@ export interface ListPage {
   rows: number | null;
 }
 
-interface List {
-  pages: readonly ListPage[];
+/** Where somebody was in a list. */
+export interface Place {
   /** How far the window was scrolled when the list was last seen, in pixels. */
   scrolled: number;
+  /** The row that had the focus, counted in the whole list. */
+  row: number | null;
+}
+
+interface List extends Place {
+  pages: readonly ListPage[];
 }
 
 /** What a page tells of itself when it came. */
@@ -26,6 +32,7 @@ export interface PageReport {
   endCursor: string | null;
 }
 
+const TOP: Place = { scrolled: 0, row: null };
 const START: readonly ListPage[] = [{ after: null, rows: null }];
 
 /** Lists that were left, by address: who comes back finds them as they were. */
@@ -54,9 +61,9 @@ export function usePages(address: string, comesBack: boolean) {
       }),
     [address],
   );
-  const leave = useCallback((scrolled: number) => left.set(address, { pages, scrolled }), [address, pages]);
-  const scrolled = useMemo(() => (comesBack ? (left.get(address)?.scrolled ?? 0) : 0), [address, comesBack]);
-  return { pages, report, leave, scrolled };
+  const leave = useCallback((at: Place) => left.set(address, { pages, ...at }), [address, pages]);
+  const place = useMemo(() => (comesBack && left.get(address)) || TOP, [address, comesBack]);
+  return { pages, report, leave, place };
 }
 
 /** The pages after one came. Where it ends elsewhere than the next one begins, rows have come or gone: what
