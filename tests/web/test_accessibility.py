@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.factories import App, Customer
 from tests.web.accessibility import axe
-from tests.web.conftest import one_database, OpenPage
+from tests.web.conftest import OpenPage, one_database
 from tests.web.site import Site
 from tests.web.traffic import answered
 from tests.web.watch import Watch

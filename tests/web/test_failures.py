@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.databases import SqliteTemplate
 from tests.factories import Customer
-from tests.web.conftest import one_database, OpenPage
+from tests.web.conftest import OpenPage, one_database
 from tests.web.site import Installation, Site, installed
 from tests.web.traffic import answered, held, requests
 from tests.web.watch import Watch
