@@ -91,8 +91,16 @@ def test_a_key_revoked_in_mid_session_is_asked_for_anew_over_what_was_typed(
     save(form)
     expect_saved(page, "Jane Roe")
     expect(page.get_by_role("region", name="Details")).to_contain_text("crm-42")
+
+    site.revoke(site.key)
     page.get_by_role("button", name="Undo").click()
+    site.key = site.make_key()
+    key.fill(site.key)
+    key.press("Enter")
+    expect(page.get_by_text("That could not be undone. Your key no longer works.")).to_be_visible()
+    page.get_by_role("button", name="Try again").click()
     expect_saved(page, "Jane Doe")
+    expect(dialog).to_have_count(0)
 
 
 @one_database

@@ -321,7 +321,7 @@ def test_more_than_fifty_licenses_come_when_asked_for(page: Page, site: Site, at
     expect(cards).to_have_count(120)
 
     expect(licenses.get_by_role("button", name="Show more licenses")).to_have_count(0)
-    names = [card.get_attribute("aria-label") for card in cards.all()]
+    names = cards.evaluate_all("cards => cards.map((card) => card.ariaLabel)")
     assert len(set(names)) == 120
 
 

@@ -1,9 +1,9 @@
 /** Mutations, as forms and buttons use them. */
 
 import type { TypedDocumentNode } from "@urql/core";
-import { useCallback, useState } from "react";
-import { useClient } from "urql";
+import { useCallback, useContext, useState } from "react";
 import type { FaultFragment } from "../graph/graphql";
+import { CurrentClient } from "./current";
 import { type Failure, failureOf } from "./failures";
 
 /** How a mutation ended: done with its payload, or not done, and then why. */
@@ -27,15 +27,16 @@ export function useChange<
   document: TypedDocumentNode<{ [field in Field]: Payload | null }, { input: Input }>,
   field: Field,
 ): Change<Payload, Input> {
-  const client = useClient();
+  const client = useContext(CurrentClient);
   const [pending, setPending] = useState(false);
   const [failure, setFailure] = useState<Failure | null>(null);
   const run = useCallback(
     async (input: Input): Promise<Outcome<Payload>> => {
       setPending(true);
       setFailure(null);
-      const { data, error } = await client.mutation(document, { input }).toPromise();
+      const answer = await client.current?.mutation(document, { input }).toPromise();
       setPending(false);
+      const { data, error } = answer ?? {};
       const payload = data?.[field];
       if (error || !payload) {
         const failed: Failure = error ? failureOf(error) : { kind: "unavailable" };

@@ -1,9 +1,19 @@
 /** Who is signed in: the key of this browser session, whose it is, and the client that sends it. */
 
-import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
+import {
+  createContext,
+  type ReactNode,
+  useCallback,
+  useContext,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import { Provider } from "urql";
 import { forgetKey, keepKey, readKey } from "../../session";
 import { makeClient } from "../client/client";
+import { CurrentClient } from "../client/current";
 import { type Failure, failureOf } from "../client/failures";
 import { Loading } from "../design/States";
 import { ViewerDocument, type ViewerQuery } from "../graph/graphql";
@@ -88,6 +98,8 @@ export function SessionProvider({ children }: { children: ReactNode }) {
     () => (signedIn ? makeClient(signedIn.key, () => setIsRefused(true)) : null),
     [signedIn],
   );
+  const current = useRef(client);
+  current.current = client;
   const session = useMemo(
     () =>
       signedIn && {
@@ -103,7 +115,9 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   if (!client || !session) return <SignIn signIn={signIn} failure={failure} />;
   return (
     <Context value={session}>
-      <Provider value={client}>{children}</Provider>
+      <Provider value={client}>
+        <CurrentClient value={current}>{children}</CurrentClient>
+      </Provider>
       {isRefused && <SignInAgain viewer={session.viewer} signIn={signIn} signOut={signOut} />}
     </Context>
   );
