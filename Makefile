@@ -16,7 +16,7 @@ POSTGRAPHILE := bench/postgraphile/node_modules
 JOSE := tests/outside/jose/node_modules
 
 WEB := web/dist/.built
-WEB_SOURCES := schema/schema.graphql $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -path 'web/src/dashboard/graph/*')
+WEB_SOURCES := schema/schema.graphql $(wildcard schema/tabs/*) $(shell find web \( -name node_modules -o -name dist -o -name graph \) -prune -o -type f -print)
 
 .PHONY: help serve web screenshots test check fuzz bench peers outside overhead verification plans format snapshots lock clean
 
@@ -61,7 +61,7 @@ $(WEB): $(WEB_SOURCES) web/node_modules/.installed
 
 serve: $(VENV)/.runtime ## install what is needed, build the dashboard if node is there, and serve on 127.0.0.1:4000
 	@if command -v npm >/dev/null; then \
-	  $(MAKE) --no-print-directory web || echo "The dashboard could not be built: serving what is there." >&2; \
+	  $(MAKE) -s --no-print-directory web || echo "The dashboard could not be built: serving what is there." >&2; \
 	elif [ ! -e $(WEB) ]; then \
 	  echo "Without Node.js the dashboard is not built: serving without it." >&2; \
 	fi
@@ -70,17 +70,20 @@ serve: $(VENV)/.runtime ## install what is needed, build the dashboard if node i
 web: $(WEB) ## build the dashboard and GraphiQL into web/dist (needs node)
 
 test: $(VENV)/.development ## the whole suite, on SQLite and on PostgreSQL
-	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory web; fi
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@if command -v npm >/dev/null; then $(MAKE) -s --no-print-directory web; fi
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 screenshots: $(VENV)/.development $(WEB) ## picture every view of the dashboard and GraphiQL into docs/screenshots
 	@$(BIN)/python -m tests.web.screenshots $(ARGS)
 
-check: $(VENV)/.development ## format, lint, types, import directions, snapshots, migrations
+check: $(VENV)/.development ## format, lint, types, import directions, snapshots, migrations; the same of the web part
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports
+	@if command -v npm >/dev/null; then \
+	  $(MAKE) -s --no-print-directory web/node_modules/.installed && npm run check --prefix web --silent; \
+	fi
 	@$(BIN)/python -m pytest -q tests/snapshots tests/db/test_migrations.py
 
 fuzz: $(VENV)/.development ## generated queries against the reference executor, for longer

@@ -22,8 +22,9 @@ This is a new installation. Its secret key, shown this once:
 
     {key}
 
-Explore the graph in a browser, with the key as a header ({{"Authorization": "Bearer {key}"}}):
+Sign in with it in a browser: to the dashboard, and to GraphiQL, where the graph is explored:
 
+    {url}/
     {url}/graphql
 
 Ask it for an app, its customers and their licenses:
@@ -69,7 +70,7 @@ async def begin(database: Database, keyring: Keyring) -> str | None:
 
 
 def welcome(url: str, key: str) -> str:
-    """What whoever starts a new installation is told: the key, and three calls to try it with."""
+    """What whoever starts a new installation is told: the key, and where to try it."""
     return _WELCOME.format(url=url, key=key, slug=APP_SLUG, query=_QUERY.format(slug=APP_SLUG))
 
 

@@ -48,7 +48,8 @@ def serve(
         key = asyncio.run(_prepare(settings, migrate=not no_migrate))
         if key is not None:
             print(first_start.welcome(url, key))  # noqa: T201
-        print(f"Licensegraph answers at {url} (GraphQL and GraphiQL: {url}/graphql)", flush=True)  # noqa: T201
+        where = "the dashboard at /, the graph and GraphiQL at /graphql"
+        print(f"Licensegraph answers at {url} ({where})", flush=True)  # noqa: T201
         _answer(listener, workers)
 
 

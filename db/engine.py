@@ -15,7 +15,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 import asyncpg
-from sqlalchemy import BindParameter, ClauseElement, Table, Update, bindparam, text
+from sqlalchemy import BindParameter, ClauseElement, Dialect, Table, Update, bindparam, text
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.engine.result import IteratorResult, Result, SimpleResultMetaData
 from sqlalchemy.engine.url import URL, make_url
@@ -134,6 +134,15 @@ def _insertion(table: Table, columns: tuple[str, ...]) -> ReturningInsert[Any]:
 def _change(table: Table, columns: tuple[str, ...]) -> Update:
     changed = table.update().where(table.c.id == bindparam(_ROW_ID))
     return changed.values(parameters_of(table, columns))
+
+
+@cache
+def _compiled_for(_dialect: Dialect) -> WeakKeyDictionary[ClauseElement, Query]:
+    """Queries by the identity of their statements, for all databases of a kind.
+
+    Statements that live as long as the process are compiled once in it.
+    """
+    return WeakKeyDictionary()
 
 
 class ReadSession:
@@ -258,8 +267,7 @@ class Database:
         self.store: Store = (
             Sqlite(parsed.database or "", pool_size) if self.is_sqlite else Postgresql(dsn(parsed), pool_size)
         )
-        # Statements by identity: those that live as long as the process are compiled once.
-        self._compiled: WeakKeyDictionary[ClauseElement, Query] = WeakKeyDictionary()
+        self._compiled = _compiled_for(self.store.dialect)
         self.query_of = lru_cache(CACHED_STATEMENTS)(self._query_of)
         """The query of a read, made by a function from a selection (`db.reads`), and kept by both."""
 

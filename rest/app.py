@@ -3,19 +3,18 @@
 import re
 from collections.abc import Mapping
 
-import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi.authentication import Authentication
 from db.engine import Database
-from rest.openapi import document
+from rest.openapi import written
 from rest.operations import Door, Endpoint
 from rest.routes import OPERATIONS_BY_PATH
 
 
 def rest_app(database: Database, authentication: Authentication, *, max_body_bytes: int) -> ASGIApp:
     """The ASGI application of REST. Paths it does not know are answered too, in its own envelope."""
-    door = Door(database, authentication, max_body_bytes, orjson.dumps(document()))
+    door = Door(database, authentication, max_body_bytes, written())
     endpoints = {path: Endpoint(door, operations) for path, operations in OPERATIONS_BY_PATH.items()}
     return _Paths(endpoints, unknown=Endpoint(door))
 

@@ -3,8 +3,10 @@
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, TypeAlias
 
+import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 from pydantic_core import core_schema
@@ -55,6 +57,12 @@ class _SchemasWithoutDefaults(_Schemas):
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> Json:
         # What a model holds for a key that was left out is no value that anyone sends.
         return self.generate_inner(schema["schema"])
+
+
+@cache
+def written() -> bytes:
+    """The document as it is served: it is the same for every application."""
+    return orjson.dumps(document())
 
 
 def document() -> Json:

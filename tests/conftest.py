@@ -1,5 +1,6 @@
 """What all tests share: databases, the app and its client, counted statements, Hypothesis profiles."""
 
+import gc
 import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -47,6 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Tell a process of pytest-xdist which folder this run shares."""
     node.workerinput["folder"] = str(node.config.stash[_FOLDER])
+
+
+def pytest_collection_finish() -> None:
+    # What is there by now stays to the end: it need not be looked through for garbage, again and again.
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 def _remove(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Real databases for the tests: each database is migrated once into a template, which every test copies.
 
+Where tests want the same many rows, a template is filled with them once, and those tests copy that.
 All of a run lives in one folder: the SQLite files, and the data of one PostgreSQL server that the processes
 of pytest-xdist share. Whichever needs the server first starts it, whichever lets go of it last stops it.
 """
@@ -11,10 +12,11 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
+from typing import TypeAlias
 
 import asyncpg
 import pytest
@@ -35,6 +37,10 @@ _MEMORY = Path("/dev/shm")
 _MEMORY_NEEDED = 2 << 30
 
 
+Fill: TypeAlias = Callable[[str], Coroutine[object, object, None]]
+"""Fills a migrated database, by its URL, and leaves no connection open."""
+
+
 def make_folder() -> Path:
     """A new folder for all the databases of a run, in memory where the system offers enough of it."""
     in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _MEMORY_NEEDED
@@ -48,14 +54,16 @@ class SqliteTemplate:
         self._folder = folder
         self._numbers = count()
         self._file = folder / "template.db"
+        self._filled: dict[Fill, Path] = {}
         with runner() as loop:
             loop.run(migrations.upgrade(f"sqlite:///{self._file}"))
 
     @contextmanager
-    def copied(self) -> Iterator[str]:
-        """A database of one's own, by its URL."""
+    def copied(self, fill: Fill | None = None) -> Iterator[str]:
+        """A database of one's own, by its URL: without a row, or as `fill` has left one, which runs once."""
+        template = self._file if fill is None else self._filled_by(fill)
         with self.empty() as url:
-            shutil.copyfile(self._file, url.removeprefix("sqlite:///"))
+            shutil.copyfile(template, url.removeprefix("sqlite:///"))
             yield url
 
     @contextmanager
@@ -65,6 +73,15 @@ class SqliteTemplate:
         yield f"sqlite:///{self._folder / name}"
         for file in self._folder.glob(f"{name}*"):
             file.unlink()
+
+    def _filled_by(self, fill: Fill) -> Path:
+        if fill not in self._filled:
+            file = self._folder / f"filled_{next(self._numbers)}.db"
+            shutil.copyfile(self._file, file)
+            with runner() as loop:
+                loop.run(fill(f"sqlite:///{file}"))
+            self._filled[fill] = file
+        return self._filled[fill]
 
 
 class PostgresTemplate:
@@ -79,30 +96,47 @@ class PostgresTemplate:
         self._admin = self._loop.run(asyncpg.connect(self._url("postgres")))
         self._closing.callback(lambda: self._loop.run(self._admin.close()))
         self._name = f"template_{worker}"
+        self._filled: dict[Fill, str] = {}
         self._execute(f"CREATE DATABASE {self._name}")
         self._loop.run(migrations.upgrade(self._url(self._name)))
 
     @contextmanager
-    def copied(self, template: str | None = None) -> Iterator[str]:
-        """A database of one's own, by its URL."""
+    def copied(self, fill: Fill | None = None) -> Iterator[str]:
+        """A database of one's own, by its URL: without a row, or as `fill` has left one, which runs once."""
+        with self._copied(self._name if fill is None else self._filled_by(fill)) as url:
+            yield url
+
+    @contextmanager
+    def empty(self) -> Iterator[str]:
+        """The URL of a database that has no tables yet."""
+        with self._copied("template1") as url:
+            yield url
+
+    def close(self) -> None:
+        """Close the connection that makes and drops databases."""
+        self._closing.close()
+
+    @contextmanager
+    def _copied(self, template: str) -> Iterator[str]:
         name = f"test_{self._worker}_{next(self._numbers)}"
-        # Copying the files is faster than sending them through the log, and so is dropping them after.
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {template or self._name} STRATEGY file_copy")
+        self._copy(template, name)
         try:
             yield self._url(name)
         finally:
             # By force: a server that a test killed may have left connections that are not yet gone.
             self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    @contextmanager
-    def empty(self) -> Iterator[str]:
-        """The URL of a database that has no tables yet."""
-        with self.copied("template1") as url:
-            yield url
+    def _filled_by(self, fill: Fill) -> str:
+        if fill not in self._filled:
+            name = f"filled_{self._worker}_{next(self._numbers)}"
+            self._copy(self._name, name)
+            self._loop.run(fill(self._url(name)))
+            self._filled[fill] = name
+        return self._filled[fill]
 
-    def close(self) -> None:
-        """Close the connection that makes and drops databases."""
-        self._closing.close()
+    def _copy(self, template: str, name: str) -> None:
+        # Copying the files is faster than sending them through the log, and so is dropping them after.
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
 
     def _url(self, name: str) -> str:
         return f"postgresql://postgres@/{name}?host={self._socket_folder}"

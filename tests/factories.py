@@ -9,17 +9,18 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import count
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Table, func, insert, select
+from sqlalchemy import Insert, Table, bindparam, func, insert, select
 
 from db import ids
 from db.accounts import accounts
 from db.apps import apps
 from db.customers import customers
-from db.engine import Database
+from db.engine import Database, parameters_of
 from db.features import features
 from db.keys import keys
 from db.licenses import licenses
@@ -35,6 +36,7 @@ _BASE62 = string.digits + string.ascii_letters
 _PREFIXES = {"secret": "sk_live_", "public": "pk_live_"}
 _numbers = count(1)
 _keyring = unlocked()
+_TOKENS_OF_LICENSE = select(func.count()).where(tokens.c.license_id == bindparam("license_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,13 +313,19 @@ async def make_license(
 
 async def make_token(database: Database, license: License, generation: int, token: str | None = None) -> str:
     """Add a token to a license, behind those it has, and answer its jti."""
-    jti, earlier = ids.new_id(ids.LICENSE).id, tokens.alias()
-    number = select(func.count() + 1).where(earlier.c.license_id == license.id).scalar_subquery()
-    values = {"license_id": license.id, "number": number, "generation": generation, "token": token}
+    jti = ids.new_id(ids.LICENSE).id
+    async with database.write() as session:
+        held = (await session.execute(_TOKENS_OF_LICENSE, {"license_id": license.id})).scalar_one()
+    values = {"license_id": license.id, "number": held + 1, "generation": generation, "token": token}
     await _insert(database, tokens, jti=jti, **values)
     return jti
 
 
 async def _insert(database: Database, table: Table, **values: object) -> None:
     async with database.write() as session:
-        await session.execute(insert(table).values(values))
+        await session.execute(_insertion(table, tuple(values)), values)
+
+
+@cache
+def _insertion(table: Table, columns: tuple[str, ...]) -> Insert:
+    return insert(table).values(parameters_of(table, columns))

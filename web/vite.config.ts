@@ -1,6 +1,6 @@
 import { constants } from "node:zlib";
 import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+import { defineConfig, type Plugin } from "vite";
 import { compression, defineAlgorithm } from "vite-plugin-compression2";
 import codegen from "vite-plugin-graphql-codegen";
 
@@ -9,6 +9,7 @@ export default defineConfig(({ command }) => ({
   base: command === "build" ? "./" : "/",
   plugins: [
     react(),
+    namedIcons(),
     codegen({ runOnBuild: false, configFilePathOverride: "codegen.ts" }),
     compression({
       include: /\.(js|css|svg|ttf|json|map)$/,
@@ -20,15 +21,25 @@ export default defineConfig(({ command }) => ({
   ],
   build: {
     target: "es2023",
-    cssTarget: ["chrome123", "firefox120", "safari17.5"], // light-dark() as it is written
+    // The first browsers with light-dark(): what stands in for it in older ones does not know a theme that was chosen.
+    cssTarget: ["chrome123", "firefox120", "safari17.5"],
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 5000,
-    rollupOptions: { input: { dashboard: "index.html", graphiql: "graphiql.html" } },
+    rollupOptions: {
+      input: { dashboard: "index.html", graphiql: "graphiql.html" },
+      // GraphiQL's modules carry directives for a compiler that has done its work.
+      checks: { moduleLevelDirective: false, pluginTimings: false },
+    },
   },
   worker: { format: "es" },
+  // What GraphiQL's worker imports that is no module by itself: in workers Vite does not look for it.
+  optimizeDeps: {
+    include: ["graphql", "monaco-graphql > graphql-language-service", "monaco-graphql > picomatch-browser"],
+  },
   server: {
     port: 5173,
+    fs: { allow: [".", "../schema/tabs"] },
     proxy: {
       "^/graphql$": {
         target: process.env.LICENSEGRAPH_URL ?? "http://127.0.0.1:4000",
@@ -43,4 +54,19 @@ function pageOfBrowser(request: { method?: string; headers: { accept?: string } 
   return request.method === "GET" && request.headers.accept?.includes("text/html")
     ? "/graphiql.html"
     : undefined;
+}
+
+/** GraphiQL names its icons after the functions that draw them, which a build renames: screen readers read "t t icon". */
+function namedIcons(): Plugin {
+  return {
+    name: "named-icons",
+    transform: {
+      filter: { id: /@graphiql\/react\/dist\/icons\/index\.js$/ },
+      handler: (code) =>
+        code.replaceAll(
+          /generateIcon\((Svg\w+)\)/g,
+          'generateIcon(Object.defineProperty($1, "name", { value: "$1" }))',
+        ),
+    },
+  };
 }

@@ -1,10 +1,11 @@
 """Calling resolvers as the doors do, and looking at what is stored."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any, Concatenate, TypeAlias, TypeVar
 
 import pytest
-from sqlalchemy import Table, select
+from sqlalchemy import Select, Table, select
 
 from db.engine import Database, WriteSession
 from db.metadata import metadata
@@ -55,8 +56,13 @@ async def everything(database: Database) -> dict[str, list[Row]]:
 async def rows(database: Database, table: Table) -> list[Row]:
     """Every row of a table, by its primary key: oldest first."""
     async with database.write() as session:
-        found = await session.execute(select(table).order_by(*table.primary_key))
+        found = await session.execute(_by_primary_key(table))
         return [dict(row) for row in found.mappings()]
+
+
+@cache
+def _by_primary_key(table: Table) -> Select[Any]:
+    return select(table).order_by(*table.primary_key)
 
 
 async def row(database: Database, table: Table, id: str) -> Row:

@@ -1,11 +1,14 @@
 """Every page is a walk along an index: no table is read from end to end, nothing is sorted but a page."""
 
+from collections.abc import Iterator
+
 import pytest
-from sqlalchemy import literal, select
+from sqlalchemy import func, literal, select
 from starlette.applications import Starlette
 
 from commands.believable import CUSTOMER_COLUMNS, LICENSE_COLUMNS, Believable
 from db import clock, ids
+from db.accounts import accounts
 from db.apps import apps
 from db.customers import customers
 from db.engine import Database
@@ -14,6 +17,7 @@ from db.licenses import licenses
 from db.shaping import cursors
 from db.tiers import rank, tier_features, tiers
 from db.tokens import tokens
+from tests.databases import PostgresTemplate, SqliteTemplate
 from tests.factories import Account, make_account, make_app, make_key
 from tests.schema.conftest import Graph
 from tests.schema.plans import analyze, described, faults
@@ -29,9 +33,10 @@ NOWHERE = "00000000-0000-4000-8000-000000000000"
 NULLABLE = {("customers", "NAME"), ("licenses", "EXPIRES_AT")}
 
 
-@pytest.fixture
-async def customer_id(database: Database, account: Account) -> str:
-    """Many apps, two of which have many rows; answers a customer's id."""
+async def fill(url: str) -> None:
+    """An account with many apps, two of which have many rows."""
+    database = Database(url)
+    account = await make_account(database)
     for number in range(300):
         await make_app(database, account, slug=f"app-{number}", name=f"App {number % 50}")
     for slug in ("atlas", "other"):
@@ -42,7 +47,28 @@ async def customer_id(database: Database, account: Account) -> str:
             await session.load(licenses, LICENSE_COLUMNS, batch.licenses)
     await _sell_at_tiers(database)
     await analyze(database)
-    return str(batch.customers[0][0])
+    await database.close()
+
+
+@pytest.fixture
+def database_url(template: SqliteTemplate | PostgresTemplate) -> Iterator[str]:
+    with template.copied(fill) as url:
+        yield url
+
+
+@pytest.fixture
+async def account(database: Database) -> Account:
+    async with database.read() as session:
+        ((id, name),) = await session.rows(select(accounts.c.id, accounts.c.name), {})
+    return Account(id, name)
+
+
+@pytest.fixture
+async def customer_id(database: Database) -> str:
+    """One of the many customers."""
+    async with database.read() as session:
+        (id,) = await session.row(select(func.max(customers.c.id)), {}) or ()
+    return str(id)
 
 
 async def _sell_at_tiers(database: Database) -> None:
@@ -130,7 +156,7 @@ def is_sort(fault: str) -> bool:
 @pytest.mark.parametrize("direction", ["ASC", "DESC"])
 @pytest.mark.parametrize("order", ORDERS["licenses"])
 async def test_licenses_of_a_tier(
-    graph: Graph, app: Starlette, statements: Statements, customer_id: str, order: str, direction: str
+    graph: Graph, app: Starlette, statements: Statements, order: str, direction: str
 ) -> None:
     database = app.state.database
     for page in pages("licenses", order, direction):
@@ -153,7 +179,6 @@ async def test_tiers_and_features_in_their_one_order(
     graph: Graph,
     app: Starlette,
     statements: Statements,
-    customer_id: str,
     connection: str,
     tag: str,
     value: str,
@@ -180,7 +205,7 @@ async def test_tiers_and_features_in_their_one_order(
     ],
 )
 async def test_what_is_found_in_an_app(
-    graph: Graph, app: Starlette, statements: Statements, customer_id: str, found: str
+    graph: Graph, app: Starlette, statements: Statements, found: str
 ) -> None:
     database = app.state.database
 
@@ -202,7 +227,7 @@ async def test_what_is_found_in_an_app(
     ],
 )
 async def test_verification_looks_up_what_it_is_asked_for(
-    graph: Graph, app: Starlette, statements: Statements, customer_id: str, asked: str
+    graph: Graph, app: Starlette, statements: Statements, asked: str
 ) -> None:
     database = app.state.database
 
@@ -226,7 +251,7 @@ async def test_the_viewer_is_found_by_its_key(
 
 
 async def test_creation_times_are_a_range_of_ids(
-    graph: Graph, app: Starlette, statements: Statements, customer_id: str
+    graph: Graph, app: Starlette, statements: Statements
 ) -> None:
     database = app.state.database
     query = """{ app(slug: "atlas") { customers(
@@ -241,7 +266,7 @@ async def test_creation_times_are_a_range_of_ids(
 
 
 async def test_a_rest_page_is_found_by_walking_ids_alone(
-    graph: Graph, app: Starlette, statements: Statements, customer_id: str
+    graph: Graph, app: Starlette, statements: Statements
 ) -> None:
     database = app.state.database
 
@@ -256,7 +281,7 @@ async def test_a_rest_page_is_found_by_walking_ids_alone(
     assert f"{how} ix_customers_app_id_id" in await described(database, sent[-1])
 
 
-async def test_what_a_bad_plan_looks_like(database: Database, customer_id: str) -> None:
+async def test_what_a_bad_plan_looks_like(database: Database) -> None:
     statement = "SELECT id FROM customers ORDER BY created_at"
 
     assert await faults(database, statement) == (

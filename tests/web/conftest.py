@@ -23,6 +23,9 @@ from tests.web.watch import Watch
 
 OpenPage = Callable[..., Page]
 
+one_database = pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
+"""For tests of the browser alone, which ask the database nothing that others do not ask of both."""
+
 expect.set_options(timeout=PATIENCE * 1_000)
 
 

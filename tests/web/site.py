@@ -12,7 +12,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from sqlalchemy import delete
 
 from commands.believable import CUSTOMER_COLUMNS, LICENSE_COLUMNS, Believable
-from db import clock
+from db import clock, ids
 from db.accounts import accounts
 from db.apps import apps
 from db.customers import customers
@@ -25,6 +25,9 @@ from tests.factories import Account, App, Customer, Feature, License, Tier
 from tests.keyrings import MASTER_KEY
 from tests.processes import Server, ready, start
 from tests.web.chromium import PATIENCE
+
+_TOKEN_COLUMNS = ("jti", "license_id", "number", "generation", "token")
+_LICENSE_ID = LICENSE_COLUMNS.index("id")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -130,7 +133,10 @@ class Site:
         return self._installation.make(factories.make_license, customer, **fields)
 
     def make_customers(self, app: App, count: int, *, licenses_each: int = 0) -> None:
-        """Make believable customers of the past two years, thousands in a second. Licenses have no tier."""
+        """Make believable customers of the past two years, thousands in a second.
+
+        Licenses have no tier, and tokens that are not signed.
+        """
         self._installation.make(_load_believable, app.id, count, licenses_each)
 
     def graph(self, document: str, /, **variables: Any) -> Any:
@@ -191,6 +197,8 @@ async def _load_believable(database: Database, app_id: str, count: int, licenses
         for batch in Believable(app_id, count, licenses_each, clock.now()).batches(20_000):
             await session.load(customers, CUSTOMER_COLUMNS, batch.customers)
             await session.load(licenses, LICENSE_COLUMNS, batch.licenses)
+            rows = [(ids.new_id(ids.LICENSE).id, row[_LICENSE_ID], 1, 1, None) for row in batch.licenses]
+            await session.load(tokens, _TOKEN_COLUMNS, rows)
 
 
 async def _revoke(database: Database, key: str) -> None:

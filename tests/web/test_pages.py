@@ -4,12 +4,16 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
+from tests.web.conftest import one_database
 from tests.web.site import Site
 
 BROWSER = {
     "Accept": "text/html,application/xhtml+xml,*/*;q=0.8",
     "Accept-Encoding": "gzip, deflate, br, zstd",
 }
+# The database has no part in it.
+pytestmark = one_database
+
 PATHS = ["/", "/apps/atlas/customers", "/no/such/view", "/graphql"]
 
 
@@ -37,3 +41,12 @@ def test_everything_of_a_page_comes_from_the_server_compressed_and_to_be_kept(pa
         assert asset.headers["cache-control"] == "max-age=315360000, public, immutable", asset.url
         if asset.url.endswith((".js", ".css", ".svg")):
             assert asset.headers["content-encoding"] == "br", asset.url
+
+
+def test_the_dashboard_is_soon_there(page: Page) -> None:
+    scripts = []
+    page.on("response", lambda response: response.url.endswith(".js") and scripts.append(response.request))
+
+    page.goto("/", wait_until="networkidle")
+
+    assert 0 < sum(script.sizes()["responseBodySize"] for script in scripts) <= 180_000

@@ -16,3 +16,9 @@ export function keepKey(key: string): void {
 export function forgetKey(): void {
   sessionStorage.clear();
 }
+
+/** What a request says of a key. A key is plain ASCII: whatever else was typed is encoded, for a header cannot hold it,
+ *  and so refused. */
+export function bearer(key: string): string {
+  return `Bearer ${encodeURIComponent(key)}`;
+}

@@ -1,4 +1,5 @@
 import "@fontsource-variable/inter/wght.css";
+import "../colors.css";
 import "./design/ground.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";

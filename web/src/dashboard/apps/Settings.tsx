@@ -1,6 +1,7 @@
 import { type FormEvent, useState } from "react";
 import { useQuery } from "urql";
 import { useLocation } from "wouter";
+import { sentencesOf } from "../client/faults";
 import { useChange } from "../client/useChange";
 import { useFailure } from "../client/useFailure";
 import { Button } from "../design/Button";
@@ -11,11 +12,12 @@ import { FormActions, FormErrors } from "../design/Form";
 import forms from "../design/Form.module.css";
 import { Failed, FailureNote, Loading } from "../design/States";
 import { useToast } from "../design/Toasts";
-import { orNull, useForm } from "../design/useForm";
+import { only, orNull, useForm } from "../design/useForm";
 import { useTitle } from "../design/useTitle";
 import { Features } from "../features/Features";
 import { counted } from "../format";
 import {
+  type AppDetailsFragment,
   AppSettingsDocument,
   type AppSettingsQuery,
   DeleteAppDocument,
@@ -57,33 +59,38 @@ export function Settings({ slug }: { slug: string }) {
 }
 
 const LABELS = { name: "Name", description: "Description", webhookUrl: "Webhook URL" };
+const SUBJECTS = { ...LABELS, slug: "the app" };
 
 function About({ app }: { app: AppView }) {
   const { canWrite } = useSession();
   const say = useToast();
-  const { form, values, errors, bind, blame, set } = useForm(valuesOf(app), LABELS);
+  const { form, values, errors, bind, blame, changes, begin } = useForm(valuesOf(app), SUBJECTS);
   const { run, pending, failure } = useChange(UpdateAppDocument, "updateApp");
 
   async function submit(event: FormEvent) {
     event.preventDefault();
     const { slug, name, description, webhookUrl } = app;
-    const outcome = await run({
-      slug,
+    const after = {
       name: values.name,
       description: orNull(values.description),
       webhookUrl: orNull(values.webhookUrl),
-    });
+    };
+    const before = { name, description, webhookUrl };
+    if (changes.length === 0) return;
+    const outcome = await run({ slug, ...only(after, changes) });
     if (!outcome.done) {
       blame(outcome.faults);
       return;
     }
+    if (outcome.payload.app) begin(valuesOf(outcome.payload.app));
     say({
       text: "App changed.",
       undo: async () => {
-        if (!(await run({ slug, name, description, webhookUrl })).done) return "That could not be undone.";
-        for (const [field, value] of Object.entries(valuesOf(app))) set(field as keyof typeof LABELS, value);
-        return "The app is as before.";
+        const undone = await run({ slug, ...only(before, changes) });
+        if (undone.done && undone.payload.app) begin(valuesOf(undone.payload.app));
+        return undone;
       },
+      undone: "The app is as before.",
     });
   }
 
@@ -114,7 +121,7 @@ function About({ app }: { app: AppView }) {
         <FormErrors error={errors[""]} failure={failure} />
         {canWrite && (
           <FormActions pending={pending}>
-            <Button kind="primary" type="submit" pending={pending}>
+            <Button kind="primary" type="submit" pending={pending} disabled={changes.length === 0}>
               Save
             </Button>
           </FormActions>
@@ -124,7 +131,7 @@ function About({ app }: { app: AppView }) {
   );
 }
 
-const valuesOf = ({ name, description, webhookUrl }: AppView) => ({
+const valuesOf = ({ name, description, webhookUrl }: AppDetailsFragment) => ({
   name,
   description: description ?? "",
   webhookUrl: webhookUrl ?? "",
@@ -182,14 +189,16 @@ function Danger({ app }: { app: AppView }) {
           onClose={() => setIsDeleting(false)}
           onConfirm={async () => {
             const outcome = await run({ slug: app.slug });
-            if (!outcome.done) return outcome.faults[0]?.message ?? null;
+            if (!outcome.done) return sentencesOf(outcome.faults, SUBJECTS);
             const { deletedCustomerCount, deletedLicenseCount } = outcome.payload;
             navigate(paths.apps(), { replace: true });
             say({
-              text: `${app.name} was deleted, with ${counted(deletedCustomerCount, "customer")} and ${counted(
-                deletedLicenseCount,
-                "license",
-              )}.`,
+              text: (
+                <>
+                  <bdi>{app.name}</bdi> was deleted, with {counted(deletedCustomerCount, "customer")} and{" "}
+                  {counted(deletedLicenseCount, "license")}.
+                </>
+              ),
             });
             return null;
           }}

@@ -3,6 +3,7 @@
 import { Client, type CombinedError, fetchExchange, mapExchange } from "@urql/core";
 import { type Cache, cacheExchange } from "@urql/exchange-graphcache";
 import { requestPolicyExchange } from "@urql/exchange-request-policy";
+import { bearer } from "../../session";
 import type {
   CreateCustomerMutation,
   CreateFeatureMutation,
@@ -13,6 +14,8 @@ import type {
   DeleteFeatureMutation,
   DeleteLicenseMutation,
   DeleteTierMutation,
+  FaultFragment,
+  RegenerateLicenseMutation,
   ReinstateLicenseMutation,
   RevokeLicenseMutation,
 } from "../graph/graphql";
@@ -31,7 +34,7 @@ export function makeClient(key: string, onRefused: () => void): Client {
     preferGetMethod: false,
     fetchOptions: {
       headers: {
-        Authorization: `Bearer ${key}`,
+        Authorization: bearer(key),
         Accept: "application/graphql-response+json, application/json;q=0.9",
       },
     },
@@ -78,11 +81,17 @@ const UPDATES = {
   },
   createLicense: (result: CreateLicenseMutation, _: unknown, cache: Cache) =>
     forgetLicensesOf(cache, result.createLicense?.license?.customer.id),
-  revokeLicense: (result: RevokeLicenseMutation, _: unknown, cache: Cache) =>
-    forgetLicensesOf(cache, result.revokeLicense?.license?.customer.id),
-  reinstateLicense: (result: ReinstateLicenseMutation, _: unknown, cache: Cache) =>
-    forgetLicensesOf(cache, result.reinstateLicense?.license?.customer.id),
-  deleteLicense: (result: DeleteLicenseMutation, args: { input?: { id?: string } }, cache: Cache) => {
+  revokeLicense: (result: RevokeLicenseMutation, args: OfObject, cache: Cache) => {
+    forgetLicensesOf(cache, result.revokeLicense?.license?.customer.id);
+    forgetChanged(cache, "License", args, result.revokeLicense?.userErrors);
+  },
+  reinstateLicense: (result: ReinstateLicenseMutation, args: OfObject, cache: Cache) => {
+    forgetLicensesOf(cache, result.reinstateLicense?.license?.customer.id);
+    forgetChanged(cache, "License", args, result.reinstateLicense?.userErrors);
+  },
+  regenerateLicense: (result: RegenerateLicenseMutation, args: OfObject, cache: Cache) =>
+    forgetChanged(cache, "License", args, result.regenerateLicense?.userErrors),
+  deleteLicense: (result: DeleteLicenseMutation, args: OfObject, cache: Cache) => {
     if (!result.deleteLicense?.deletedLicenseId) return;
     const customer = cache.resolve({ __typename: "License", id: args.input?.id ?? "" }, "customer");
     forgetObject(cache, "License", result.deleteLicense.deletedLicenseId);
@@ -103,6 +112,11 @@ const UPDATES = {
     forgetObject(cache, "Feature", result.deleteFeature?.deletedFeatureId),
 } as const;
 
+/** The arguments of a mutation that names its object. */
+interface OfObject {
+  input?: { id?: string };
+}
+
 type Entity = "Query" | { __typename: string; id: string };
 
 /** Forget what was read of these fields of an object, under whatever arguments. */
@@ -115,6 +129,18 @@ function forget(cache: Cache, entity: Entity, fields: readonly string[]): void {
 /** Forget an object that is gone. */
 function forgetObject(cache: Cache, typename: string, id: string | null | undefined): void {
   if (id) cache.invalidate({ __typename: typename, id });
+}
+
+/** Forget an object that turned out to be other than was thought: somebody else has changed it. */
+function forgetChanged(
+  cache: Cache,
+  typename: string,
+  args: OfObject,
+  faults: readonly FaultFragment[] = [],
+): void {
+  if (faults.some(({ code }) => code === "WRONG_STATE" || code === "NOT_FOUND")) {
+    forgetObject(cache, typename, args.input?.id);
+  }
 }
 
 /** Forget these fields of every app that was read. */

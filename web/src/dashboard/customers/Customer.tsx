@@ -99,7 +99,13 @@ function CustomerHeader({ customer }: { customer: CustomerView }) {
           onClose={() => setOpen(null)}
           onDeleted={(licenses) => {
             navigate(paths.customers(app.slug), { replace: true });
-            say({ text: `${email} was deleted, with ${counted(licenses, "license")}.` });
+            say({
+              text: (
+                <>
+                  <bdi>{email}</bdi> was deleted, with {counted(licenses, "license")}.
+                </>
+              ),
+            });
           }}
         />
       )}

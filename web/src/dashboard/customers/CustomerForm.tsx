@@ -6,14 +6,13 @@ import { Field } from "../design/Field";
 import { FormActions, FormErrors } from "../design/Form";
 import forms from "../design/Form.module.css";
 import { useToast } from "../design/Toasts";
-import { orNull, useForm } from "../design/useForm";
+import { only, orNull, useForm } from "../design/useForm";
 import {
   CreateCustomerDocument,
   type CustomerDetailsFragment,
   DeleteCustomerDocument,
   UpdateCustomerDocument,
 } from "../graph/graphql";
-import styles from "./Customer.module.css";
 import { parseObject } from "./Metadata";
 
 const LABELS = { email: "Email", name: "Name", externalId: "External ID", metadata: "Metadata" };
@@ -61,13 +60,21 @@ export function CreateCustomer({
     }
     onCreated(customer.id);
     say({
-      text: `${customer.email} was added.`,
+      text: (
+        <>
+          <bdi>{customer.email}</bdi> was added.
+        </>
+      ),
       undo: async () => {
-        const undone = await remove.run({ id: customer.id });
-        if (!undone.done) return "That could not be undone.";
-        onUndone(customer.id);
-        return `${customer.email} was removed again.`;
+        const outcome = await remove.run({ id: customer.id });
+        if (outcome.done) onUndone(customer.id);
+        return outcome;
       },
+      undone: (
+        <>
+          <bdi>{customer.email}</bdi> was removed again.
+        </>
+      ),
     });
   }
 
@@ -95,7 +102,7 @@ export function CreateCustomer({
               <textarea
                 {...props}
                 {...bind("metadata")}
-                className={styles.editor}
+                className={forms.editor}
                 rows={6}
                 spellCheck={false}
               />
@@ -129,21 +136,22 @@ export function EditCustomer({
   onClose: () => void;
 }) {
   const say = useToast();
-  const { form, values, errors, bind, blame } = useForm(
+  const { form, values, errors, bind, blame, changes } = useForm(
     { email: customer.email, name: customer.name ?? "", externalId: customer.externalId ?? "" },
-    LABELS_OF_CHANGES,
+    SUBJECTS,
   );
   const { run, pending, failure } = useChange(UpdateCustomerDocument, "updateCustomer");
 
   async function submit(event: FormEvent) {
     event.preventDefault();
     const { id, email, name, externalId } = customer;
-    const outcome = await run({
-      id,
-      email: values.email,
-      name: orNull(values.name),
-      externalId: orNull(values.externalId),
-    });
+    const after = { email: values.email, name: orNull(values.name), externalId: orNull(values.externalId) };
+    const before = { email, name, externalId };
+    if (changes.length === 0) {
+      onClose();
+      return;
+    }
+    const outcome = await run({ id, ...only(after, changes) });
     if (!outcome.done) {
       blame(outcome.faults);
       return;
@@ -151,10 +159,8 @@ export function EditCustomer({
     onClose();
     say({
       text: "Customer changed.",
-      undo: async () =>
-        (await run({ id, email, name, externalId })).done
-          ? "The customer is as before."
-          : "That could not be undone.",
+      undo: () => run({ id, ...only(before, changes) }),
+      undone: "The customer is as before.",
     });
   }
 
@@ -184,4 +190,4 @@ export function EditCustomer({
   );
 }
 
-const LABELS_OF_CHANGES = { email: LABELS.email, name: LABELS.name, externalId: LABELS.externalId };
+const SUBJECTS = { ...LABELS, id: "the customer" };

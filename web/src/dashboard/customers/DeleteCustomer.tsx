@@ -1,3 +1,4 @@
+import { sentencesOf } from "../client/faults";
 import { useChange } from "../client/useChange";
 import { ConfirmDeletion } from "../design/ConfirmDeletion";
 import { counted } from "../format";
@@ -27,7 +28,7 @@ export function DeleteCustomer({
       onConfirm={async () => {
         const outcome = await run({ id: customer.id });
         if (outcome.done) onDeleted(outcome.payload.deletedLicenseCount);
-        return outcome.done ? null : (outcome.faults[0]?.message ?? null);
+        return outcome.done ? null : sentencesOf(outcome.faults, { id: "the customer" });
       }}
     >
       {total === 0 ? (

@@ -58,7 +58,7 @@ function MetadataForm({
   const say = useToast();
   const { form, values, errors, bind, blame, setErrors } = useForm(
     { metadata: text },
-    { metadata: "Metadata" },
+    { metadata: "Metadata", id: "the customer" },
   );
   const { run, pending, failure } = useChange(UpdateCustomerDocument, "updateCustomer");
 
@@ -78,10 +78,8 @@ function MetadataForm({
     onClose();
     say({
       text: "Metadata changed.",
-      undo: async () =>
-        (await run({ id: customer.id, metadata: before })).done
-          ? "Metadata is as it was."
-          : "That could not be undone.",
+      undo: () => run({ id: customer.id, metadata: before }),
+      undone: "Metadata is as it was.",
     });
   }
 
@@ -92,7 +90,7 @@ function MetadataForm({
           <textarea
             {...props}
             {...bind("metadata")}
-            className={styles.editor}
+            className={forms.editor}
             rows={Math.min(Math.max(values.metadata.split("\n").length + 1, 8), 24)}
             spellCheck={false}
             autoCapitalize="none"
@@ -117,11 +115,22 @@ function MetadataForm({
 export function parseObject(text: string): { value: Record<string, unknown> } | { error: string } {
   if (text.trim() === "") return { value: {} };
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(text, exact);
     return typeof value === "object" && value !== null && !Array.isArray(value)
       ? { value: value as Record<string, unknown> }
       : { error: "This must be an object: { … }." };
   } catch (error) {
+    if (error instanceof RangeError) return { error: error.message };
     return { error: `This is not JSON: ${(error as SyntaxError).message}` };
   }
+}
+
+/** Refuses numbers that would be another number when saved. */
+function exact(_: string, value: unknown): unknown {
+  if (typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER) {
+    throw new RangeError(
+      `Write numbers beyond ${Number.MAX_SAFE_INTEGER} as texts: this browser rounds them.`,
+    );
+  }
+  return value;
 }

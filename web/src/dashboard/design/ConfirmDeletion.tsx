@@ -53,14 +53,13 @@ export function ConfirmDeletion(props: ConfirmDeletionProps) {
               autoComplete="off"
               autoCapitalize="none"
               spellCheck={false}
-              autoFocus
             />
           )}
         </Field>
         <FormErrors error={error ?? undefined} failure={failure} />
         <FormActions pending={pending}>
           <Button onClick={onClose}>Cancel</Button>
-          <Button kind="danger" type="submit" pending={pending} disabled={!isRight}>
+          <Button kind="danger" type="submit" pending={pending}>
             {button}
           </Button>
         </FormActions>

@@ -10,7 +10,10 @@ interface DialogProps {
   children: ReactNode;
 }
 
-/** A modal dialog: the browser's own, which holds the focus, and gives it back in the end. */
+const CONTROLS = "input, select, textarea, button, [tabindex]";
+
+/** A modal dialog: the browser's own, which holds the focus, and gives it back in the end. It begins at its
+ *  first control. */
 export function Dialog({ title, onClose, wide = false, children }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
@@ -18,8 +21,8 @@ export function Dialog({ title, onClose, wide = false, children }: DialogProps) 
     const element = dialog.current;
     const before = document.activeElement;
     element?.showModal();
-    // Left alone, the browser begins at the first button, which is the way out.
-    element?.querySelector<HTMLElement>("form :is(input, textarea, select)")?.focus();
+    // The browser would begin at the way out.
+    element?.querySelector<HTMLElement>(`.${styles.body} :is(${CONTROLS})`)?.focus();
     return () => {
       element?.close();
       if (before instanceof HTMLElement) before.focus();

@@ -112,7 +112,8 @@ function waitOf(failure: Failure): number | null {
   return failure.kind === "unreachable" || failure.kind === "unavailable" ? ASK_AGAIN / 1000 : null;
 }
 
-function described(failure: Failure): { icon: ReactNode; title: string; text: string } {
+/** A failure in words. */
+export function described(failure: Failure): { icon: ReactNode; title: string; text: string } {
   switch (failure.kind) {
     case "unreachable":
       return navigator.onLine

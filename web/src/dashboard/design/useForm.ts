@@ -1,14 +1,17 @@
 /** Forms: what is typed, and the server's faults at the fields they are about. */
 
 import { useEffect, useRef, useState } from "react";
+import { type Subjects, sentenceOf } from "../client/faults";
 import type { FaultFragment } from "../graph/graphql";
 
 /** Values of a form by the names that the graph's input gives them. */
 type Values = Record<string, string>;
 
-/** The state of a form. `labels` names its fields as people see them, for messages that continue the name. */
-export function useForm<V extends Values>(initial: V, labels: { [name in keyof V]: string }) {
+/** The state of a form. `subjects` names its fields as people see them, and what else the server may find fault with:
+ *  messages continue the name. */
+export function useForm<V extends Values>(initial: V, subjects: { [name in keyof V]: string } & Subjects) {
   const [values, setValues] = useState(initial);
+  const [begun, setBegun] = useState(initial);
   const [errors, setErrors] = useState<Record<string, string>>({});
   const form = useRef<HTMLFormElement>(null);
 
@@ -22,10 +25,6 @@ export function useForm<V extends Values>(initial: V, labels: { [name in keyof V
     values,
     /** Faults by field; those of no field that is shown stand under "". */
     errors,
-    set: <Name extends keyof V>(name: Name, value: string) => {
-      setValues((before) => ({ ...before, [name]: value }));
-      setErrors(({ [name as string]: _, ...others }) => others);
-    },
     bind: (name: keyof V & string) => ({
       name,
       value: values[name],
@@ -35,21 +34,29 @@ export function useForm<V extends Values>(initial: V, labels: { [name in keyof V
         setErrors(({ [name]: _, ...others }) => others);
       },
     }),
+    /** Names of the fields that differ from what the form began with. What others changed meanwhile stays theirs. */
+    changes: Object.keys(values).filter((name) => values[name] !== begun[name]),
+    /** From now on the form begins with these values. */
+    begin: (saved: V) => {
+      setValues(saved);
+      setBegun(saved);
+    },
     setErrors,
     /** Show the server's faults. */
-    blame: (faults: readonly FaultFragment[]) => setErrors(errorsOf(faults, labels)),
+    blame: (faults: readonly FaultFragment[]) => setErrors(errorsOf(faults, initial, subjects)),
   };
 }
 
-function errorsOf(faults: readonly FaultFragment[], labels: Record<string, string>): Record<string, string> {
+function errorsOf(
+  faults: readonly FaultFragment[],
+  shown: Values,
+  subjects: Subjects,
+): Record<string, string> {
   const errors: Record<string, string> = {};
-  for (const { field, message } of faults) {
-    const [name = "", ...within] = field ?? [];
-    const isShown = name in labels;
-    const subject = [isShown ? labels[name] : name, ...within].filter(Boolean).join(" › ");
-    const sentence = `${subject} ${message}`.trim();
-    const text = `${sentence.charAt(0).toLocaleUpperCase()}${sentence.slice(1)}.`;
-    const place = isShown ? name : "";
+  for (const fault of faults) {
+    const name = fault.field?.[0] ?? "";
+    const place = name in shown ? name : "";
+    const text = sentenceOf(fault, subjects);
     errors[place] = errors[place] ? `${errors[place]} ${text}` : text;
   }
   return errors;
@@ -57,3 +64,8 @@ function errorsOf(faults: readonly FaultFragment[], labels: Record<string, strin
 
 /** What of a form's text is to be sent: null for a field left empty. */
 export const orNull = (text: string): string | null => (text.trim() === "" ? null : text.trim());
+
+/** Of a whole input what these fields are about. */
+export function only<Input extends object>(input: Input, names: readonly string[]): Partial<Input> {
+  return Object.fromEntries(Object.entries(input).filter(([name]) => names.includes(name))) as Partial<Input>;
+}

@@ -1,7 +1,6 @@
-import { Pencil, Plus, Trash2 } from "lucide-react";
-import { type FormEvent, useState } from "react";
+import type { FormEvent } from "react";
+import { Catalog, DeleteEntry, SlugField } from "../apps/Catalog";
 import type { AppView } from "../apps/Settings";
-import styles from "../apps/Settings.module.css";
 import { useChange } from "../client/useChange";
 import { Button } from "../design/Button";
 import { Dialog } from "../design/Dialog";
@@ -16,59 +15,24 @@ import {
   type FeatureDetailsFragment,
   UpdateFeatureDocument,
 } from "../graph/graphql";
-import { useSession } from "../session/Session";
 
 /** What an app can do, to be switched on by tiers and by single licenses. */
 export function Features({ app }: { app: AppView }) {
-  const { canWrite } = useSession();
-  const [open, setOpen] = useState<FeatureDetailsFragment | "new" | null>(null);
-  const { nodes } = app.features;
   return (
-    <section className={styles.section} aria-labelledby="features">
-      <div className={styles.intro}>
-        <h2 id="features">Features</h2>
-        <p>What licenses switch on: through their tier, or one by one.</p>
-      </div>
-      <div className={styles.panel}>
-        {nodes.length === 0 && <p className={styles.quiet}>There are none yet.</p>}
-        <ul className={styles.rows}>
-          {nodes.map((feature) => (
-            <li key={feature.id}>
-              <div className={styles.what}>
-                <strong>
-                  <bdi>{feature.name}</bdi>
-                </strong>
-                <code>{feature.slug}</code>
-                {feature.description && <span>{feature.description}</span>}
-              </div>
-              {canWrite && (
-                <>
-                  <Button
-                    size="small"
-                    kind="quiet"
-                    aria-label={`Edit feature ${feature.name}`}
-                    onClick={() => setOpen(feature)}
-                  >
-                    <Pencil size={15} aria-hidden />
-                  </Button>
-                  <DeleteFeature app={app} feature={feature} />
-                </>
-              )}
-            </li>
-          ))}
-        </ul>
-        {canWrite && (
-          <Button size="small" onClick={() => setOpen("new")}>
-            <Plus size={15} aria-hidden /> Add feature
-          </Button>
-        )}
-      </div>
-      {open && <FeatureForm app={app} feature={open === "new" ? null : open} onClose={() => setOpen(null)} />}
-    </section>
+    <Catalog
+      noun="feature"
+      title="Features"
+      lead="What licenses switch on: through their tier, or one by one."
+      entries={app.features.nodes}
+      about={({ description }) => description && <span>{description}</span>}
+      form={(feature, onClose) => <FeatureForm app={app} feature={feature} onClose={onClose} />}
+      deletion={(feature) => <DeleteFeature app={app} feature={feature} />}
+    />
   );
 }
 
 const LABELS = { name: "Name", slug: "Slug", description: "Description" };
+const SUBJECTS = { ...LABELS, id: "the feature" };
 
 function FeatureForm({
   app,
@@ -82,7 +46,7 @@ function FeatureForm({
   const say = useToast();
   const { form, values, errors, bind, blame } = useForm(
     { name: feature?.name ?? "", slug: feature?.slug ?? "", description: feature?.description ?? "" },
-    LABELS,
+    SUBJECTS,
   );
   const create = useChange(CreateFeatureDocument, "createFeature");
   const update = useChange(UpdateFeatureDocument, "updateFeature");
@@ -104,12 +68,11 @@ function FeatureForm({
     onClose();
     say({
       text: feature ? "Feature changed." : "Feature added.",
-      undo: async () => {
-        const undone = feature
-          ? await update.run({ id: feature.id, name: feature.name, description: feature.description })
-          : await remove.run({ id: saved.id });
-        return undone.done ? "The features are as before." : "That could not be undone.";
-      },
+      undo: () =>
+        feature
+          ? update.run({ id: feature.id, name: feature.name, description: feature.description })
+          : remove.run({ id: saved.id }),
+      undone: "The features are as before.",
     });
   }
 
@@ -120,22 +83,12 @@ function FeatureForm({
           {(props) => <input {...props} {...bind("name")} autoComplete="off" />}
         </Field>
         {!feature && (
-          <Field
+          <SlugField
             label={LABELS.slug}
             error={errors.slug}
             hint="Its name in tokens. It never changes."
-            required
-          >
-            {(props) => (
-              <input
-                {...props}
-                {...bind("slug")}
-                autoComplete="off"
-                autoCapitalize="none"
-                spellCheck={false}
-              />
-            )}
-          </Field>
+            control={bind("slug")}
+          />
         )}
         <Field label={LABELS.description} error={errors.description}>
           {(props) => <textarea {...props} {...bind("description")} rows={2} />}
@@ -152,38 +105,18 @@ function FeatureForm({
   );
 }
 
-/** A feature that a tier or a license has cannot be deleted; any other can be made again. */
 function DeleteFeature({ app, feature }: { app: AppView; feature: FeatureDetailsFragment }) {
-  const say = useToast();
   const { run, pending } = useChange(DeleteFeatureDocument, "deleteFeature");
-  const again = useChange(CreateFeatureDocument, "createFeature");
-
-  async function remove() {
-    const outcome = await run({ id: feature.id });
-    if (!outcome.done) {
-      const reason = outcome.faults[0]?.message;
-      say({ text: reason ? `The feature ${reason}.` : "The feature could not be deleted. Try again." });
-      return;
-    }
-    const { slug, name, description } = feature;
-    say({
-      text: `Feature ${name} deleted.`,
-      undo: async () =>
-        (await again.run({ appSlug: app.slug, slug, name, description })).done
-          ? `Feature ${name} is back.`
-          : "That could not be undone.",
-    });
-  }
-
+  const create = useChange(CreateFeatureDocument, "createFeature");
+  const { id, slug, name, description } = feature;
   return (
-    <Button
-      size="small"
-      kind="quiet"
-      aria-label={`Delete feature ${feature.name}`}
+    <DeleteEntry
+      noun="feature"
+      name={name}
+      subjects={SUBJECTS}
       pending={pending}
-      onClick={() => void remove()}
-    >
-      <Trash2 size={15} aria-hidden />
-    </Button>
+      run={() => run({ id })}
+      again={() => create.run({ appSlug: app.slug, slug, name, description })}
+    />
   );
 }

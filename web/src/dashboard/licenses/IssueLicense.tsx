@@ -21,6 +21,10 @@ import {
 } from "../graph/graphql";
 import styles from "./Licenses.module.css";
 
+// What the graph's types do not take at all is refused without a fault at a field: it is not sent.
+const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+const LAST_YEAR = 9999;
+
 type Term = "days" | "until" | "forever";
 
 const TERMS: readonly { term: Term; label: string }[] = [
@@ -37,6 +41,7 @@ const LABELS = {
   installationId: "Installation",
   metadata: "Metadata",
 };
+const SUBJECTS = { ...LABELS, customerId: "the customer" };
 
 /** Asks what license the customer is to get, and issues it. */
 export function IssueLicense({
@@ -51,7 +56,7 @@ export function IssueLicense({
   const [features, setFeatures] = useState<ReadonlySet<string>>(new Set());
   const { form, values, errors, bind, blame, setErrors } = useForm(
     { durationDays: "365", expiresAt: "", tierId: "", features: "", installationId: "", metadata: "" },
-    LABELS,
+    SUBJECTS,
   );
   const [{ data, error }, again] = useQuery({
     query: CatalogDocument,
@@ -68,10 +73,14 @@ export function IssueLicense({
     event.preventDefault();
     const metadata = parseObject(values.metadata);
     const until = termOf(term, values);
-    if ("error" in metadata || "error" in until) {
+    const isInstallation = values.installationId.trim() === "" || UUID.test(values.installationId.trim());
+    if ("error" in metadata || "error" in until || !isInstallation) {
       setErrors({
         ...("error" in metadata && { metadata: metadata.error }),
         ...("error" in until && { [until.field]: until.error }),
+        ...(!isInstallation && {
+          installationId: "Enter a UUID, such as 8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11.",
+        }),
       });
       return;
     }
@@ -91,10 +100,8 @@ export function IssueLicense({
     onClose();
     say({
       text: "License issued.",
-      undo: async () =>
-        (await remove.run({ id: license.id })).done
-          ? "The license was taken back."
-          : "That could not be undone.",
+      undo: () => remove.run({ id: license.id }),
+      undone: "The license was taken back.",
     });
   }
 
@@ -183,6 +190,7 @@ export function IssueLicense({
             <textarea
               {...props}
               {...bind("metadata")}
+              className={forms.editor}
               rows={3}
               spellCheck={false}
               placeholder='{"seats": 5}'
@@ -217,8 +225,9 @@ function termOf(
         : { field: "durationDays", error: "Enter a whole number of days." };
     case "until": {
       const end = new Date(`${expiresAt}T00:00:00`);
-      if (Number.isNaN(end.getTime())) return { field: "expiresAt", error: "Enter a date." };
-      end.setDate(end.getDate() + 1);
+      if (!(end.getFullYear() <= LAST_YEAR)) return { field: "expiresAt", error: "Enter a date." };
+      // Its last second, so that it is this day that is shown.
+      end.setHours(23, 59, 59);
       return { value: { expiresAt: asMoment(end) } };
     }
   }

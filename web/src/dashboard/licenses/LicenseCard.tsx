@@ -2,7 +2,8 @@ import { Ban, Braces, Ellipsis, KeySquare, RefreshCw, RotateCcw, Trash2 } from "
 import { type FormEvent, useState } from "react";
 import { useClient } from "urql";
 import { type Failure, failureOf } from "../client/failures";
-import { useChange } from "../client/useChange";
+import { sentencesOf } from "../client/faults";
+import { type Outcome, useChange } from "../client/useChange";
 import { Badge } from "../design/Badge";
 import { Button } from "../design/Button";
 import { ConfirmDeletion } from "../design/ConfirmDeletion";
@@ -96,7 +97,7 @@ export function LicenseCard({ license, email }: { license: LicenseDetailsFragmen
               <RotateCcw size={14} aria-hidden /> Reinstate
             </Button>
           ) : (
-            <Button size="small" pending={change.pending} onClick={() => void change.revoke(null)}>
+            <Button size="small" pending={change.pending} onClick={() => void change.revoke()}>
               <Ban size={14} aria-hidden /> Revoke
             </Button>
           ))}
@@ -145,13 +146,15 @@ export function LicenseCard({ license, email }: { license: LicenseDetailsFragmen
           ))}
         </ul>
       )}
-      {change.failure && change.failure.kind !== "key" && <FailureNote failure={change.failure} />}
+      {change.failure && change.failure.kind !== "key" && open !== "reason" && (
+        <FailureNote failure={change.failure} />
+      )}
       {change.fault && (
         <p className={forms.error} role="alert">
           {change.fault}
         </p>
       )}
-      {open === "reason" && <RevokeWithReason revoke={change.revoke} change={change} onClose={close} />}
+      {open === "reason" && <RevokeWithReason change={change} onClose={close} />}
       {open === "token" && <Token license={license} onClose={close} />}
       {open === "metadata" && (
         <Dialog title="Metadata of the license" onClose={close}>
@@ -172,21 +175,22 @@ function useLicenseChanges(license: LicenseDetailsFragment) {
   const renewal = useChange(RegenerateLicenseDocument, "regenerateLicense");
   const { id } = license;
 
-  async function revoke(reason: string | null): Promise<boolean> {
-    setFault(null);
+  async function send(reason: string | null): Promise<Outcome<unknown>> {
     const outcome = await revocation.run({ id, reason });
-    if (!outcome.done) {
-      setFault(sentence(outcome.faults[0]?.message));
-      return false;
+    if (outcome.done) {
+      say({
+        text: "License revoked.",
+        undo: () => reinstatement.run({ id }),
+        undone: "License reinstated.",
+      });
     }
-    say({
-      text: "License revoked.",
-      undo: async () => {
-        const undone = await reinstatement.run({ id });
-        return undone.done ? "License reinstated." : (sentence(undone.faults[0]?.message) ?? NOT_UNDONE);
-      },
-    });
-    return true;
+    return outcome;
+  }
+
+  async function revoke(): Promise<void> {
+    setFault(null);
+    const outcome = await send(null);
+    if (!outcome.done) setFault(sentencesOf(outcome.faults, SUBJECTS));
   }
 
   async function reinstate(): Promise<void> {
@@ -194,12 +198,13 @@ function useLicenseChanges(license: LicenseDetailsFragment) {
     const reason = license.revokedReason;
     const outcome = await reinstatement.run({ id });
     if (!outcome.done) {
-      setFault(sentence(outcome.faults[0]?.message));
+      setFault(sentencesOf(outcome.faults, SUBJECTS));
       return;
     }
     say({
       text: "License reinstated.",
-      undo: async () => ((await revocation.run({ id, reason })).done ? "License revoked again." : NOT_UNDONE),
+      undo: () => revocation.run({ id, reason }),
+      undone: "License revoked again.",
     });
   }
 
@@ -208,11 +213,12 @@ function useLicenseChanges(license: LicenseDetailsFragment) {
     const outcome = await renewal.run({ id });
     if (outcome.done)
       say({ text: "The license has a new token. The one before it stays valid until it expires." });
-    else setFault(sentence(outcome.faults[0]?.message));
+    else setFault(sentencesOf(outcome.faults, { id: "this" }));
   }
 
   return {
     revoke,
+    revokeWithReason: send,
     reinstate,
     renew,
     fault,
@@ -221,38 +227,29 @@ function useLicenseChanges(license: LicenseDetailsFragment) {
   };
 }
 
-const NOT_UNDONE = "That could not be undone.";
-
-/** The server's messages continue the name of what they are about: here that is the license. */
-function sentence(message: string | undefined): string | null {
-  return message ? `The license ${message}.` : null;
-}
+const SUBJECTS = { id: "the license", installationId: "the installation", reason: "Reason" };
 
 function RevokeWithReason({
-  revoke,
   change,
   onClose,
 }: {
-  revoke: (reason: string | null) => Promise<boolean>;
-  change: { pending: boolean; failure: Failure | null; fault: string | null };
+  change: ReturnType<typeof useLicenseChanges>;
   onClose: () => void;
 }) {
-  const { form, values, bind } = useForm({ reason: "" }, { reason: "Reason" });
+  const { form, values, errors, bind, blame } = useForm({ reason: "" }, SUBJECTS);
   async function submit(event: FormEvent) {
     event.preventDefault();
-    if (await revoke(orNull(values.reason))) onClose();
+    const outcome = await change.revokeWithReason(orNull(values.reason));
+    if (outcome.done) onClose();
+    else blame(outcome.faults);
   }
   return (
     <Dialog title="Revoke license" onClose={onClose}>
       <form ref={form} onSubmit={submit} className={forms.form} noValidate>
-        <Field
-          label="Reason"
-          hint="For your own records, at most 500 characters."
-          error={change.fault ?? undefined}
-        >
+        <Field label="Reason" hint="For your own records, at most 500 characters." error={errors.reason}>
           {(props) => <textarea {...props} {...bind("reason")} rows={3} />}
         </Field>
-        <FormErrors error={undefined} failure={change.failure} />
+        <FormErrors error={errors[""]} failure={change.failure} />
         <FormActions pending={change.pending}>
           <Button onClick={onClose}>Cancel</Button>
           <Button kind="primary" type="submit" pending={change.pending}>
@@ -334,7 +331,7 @@ function DeleteLicense({
           onClose();
           say({ text: "License deleted." });
         }
-        return outcome.done ? null : sentence(outcome.faults[0]?.message);
+        return outcome.done ? null : sentencesOf(outcome.faults, SUBJECTS);
       }}
     >
       <p>

@@ -1,5 +1,5 @@
-import { Pencil, Plus, Trash2 } from "lucide-react";
 import { type FormEvent, useState } from "react";
+import { Catalog, DeleteEntry, SlugField } from "../apps/Catalog";
 import type { AppView } from "../apps/Settings";
 import styles from "../apps/Settings.module.css";
 import { useChange } from "../client/useChange";
@@ -17,63 +17,30 @@ import {
   type TierDetailsFragment,
   UpdateTierDocument,
 } from "../graph/graphql";
-import { useSession } from "../session/Session";
 
 /** The levels that an app is sold at. */
 export function Tiers({ app }: { app: AppView }) {
-  const { canWrite } = useSession();
-  const [open, setOpen] = useState<TierDetailsFragment | "new" | null>(null);
-  const { nodes } = app.tiers;
   return (
-    <section className={styles.section} aria-labelledby="tiers">
-      <div className={styles.intro}>
-        <h2 id="tiers">Tiers</h2>
-        <p>The levels that the app is sold at, each with its features.</p>
-      </div>
-      <div className={styles.panel}>
-        {nodes.length === 0 && <p className={styles.quiet}>There are none yet.</p>}
-        <ul className={styles.rows}>
-          {nodes.map((tier) => (
-            <li key={tier.id}>
-              <div className={styles.what}>
-                <strong>
-                  <bdi>{tier.name}</bdi>
-                </strong>
-                <code>{tier.slug}</code>
-                <span className={styles.badges}>
-                  {tier.features.map((feature) => (
-                    <Badge key={feature.id}>{feature.name}</Badge>
-                  ))}
-                </span>
-              </div>
-              {canWrite && (
-                <>
-                  <Button
-                    size="small"
-                    kind="quiet"
-                    aria-label={`Edit tier ${tier.name}`}
-                    onClick={() => setOpen(tier)}
-                  >
-                    <Pencil size={15} aria-hidden />
-                  </Button>
-                  <DeleteTier app={app} tier={tier} />
-                </>
-              )}
-            </li>
+    <Catalog
+      noun="tier"
+      title="Tiers"
+      lead="The levels that the app is sold at, each with its features."
+      entries={app.tiers.nodes}
+      about={({ features }) => (
+        <span className={styles.badges}>
+          {features.map((feature) => (
+            <Badge key={feature.id}>{feature.name}</Badge>
           ))}
-        </ul>
-        {canWrite && (
-          <Button size="small" onClick={() => setOpen("new")}>
-            <Plus size={15} aria-hidden /> Add tier
-          </Button>
-        )}
-      </div>
-      {open && <TierForm app={app} tier={open === "new" ? null : open} onClose={() => setOpen(null)} />}
-    </section>
+        </span>
+      )}
+      form={(tier, onClose) => <TierForm app={app} tier={tier} onClose={onClose} />}
+      deletion={(tier) => <DeleteTier app={app} tier={tier} />}
+    />
   );
 }
 
 const LABELS = { name: "Name", slug: "Slug", features: "Features" };
+const SUBJECTS = { ...LABELS, id: "the tier" };
 
 function TierForm({
   app,
@@ -87,7 +54,7 @@ function TierForm({
   const say = useToast();
   const { form, values, errors, bind, blame } = useForm(
     { name: tier?.name ?? "", slug: tier?.slug ?? "", features: "" },
-    LABELS,
+    SUBJECTS,
   );
   const slugsBefore = tier?.features.map((feature) => feature.slug) ?? [];
   const [features, setFeatures] = useState<readonly string[]>(slugsBefore);
@@ -110,12 +77,11 @@ function TierForm({
     onClose();
     say({
       text: tier ? "Tier changed. Tokens take it up when they are made anew." : "Tier added.",
-      undo: async () => {
-        const undone = tier
-          ? await update.run({ id: tier.id, name: tier.name, features: slugsBefore })
-          : await remove.run({ id: saved.id });
-        return undone.done ? "The tiers are as before." : "That could not be undone.";
-      },
+      undo: () =>
+        tier
+          ? update.run({ id: tier.id, name: tier.name, features: slugsBefore })
+          : remove.run({ id: saved.id }),
+      undone: "The tiers are as before.",
     });
   }
 
@@ -126,22 +92,12 @@ function TierForm({
           {(props) => <input {...props} {...bind("name")} autoComplete="off" />}
         </Field>
         {!tier && (
-          <Field
+          <SlugField
             label={LABELS.slug}
             error={errors.slug}
             hint="Its name in tokens. It never changes."
-            required
-          >
-            {(props) => (
-              <input
-                {...props}
-                {...bind("slug")}
-                autoComplete="off"
-                autoCapitalize="none"
-                spellCheck={false}
-              />
-            )}
-          </Field>
+            control={bind("slug")}
+          />
         )}
         {app.features.nodes.length > 0 && (
           <FieldGroup label={LABELS.features} error={errors.features}>
@@ -175,39 +131,19 @@ function TierForm({
   );
 }
 
-/** A tier that licenses have cannot be deleted; any other can be made again. */
 function DeleteTier({ app, tier }: { app: AppView; tier: TierDetailsFragment }) {
-  const say = useToast();
   const { run, pending } = useChange(DeleteTierDocument, "deleteTier");
-  const again = useChange(CreateTierDocument, "createTier");
-
-  async function remove() {
-    const outcome = await run({ id: tier.id });
-    if (!outcome.done) {
-      const reason = outcome.faults[0]?.message;
-      say({ text: reason ? `The tier ${reason}.` : "The tier could not be deleted. Try again." });
-      return;
-    }
-    const { slug, name, position } = tier;
-    const features = tier.features.map((feature) => feature.slug);
-    say({
-      text: `Tier ${name} deleted.`,
-      undo: async () =>
-        (await again.run({ appSlug: app.slug, slug, name, position, features })).done
-          ? `Tier ${name} is back.`
-          : "That could not be undone.",
-    });
-  }
-
+  const create = useChange(CreateTierDocument, "createTier");
+  const { id, slug, name, position } = tier;
+  const features = tier.features.map((feature) => feature.slug);
   return (
-    <Button
-      size="small"
-      kind="quiet"
-      aria-label={`Delete tier ${tier.name}`}
+    <DeleteEntry
+      noun="tier"
+      name={name}
+      subjects={SUBJECTS}
       pending={pending}
-      onClick={() => void remove()}
-    >
-      <Trash2 size={15} aria-hidden />
-    </Button>
+      run={() => run({ id })}
+      again={() => create.run({ appSlug: app.slug, slug, name, position, features })}
+    />
   );
 }
