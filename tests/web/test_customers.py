@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import Locator, Page, expect
 
+from tests.web.conftest import one_database
 from tests.web.site import Site
 
 SUMMER = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -80,6 +81,7 @@ def test_searching_finds_emails_and_names_and_says_so_in_the_address(page: Page,
     expect(page).to_have_url(f"{site.url}/apps/atlas/customers")
 
 
+@one_database
 def test_many_that_match_are_not_counted_to_the_end(page: Page, site: Site) -> None:
     site.make_customers(site.make_app("atlas", name="Atlas"), 1_020)
     page.goto("/apps/atlas/customers")
@@ -215,6 +217,7 @@ def test_a_customer_is_added_and_taken_back(page: Page, site: Site) -> None:
     }
 
 
+@one_database
 def test_taking_a_customer_back_on_its_own_page_leads_to_the_list(page: Page, site: Site) -> None:
     site.make_app("atlas", name="Atlas")
     page.goto("/apps/atlas/customers")
