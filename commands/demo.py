@@ -36,6 +36,7 @@ from resolvers.tokens import Terms
 from settings import read_settings
 
 APP_NAME, APP_SLUG = "Lumen Notes", "demo"
+APP_DESCRIPTION = "Notes and notebooks that think along. Made up, to look around in."
 ROWS_PER_TRANSACTION = 20_000
 
 _GRANT_COLUMNS = ("tier_id", "features", "own_features")
@@ -144,6 +145,7 @@ async def _make_app(database: Database, keyring: Keyring, now: datetime) -> _Dem
         "id": new.id,
         "name": APP_NAME,
         "name_folded": fold(APP_NAME),
+        "description": APP_DESCRIPTION,
         "signing_algorithm": Algorithm.EDDSA.value,
         "created_at": new.created_at,
         "updated_at": new.created_at,

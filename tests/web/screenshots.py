@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 from playwright.sync_api import Page
@@ -22,7 +23,9 @@ FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
 SCREENS = {"": replace(DESKTOP, scale=2), "-phone": replace(PHONE, scale=2)}
 COLOR_SCHEMES: tuple[ColorScheme, ...] = ("light", "dark")
 
-_FIND = """{ app(slug: "demo") { customers(first: 1, filter: {search: "ö"}) { nodes { id } } } }"""
+_FIND = """{ app(slug: "demo") { customers(first: 100, filter: {search: "a"}, orderBy: {field: CREATED_AT}) {
+  nodes { id licenses { nodes { status } } }
+} } }"""
 _MAKE = """mutation($name: String!, $slug: String!, $description: String!) {
   createApp(input: {name: $name, slug: $slug, description: $description, signingAlgorithm: EDDSA}) {
     userErrors { message }
@@ -38,6 +41,18 @@ _APPS = (
 def _nothing(page: Page) -> None: ...
 
 
+def _press(name: str) -> Callable[[Page], None]:
+    def press(page: Page) -> None:
+        page.get_by_role("button", name=name, exact=True).click()
+        page.get_by_role("dialog").wait_for()
+
+    return press
+
+
+def _open_menu(page: Page) -> None:
+    page.get_by_role("button", name="More actions").first.click()
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """A view by its path, in which `{customer}` is a customer's id, and what is done there first."""
@@ -51,8 +66,17 @@ class View:
 VIEWS = (
     View("sign-in", "/", signed_in=False),
     View("apps", "/"),
+    View("new-app", "/", _press("New app")),
     View("customers", "/apps/demo/customers"),
+    View("customers-found", "/apps/demo/customers?search=ma&order=name"),
+    View("customers-none-found", "/apps/demo/customers?search=nobody"),
+    View("customers-none", "/apps/lumen-cast/customers"),
+    View("new-customer", "/apps/demo/customers", _press("New customer")),
     View("customer", "/apps/demo/customers/{customer}"),
+    View("edit-customer", "/apps/demo/customers/{customer}", _press("Edit")),
+    View("delete-customer", "/apps/demo/customers/{customer}", _press("Delete")),
+    View("license-menu", "/apps/demo/customers/{customer}", _open_menu),
+    View("issue-license", "/apps/demo/customers/{customer}", _press("Issue license")),
     View("settings", "/apps/demo/settings"),
     View("graphiql", "/graphql"),
     View("not-found", "/no/such/view"),
@@ -82,8 +106,12 @@ def demonstrated(folder: Path) -> Iterator[Demo]:
 
         for name, slug, description in _APPS:
             ask(_MAKE, name=name, slug=slug, description=description)
-        customer = ask(_FIND).json()["data"]["app"]["customers"]["nodes"][0]["id"]
-        yield Demo(server.url, key, customer)
+        customers = ask(_FIND).json()["data"]["app"]["customers"]["nodes"]
+        yield Demo(server.url, key, max(customers, key=_variety)["id"])
+
+
+def _variety(customer: Any) -> int:
+    return len({license["status"] for license in customer["licenses"]["nodes"]})
 
 
 def picture_all(folder: Path) -> list[str]:

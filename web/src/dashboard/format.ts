@@ -7,7 +7,7 @@ const RELATIVE = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 
 /** A unit is used from this many seconds on: "in 400 days" says less than "in 13 months", and "in 1 year" less yet. */
 const STEPS: readonly [Intl.RelativeTimeFormatUnit, number, number][] = [
-  ["year", 365 * 86_400, 2 * 365 * 86_400],
+  ["year", 365 * 86_400, 700 * 86_400],
   ["month", 30.44 * 86_400, 60 * 86_400],
   ["day", 86_400, 86_400],
   ["hour", 3_600, 3_600],
