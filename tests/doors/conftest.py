@@ -4,7 +4,7 @@ And two server processes on one database, for many calls at once.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -33,12 +33,19 @@ async def doors(client: httpx.AsyncClient, database: Database, account: Account)
 @pytest.fixture
 def servers(tmp_path: Path, database_url: str, account: Account) -> Iterator[list[Server]]:
     """Two servers. There is an account already, so that they do not make a demo app."""
+    with two_serving(tmp_path, database_url) as servers:
+        yield servers
+
+
+@contextmanager
+def two_serving(folder: Path, database_url: str) -> Iterator[list[Server]]:
+    """Two servers on one database."""
     with ExitStack() as stack:
-        folders = [tmp_path / name for name in ("first", "second")]
-        for folder in folders:
-            folder.mkdir()
+        folders = [folder / name for name in ("first", "second")]
+        for each in folders:
+            each.mkdir()
         variables = {"DATABASE_URL": database_url, "LICENSEGRAPH_MASTER_KEY": MASTER_KEY}
-        yield [stack.enter_context(serving(folder, **variables)) for folder in folders]
+        yield [stack.enter_context(serving(each, **variables)) for each in folders]
 
 
 @pytest.fixture

@@ -1,21 +1,63 @@
-"""Many calls at once, through two server processes on one database: the answers, and what is left behind."""
+"""Many calls at once, through two server processes on one database: the answers, and what is left behind.
+
+The servers and their database are the same for all tests. Each test has an account of its own, which goes
+afterwards with all it has.
+"""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from db import clock
+from db.accounts import accounts
 from db.apps import apps
 from db.customers import customers
 from db.engine import Database
 from db.licenses import licenses
+from tests.databases import PostgresTemplate, SqliteTemplate
 from tests.doors.calling import count, mutate
-from tests.factories import Account, App, make_app, make_customer, make_license
+from tests.doors.conftest import two_serving
+from tests.factories import Account, App, make_account, make_app, make_customer, make_license
+from tests.processes import Server
 
 INSTALLATION = "8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11"
+
+
+async def fill(url: str) -> None:
+    """An account, so that servers do not make a demo app."""
+    database = Database(url)
+    await make_account(database)
+    await database.close()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    template: SqliteTemplate | PostgresTemplate = request.getfixturevalue(f"{request.param}_template")
+    with template.copied(fill) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory, shared_url: str) -> Iterator[list[Server]]:
+    with two_serving(tmp_path_factory.mktemp("servers"), shared_url) as servers:
+        yield servers
+
+
+@pytest.fixture
+def database_url(shared_url: str) -> str:
+    return shared_url
+
+
+@pytest.fixture
+async def account(database: Database) -> AsyncIterator[Account]:
+    account = await make_account(database)
+    yield account
+    async with database.write() as session:
+        await session.execute(delete(accounts).where(accounts.c.id == account.id))
 
 
 async def until_purged(database: Database) -> None:

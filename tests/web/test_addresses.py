@@ -12,11 +12,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.databases import SqliteTemplate
 from tests.web import chromium
+from tests.web.conftest import one_database
 from tests.web.site import Installation, Site, installed
 from tests.web.watch import Watch
-
-on_one_database = pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
-"""For what the database has no part in."""
 
 
 def heading(page: Page, name: str) -> None:
@@ -48,7 +46,7 @@ def test_every_view_can_be_opened_by_its_address(page: Page, site: Site) -> None
     expect(page.get_by_label("Order")).to_have_value("-name")
 
 
-@on_one_database
+@one_database
 @pytest.mark.parametrize(
     ("path", "leads_to"),
     [
@@ -66,7 +64,7 @@ def test_addresses_between_views_lead_to_one(page: Page, site: Site, path: str, 
     expect(page).to_have_url(f"{site.url}{leads_to}")
 
 
-@on_one_database
+@one_database
 def test_addresses_of_nothing_say_so(page: Page, site: Site, watch: Watch) -> None:
     watch.expect("status of 400")  # what is no id at all is refused
     customer = site.make_customer(site.make_app("atlas", name="Atlas"), name="Jane Roe")
@@ -115,15 +113,15 @@ def test_going_back_and_forward_goes_through_the_views(page: Page, site: Site) -
     heading(page, "Signing")
 
 
-@on_one_database
+@one_database
 def test_a_link_opens_in_another_tab(page: Page, site: Site) -> None:
-    site.make_customer(site.make_app("atlas", name="Atlas"), name="Jane Roe")
+    customer = site.make_customer(site.make_app("atlas", name="Atlas"), name="Jane Roe")
     page.goto("/apps/atlas/customers")
 
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="Jane Roe").click(modifiers=["ControlOrMeta"])
 
-    heading(opened.value, "Jane Roe")
+    expect(opened.value).to_have_url(f"{page.url}/{customer.id}")
     expect(page.get_by_role("link", name="Jane Roe")).to_be_visible()
 
 
@@ -143,7 +141,7 @@ def test_everything_works_below_a_path_that_the_server_knows(
     walk(browser, watch, Site(below), below.url)
 
 
-@on_one_database
+@one_database
 def test_everything_works_behind_a_proxy_that_takes_the_path_away(
     browser: Browser, watch: Watch, site: Site
 ) -> None:

@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.web.conftest import OpenPage
+from tests.web.conftest import OpenPage, one_database
 from tests.web.site import Installation, Site
 from tests.web.watch import Watch
 
@@ -73,6 +73,7 @@ def test_a_key_that_the_server_does_not_know_is_refused_at_its_field(
     assert page.evaluate(KEPT) == {"local": [], "session": []}
 
 
+@one_database
 def test_a_key_is_hidden_until_it_is_to_be_seen(open_page: OpenPage, site: Site) -> None:
     page = open_page()
     page.goto("/")

@@ -119,9 +119,15 @@ export function CustomerTable({
 
   const items = virtualizer.getVirtualItems();
   const [first, end] = [items[0]?.index ?? 0, (items.at(-1)?.index ?? -1) + 1];
+  const isCounted = variables.countAtMost === null || total < variables.countAtMost;
   let start = 0;
   return (
-    <div role="table" aria-label="Customers" aria-rowcount={total + 1} className={styles.table}>
+    <div
+      role="table"
+      aria-label="Customers"
+      aria-rowcount={isCounted ? total + 1 : -1}
+      className={styles.table}
+    >
       <div role="rowgroup" className={styles.head}>
         <div role="row" aria-rowindex={1} className={styles.row}>
           <Head question={question} order="email" label="Email" with={{ order: "name", label: "Name" }} />

@@ -18,8 +18,14 @@ import { CustomerTable } from "./CustomerTable";
 import { CustomerToolbar } from "./CustomerToolbar";
 import { useCustomerQuestion } from "./question";
 
-/** Filtered customers are counted no further: "10,000+" tells as much. */
-const COUNT_AT_MOST = 10_000;
+/** Filtered customers are counted no further: "1,000+" tells as much, and is there before the next letter. */
+const COUNT_AT_MOST = 1_000;
+
+const NO_MATCH = {
+  search: "Nobody has this in their email or name.",
+  filters: "These filters leave nobody.",
+  "search and filters": "Nobody has this in their email or name, with these filters.",
+};
 
 /** An app's customers: searched, filtered, ordered, and as many as one scrolls to. */
 export function Customers({ slug }: { slug: string }) {
@@ -80,8 +86,8 @@ export function Customers({ slug }: { slug: string }) {
       )}
       {total === 0 && isCurrent && question.isFiltered && (
         <Empty icon={<SearchX size={20} />} title="No customer matches">
-          <p>Nobody has this in their email or name, with these filters.</p>
-          <Button onClick={question.clear}>Clear search and filters</Button>
+          <p>{NO_MATCH[question.by]}</p>
+          <Button onClick={question.clear}>Clear {question.by}</Button>
         </Empty>
       )}
       {isEmpty && (

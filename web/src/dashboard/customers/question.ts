@@ -9,7 +9,7 @@ import { paths } from "../navigation";
 /** Names of parameters in the address. */
 export type Parameter = "search" | "externalId" | "from" | "to" | "order";
 
-const FILTERS: readonly Parameter[] = ["search", "externalId", "from", "to"];
+const FILTERS: readonly Parameter[] = ["externalId", "from", "to"];
 const FIELDS: readonly CustomerOrderField[] = ["CREATED_AT", "EMAIL", "NAME"];
 const NEWEST_FIRST = "-created_at";
 
@@ -18,6 +18,8 @@ export interface CustomerQuestion {
   filter: CustomerFilter;
   orderBy: CustomerOrder;
   isFiltered: boolean;
+  /** What picks the customers, as people call it. */
+  by: "search" | "filters" | "search and filters";
   /** The address under which a list answers this question. */
   address: (slug: string) => string;
   set: (changes: Partial<Record<Parameter, string>>) => void;
@@ -53,11 +55,13 @@ export function useCustomerQuestion(): CustomerQuestion {
       to: value("to"),
       order: value("order") || NEWEST_FIRST,
     };
+    const hasFilters = FILTERS.some((name) => values[name] !== "");
     return {
       values,
       filter: filterOf(values),
       orderBy: orderOf(values.order),
-      isFiltered: FILTERS.some((name) => values[name] !== ""),
+      isFiltered: values.search !== "" || hasFilters,
+      by: !hasFilters ? "search" : values.search ? "search and filters" : "filters",
       address: (slug) => `${paths.customers(slug)}?${text}`,
       set,
       clear: () => set({ search: "", externalId: "", from: "", to: "" }),
