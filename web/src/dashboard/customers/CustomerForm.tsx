@@ -1,4 +1,4 @@
-import { type FormEvent, useState } from "react";
+import { type ComponentProps, type FormEvent, useState } from "react";
 import { useChange } from "../client/useChange";
 import { Button } from "../design/Button";
 import { Dialog } from "../design/Dialog";
@@ -13,7 +13,7 @@ import {
   DeleteCustomerDocument,
   UpdateCustomerDocument,
 } from "../graph/graphql";
-import { parseObject } from "./Metadata";
+import { MetadataField, parseObject } from "../metadata/MetadataField";
 
 const LABELS = { email: "Email", name: "Name", externalId: "External ID", metadata: "Metadata" };
 
@@ -81,33 +81,9 @@ export function CreateCustomer({
   return (
     <Dialog title="New customer" onClose={onClose}>
       <form ref={form} onSubmit={submit} className={forms.form} noValidate>
-        <Field label={LABELS.email} error={errors.email} required>
-          {(props) => (
-            <input {...props} {...bind("email")} type="email" inputMode="email" autoComplete="off" />
-          )}
-        </Field>
-        <Field label={LABELS.name} error={errors.name}>
-          {(props) => <input {...props} {...bind("name")} autoComplete="off" />}
-        </Field>
-        <Field
-          label={LABELS.externalId}
-          error={errors.externalId}
-          hint="Your own id: of the shop, or the CRM."
-        >
-          {(props) => <input {...props} {...bind("externalId")} autoComplete="off" spellCheck={false} />}
-        </Field>
+        <CustomerFields bind={bind} errors={errors} />
         {hasMetadata || errors.metadata ? (
-          <Field label="Metadata as JSON" error={errors.metadata}>
-            {(props) => (
-              <textarea
-                {...props}
-                {...bind("metadata")}
-                className={forms.editor}
-                rows={6}
-                spellCheck={false}
-              />
-            )}
-          </Field>
+          <MetadataField error={errors.metadata} control={{ ...bind("metadata"), rows: 6 }} />
         ) : (
           <div>
             <Button size="small" onClick={() => setHasMetadata(true)}>
@@ -167,17 +143,7 @@ export function EditCustomer({
   return (
     <Dialog title="Edit customer" onClose={onClose}>
       <form ref={form} onSubmit={submit} className={forms.form} noValidate>
-        <Field label={LABELS.email} error={errors.email} required>
-          {(props) => (
-            <input {...props} {...bind("email")} type="email" inputMode="email" autoComplete="off" />
-          )}
-        </Field>
-        <Field label={LABELS.name} error={errors.name}>
-          {(props) => <input {...props} {...bind("name")} autoComplete="off" />}
-        </Field>
-        <Field label={LABELS.externalId} error={errors.externalId}>
-          {(props) => <input {...props} {...bind("externalId")} autoComplete="off" spellCheck={false} />}
-        </Field>
+        <CustomerFields bind={bind} errors={errors} />
         <FormErrors error={errors[""]} failure={failure} />
         <FormActions pending={pending}>
           <Button onClick={onClose}>Cancel</Button>
@@ -191,3 +157,26 @@ export function EditCustomer({
 }
 
 const SUBJECTS = { ...LABELS, id: "the customer" };
+
+/** Who a customer is. */
+function CustomerFields({
+  bind,
+  errors,
+}: {
+  bind: (name: "email" | "name" | "externalId") => ComponentProps<"input">;
+  errors: Record<string, string>;
+}) {
+  return (
+    <>
+      <Field label={LABELS.email} error={errors.email} required>
+        {(props) => <input {...props} {...bind("email")} type="email" inputMode="email" autoComplete="off" />}
+      </Field>
+      <Field label={LABELS.name} error={errors.name}>
+        {(props) => <input {...props} {...bind("name")} autoComplete="off" />}
+      </Field>
+      <Field label={LABELS.externalId} error={errors.externalId} hint="Your own id: of the shop, or the CRM.">
+        {(props) => <input {...props} {...bind("externalId")} autoComplete="off" spellCheck={false} />}
+      </Field>
+    </>
+  );
+}

@@ -2,13 +2,13 @@ import { type FormEvent, useEffect, useRef, useState } from "react";
 import { useChange } from "../client/useChange";
 import { Button } from "../design/Button";
 import { Copy } from "../design/Copy";
-import { Field } from "../design/Field";
 import { FormActions, FormErrors } from "../design/Form";
 import forms from "../design/Form.module.css";
 import { Json } from "../design/Json";
 import { useToast } from "../design/Toasts";
 import { useForm } from "../design/useForm";
 import { type CustomerDetailsFragment, UpdateCustomerDocument } from "../graph/graphql";
+import { MetadataField, parseObject } from "../metadata/MetadataField";
 import { useSession } from "../session/Session";
 import styles from "./Customer.module.css";
 
@@ -91,19 +91,15 @@ function MetadataForm({
 
   return (
     <form ref={form} onSubmit={submit} className={forms.form} noValidate>
-      <Field label="Metadata as JSON" error={errors.metadata} hint="An object of at most 50 keys.">
-        {(props) => (
-          <textarea
-            {...props}
-            {...bind("metadata")}
-            className={forms.editor}
-            rows={Math.min(Math.max(values.metadata.split("\n").length + 1, 8), 24)}
-            spellCheck={false}
-            autoCapitalize="none"
-            autoFocus
-          />
-        )}
-      </Field>
+      <MetadataField
+        error={errors.metadata}
+        hint="An object of at most 50 keys."
+        control={{
+          ...bind("metadata"),
+          rows: Math.min(Math.max(values.metadata.split("\n").length + 1, 8), 24),
+          autoFocus: true,
+        }}
+      />
       <FormErrors error={errors[""]} failure={failure} />
       <FormActions pending={pending}>
         <Button size="small" onClick={onClose}>
@@ -115,28 +111,4 @@ function MetadataForm({
       </FormActions>
     </form>
   );
-}
-
-/** A JSON object as somebody typed it; empty is none. */
-export function parseObject(text: string): { value: Record<string, unknown> } | { error: string } {
-  if (text.trim() === "") return { value: {} };
-  try {
-    const value: unknown = JSON.parse(text, exact);
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? { value: value as Record<string, unknown> }
-      : { error: "This must be an object: { … }." };
-  } catch (error) {
-    if (error instanceof RangeError) return { error: error.message };
-    return { error: `This is not JSON: ${(error as SyntaxError).message}` };
-  }
-}
-
-/** Refuses numbers that would be another number when saved. */
-function exact(_: string, value: unknown): unknown {
-  if (typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER) {
-    throw new RangeError(
-      `Write numbers beyond ${Number.MAX_SAFE_INTEGER} as texts: this browser rounds them.`,
-    );
-  }
-  return value;
 }

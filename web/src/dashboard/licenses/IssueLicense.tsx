@@ -2,7 +2,6 @@ import { type FormEvent, useState } from "react";
 import { useQuery } from "urql";
 import { useChange } from "../client/useChange";
 import { useFailure } from "../client/useFailure";
-import { parseObject } from "../customers/Metadata";
 import { Button } from "../design/Button";
 import { Dialog } from "../design/Dialog";
 import { Field, FieldGroup } from "../design/Field";
@@ -19,6 +18,7 @@ import {
   type CustomerQuery,
   DeleteLicenseDocument,
 } from "../graph/graphql";
+import { MetadataField, parseObject } from "../metadata/MetadataField";
 import styles from "./Licenses.module.css";
 
 // What the graph's types do not take at all is refused without a fault at a field: it is not sent.
@@ -185,18 +185,10 @@ export function IssueLicense({
         >
           {(props) => <input {...props} {...bind("installationId")} autoComplete="off" spellCheck={false} />}
         </Field>
-        <Field label="Metadata as JSON" error={errors.metadata}>
-          {(props) => (
-            <textarea
-              {...props}
-              {...bind("metadata")}
-              className={forms.editor}
-              rows={3}
-              spellCheck={false}
-              placeholder='{"seats": 5}'
-            />
-          )}
-        </Field>
+        <MetadataField
+          error={errors.metadata}
+          control={{ ...bind("metadata"), rows: 3, placeholder: '{"seats": 5}' }}
+        />
         <FormErrors error={errors[""]} failure={failure} />
         <FormActions pending={pending}>
           <Button onClick={onClose}>Cancel</Button>
