@@ -129,7 +129,9 @@ def test_what_is_wrong_with_an_edit_is_said_at_its_fields(page: Page, site: Site
     expect(email).to_have_accessible_description("Email is not a valid address.")
     expect(email).to_be_focused()
     expect(name).to_have_accessible_description("Name is too long (maximum is 255 characters).")
-    expect(external_id).to_have_accessible_description("External ID is too long (maximum is 255 characters).")
+    expect(external_id).to_have_accessible_description(
+        "Your own id: of the shop, or the CRM. External ID is too long (maximum is 255 characters)."
+    )
 
     name.fill("Jane Roe")
     expect(name).to_have_accessible_description("")
