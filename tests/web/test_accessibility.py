@@ -143,6 +143,7 @@ def test_the_keyboard_is_enough(open_page: OpenPage, site: Site, app: App) -> No
     page = open_page()
     page.goto("/")
 
+    expect(page.get_by_label("Key", exact=True)).to_be_focused()
     page.keyboard.type(site.key)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Apps")).to_be_visible()
@@ -150,6 +151,7 @@ def test_the_keyboard_is_enough(open_page: OpenPage, site: Site, app: App) -> No
     page.keyboard.press("Enter")
     expect(page.get_by_role("link", name="John Doe")).to_be_visible()
     page.keyboard.press("/")
+    expect(page.get_by_label("Search by email or name")).to_be_focused()
     page.keyboard.type("jane")
     expect(page.get_by_role("link", name="John Doe")).to_have_count(0)
     page.keyboard.press("ArrowDown")
