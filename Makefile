@@ -18,7 +18,7 @@ JOSE := tests/outside/jose/node_modules
 WEB := web/dist/.built
 WEB_SOURCES := schema/schema.graphql $(wildcard schema/tabs/*) $(shell find web \( -name node_modules -o -name dist -o -name graph \) -prune -o -type f -print)
 
-.PHONY: help serve web screenshots test check fuzz bench peers outside overhead verification scrolling plans format snapshots lock clean
+.PHONY: help serve web screenshots test check check-server check-web fuzz bench peers outside overhead verification scrolling plans format snapshots lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
@@ -76,15 +76,21 @@ test: $(VENV)/.development ## the whole suite, on SQLite and on PostgreSQL
 screenshots: $(VENV)/.development $(WEB) ## picture every view of the dashboard and GraphiQL into docs/screenshots
 	@$(BIN)/python -m tests.web.screenshots $(ARGS)
 
-check: $(VENV)/.development ## format, lint, types, import directions, snapshots, migrations; the same of the web part
+check: check-server check-web ## format, lint, types, import directions, snapshots, migrations; the same of the web part
+
+check-server: $(VENV)/.development
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/snapshots tests/db/test_migrations.py
+
+check-web:
 	@if command -v npm >/dev/null; then \
 	  $(MAKE) -s --no-print-directory web/node_modules/.installed && npm run check --prefix web --silent; \
+	else \
+	  echo "Without Node.js the web part is not checked." >&2; \
 	fi
-	@$(BIN)/python -m pytest -q tests/snapshots tests/db/test_migrations.py
 
 fuzz: $(VENV)/.development ## generated queries against the reference executor, for longer
 	@$(BIN)/python -m pytest -q tests/schema/test_against_reference.py --hypothesis-profile=fuzz $(ARGS)
