@@ -37,7 +37,10 @@ def everything_needed() -> None:
     absent = [
         said
         for said, is_there in (
-            ("Chromium is not installed (apt-get install chromium)", chromium.find() is not None),
+            (
+                "Chromium is not installed (apt-get install chromium-headless-shell)",
+                chromium.find() is not None,
+            ),
             ("the dashboard is not built (make web, which needs Node.js)", (WEB / "index.html").is_file()),
         )
         if not is_there
