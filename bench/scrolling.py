@@ -55,7 +55,7 @@ def measured(page: Page, speed: int) -> Any:
 def main() -> None:
     executable = chromium.find()
     if executable is None:
-        sys.exit("Chromium is not installed (apt-get install chromium-headless-shell).")
+        sys.exit(f"Chromium is not installed ({chromium.INSTALL}).")
     customers = sys.argv[1] if sys.argv[1:] else str(CUSTOMERS)
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home)

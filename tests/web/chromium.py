@@ -18,6 +18,7 @@ PATIENCE = 20
 
 # The same engine without a window around it takes two thirds of the time of the whole browser.
 _NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+INSTALL = "apt-get install chromium-headless-shell"
 _ARGUMENTS = (
     "--disable-gpu",
     "--disable-quic",

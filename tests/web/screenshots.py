@@ -118,7 +118,7 @@ def picture_all(folder: Path) -> list[str]:
     """Write every picture, and answer what the pages complained of."""
     executable = chromium.find()
     if executable is None:
-        sys.exit("Chromium is not installed (apt-get install chromium-headless-shell).")
+        sys.exit(f"Chromium is not installed ({chromium.INSTALL}).")
     folder.mkdir(parents=True, exist_ok=True)
     incidents = []
     with (
