@@ -9,7 +9,7 @@ export default defineConfig(({ command }) => ({
   base: command === "build" ? "./" : "/",
   plugins: [
     react(),
-    namedIcons(),
+    accessibleGraphiQL(),
     codegen({ runOnBuild: false, configFilePathOverride: "codegen.ts" }),
     compression({
       include: /\.(js|css|svg|ttf|json|map)$/,
@@ -56,17 +56,34 @@ function pageOfBrowser(request: { method?: string; headers: { accept?: string } 
     : undefined;
 }
 
-/** GraphiQL names its icons after the functions that draw them, which a build renames: screen readers read "t t icon". */
-function namedIcons(): Plugin {
+/** GraphiQL, so that who hears or tabs through it can use it as well.
+ *
+ * Its icons are named after the functions that draw them, which a build renames: screen readers read "t t icon". Its
+ * tabs have buttons within, which is no tab by WAI-ARIA: they are a list of buttons. A GraphiQL that has changed there
+ * fails the build.
+ */
+function accessibleGraphiQL(): Plugin {
+  const changes: Record<string, [RegExp, string][]> = {
+    "icons/index.js": [
+      [/generateIcon\((Svg\w+)\)/g, 'generateIcon(Object.defineProperty($1, "name", { value: "$1" }))'],
+    ],
+    "components/tabs/index.js": [
+      [/"aria-selected": isActive,/g, '"aria-current": isActive,'],
+      [/role: "tab(list)?",/g, ""],
+    ],
+  };
   return {
-    name: "named-icons",
+    name: "accessible-graphiql",
     transform: {
-      filter: { id: /@graphiql\/react\/dist\/icons\/index\.js$/ },
-      handler: (code) =>
-        code.replaceAll(
-          /generateIcon\((Svg\w+)\)/g,
-          'generateIcon(Object.defineProperty($1, "name", { value: "$1" }))',
-        ),
+      filter: { id: /@graphiql\/react\/dist\/(icons|components\/tabs)\/index\.js$/ },
+      handler(code, id) {
+        const [, ofThis] = Object.entries(changes).find(([file]) => id.endsWith(file)) ?? [];
+        return ofThis?.reduce((before, [pattern, replacement]) => {
+          const after = before.replaceAll(pattern, replacement);
+          if (after === before) this.error(`GraphiQL has changed: there is no ${pattern} in ${id}`);
+          return after;
+        }, code);
+      },
     },
   };
 }
