@@ -2,7 +2,7 @@ import { constants } from "node:zlib";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
 import { compression, defineAlgorithm } from "vite-plugin-compression2";
-import codegen from "vite-plugin-graphql-codegen";
+import { generate } from "./generate.mjs";
 
 // Addresses in the pages are relative to their <base>, which the server sets: so any path prefix works.
 export default defineConfig(({ command }) => ({
@@ -10,7 +10,7 @@ export default defineConfig(({ command }) => ({
   plugins: [
     react(),
     accessibleGraphiQL(),
-    codegen({ runOnBuild: false, configFilePathOverride: "codegen.ts" }),
+    generatedGraph(),
     compression({
       include: /\.(js|css|svg|ttf|json|map)$/,
       algorithms: [
@@ -54,6 +54,20 @@ function pageOfBrowser(request: { method?: string; headers: { accept?: string } 
   return request.method === "GET" && request.headers.accept?.includes("text/html")
     ? "/graphiql.html"
     : undefined;
+}
+
+/** In development the types of the graph follow the documents as they are written. */
+function generatedGraph(): Plugin {
+  return {
+    name: "generated-graph",
+    apply: "serve",
+    configureServer({ watcher, config }) {
+      watcher.on("change", async (file) => {
+        if (!file.endsWith(".graphql")) return;
+        await generate().catch((error: Error) => config.logger.error(error.message));
+      });
+    },
+  };
 }
 
 /** GraphiQL, so that who hears or tabs through it can use it as well.

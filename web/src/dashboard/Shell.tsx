@@ -1,5 +1,5 @@
 import { ExternalLink, LogOut, Monitor, Moon, Sun, UserRound, WifiOff } from "lucide-react";
-import { type ReactNode, useState, useSyncExternalStore } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import { Link } from "wouter";
 import mark from "../mark.svg";
 import { chooseTheme, readTheme, type Theme } from "../theme";
@@ -19,7 +19,7 @@ const THEMES: readonly { theme: Theme; label: string; icon: ReactNode }[] = [
 export function Shell({ children }: { children: ReactNode }) {
   const { viewer, canWrite, signOut } = useSession();
   const [theme, setTheme] = useState(readTheme);
-  const isOnline = useSyncExternalStore(subscribe, () => navigator.onLine);
+  const isOffline = useIsOffline();
   return (
     <>
       <button
@@ -64,7 +64,7 @@ export function Shell({ children }: { children: ReactNode }) {
           items={[{ label: "Sign out", icon: <LogOut size={16} aria-hidden />, onChoose: signOut }]}
         />
       </header>
-      {!isOnline && (
+      {isOffline && (
         <div className={styles.offline} role="status">
           <WifiOff size={16} aria-hidden />
           You are offline. What you see was read before; nothing you type is lost.
@@ -77,11 +77,26 @@ export function Shell({ children }: { children: ReactNode }) {
   );
 }
 
-function subscribe(changed: () => void): () => void {
-  window.addEventListener("online", changed);
-  window.addEventListener("offline", changed);
-  return () => {
-    window.removeEventListener("online", changed);
-    window.removeEventListener("offline", changed);
-  };
+/** A browser without any network says that it is offline, also when the server is on this very machine and answers: so
+ *  that is tried. */
+function useIsOffline(): boolean {
+  const [isOffline, setIsOffline] = useState(false);
+  useEffect(() => {
+    const look = async () => setIsOffline(!navigator.onLine && !(await answers()));
+    void look();
+    window.addEventListener("online", look);
+    window.addEventListener("offline", look);
+    return () => {
+      window.removeEventListener("online", look);
+      window.removeEventListener("offline", look);
+    };
+  }, []);
+  return isOffline;
+}
+
+function answers(): Promise<boolean> {
+  return fetch(mark, { method: "HEAD", cache: "no-store" }).then(
+    () => true,
+    () => false,
+  );
 }

@@ -1,0 +1,2 @@
+/** Write the types anew. Rejects with what is wrong with a document. */
+export function generate(): Promise<void>;

@@ -1,0 +1,47 @@
+/** Types of the graph and of every document of the dashboard, made from the committed schema: a document that asks for
+ *  what the graph no longer has fails the build. `node generate.mjs` writes them to src/dashboard/graph/. */
+
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { codegen } from "@graphql-codegen/core";
+import * as documentsPlugin from "@graphql-codegen/typed-document-node";
+import * as operationsPlugin from "@graphql-codegen/typescript-operations";
+import { buildASTSchema, parse, Source } from "graphql";
+
+const HERE = fileURLToPath(new URL(".", import.meta.url));
+const SCHEMA = join(HERE, "../schema/schema.graphql");
+const DOCUMENTS = join(HERE, "src/dashboard");
+const FOLDER = join(DOCUMENTS, "graph");
+
+/** Write the types anew. Rejects with what is wrong with a document, and where. */
+export async function generate() {
+  const schema = await parsed(SCHEMA);
+  const files = (await readdir(DOCUMENTS, { recursive: true })).filter((file) => file.endsWith(".graphql"));
+  const documents = await Promise.all(
+    files.sort().map(async (file) => ({ location: file, document: await parsed(join(DOCUMENTS, file)) })),
+  );
+  const text = await codegen({
+    filename: join(FOLDER, "graphql.ts"),
+    schema,
+    schemaAst: buildASTSchema(schema),
+    documents,
+    config: {
+      strictScalars: true,
+      scalars: { ID: "string", DateTime: "string", JSONObject: "{ [key: string]: unknown }", UUID: "string" },
+      enumType: "string-literal",
+      useTypeImports: true,
+      dedupeFragments: true,
+    },
+    plugins: [{ operations: {} }, { documents: {} }],
+    pluginMap: { operations: operationsPlugin, documents: documentsPlugin },
+  });
+  await mkdir(FOLDER, { recursive: true });
+  await writeFile(join(FOLDER, "graphql.ts"), text);
+}
+
+async function parsed(file) {
+  return parse(new Source(await readFile(file, "utf8"), file));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await generate();
