@@ -14,8 +14,7 @@ const SCHEMA = join(HERE, "../schema/schema.graphql");
 const DOCUMENTS = join(HERE, "src/dashboard");
 const FOLDER = join(DOCUMENTS, "graph");
 
-/** Write the types anew. Rejects with what is wrong with a document, and where. */
-export async function generate() {
+async function generate() {
   const schema = await parsed(SCHEMA);
   const files = (await readdir(DOCUMENTS, { recursive: true })).filter((file) => file.endsWith(".graphql"));
   const documents = await Promise.all(
@@ -44,4 +43,4 @@ async function parsed(file) {
   return parse(new Source(await readFile(file, "utf8"), file));
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await generate();
+await generate();

@@ -1,8 +1,8 @@
+import { execFile } from "node:child_process";
 import { constants } from "node:zlib";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
 import { compression, defineAlgorithm } from "vite-plugin-compression2";
-import { generate } from "./generate.mjs";
 
 // Addresses in the pages are relative to their <base>, which the server sets: so any path prefix works.
 export default defineConfig(({ command }) => ({
@@ -62,9 +62,12 @@ function generatedGraph(): Plugin {
     name: "generated-graph",
     apply: "serve",
     configureServer({ watcher, config }) {
-      watcher.on("change", async (file) => {
+      watcher.on("change", (file) => {
         if (!file.endsWith(".graphql")) return;
-        await generate().catch((error: Error) => config.logger.error(error.message));
+        // A process of its own: modules of this configuration are not the very ones that Node.js loads.
+        execFile(process.execPath, ["generate.mjs"], { cwd: config.root }, (error, _, said) => {
+          if (error) config.logger.error(said);
+        });
       });
     },
   };

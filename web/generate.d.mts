@@ -1,2 +1,0 @@
-/** Write the types anew. Rejects with what is wrong with a document. */
-export function generate(): Promise<void>;
