@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi import logs
 from asgi.authentication import Authentication
-from asgi.pages import ASSETS, Pages, wants_page
+from asgi.pages import ASSETS, GRAPHQL_PATHS, Pages, wants_page
 from asgi.request_log import RequestLog
 from db.engine import Database, StoreUnavailable
 from resolvers.keyring import Keyring, MasterKeyError
@@ -96,7 +96,7 @@ class _Doors:
             await self._rest(scope, receive, send)
         elif path.startswith(ASSETS) or wants_page(scope):
             await self._pages(scope, receive, send)
-        elif path in {"/graphql", "/graphql/"}:
+        elif path in GRAPHQL_PATHS:
             await self._graphql(scope, receive, send)
         else:
             await self._rest(scope, receive, send)

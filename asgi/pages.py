@@ -14,8 +14,9 @@ from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 ASSETS = "/assets/"
+GRAPHQL_PATHS = {"/graphql", "/graphql/"}
+"""Where the graph answers programs, and GraphiQL is shown to people."""
 
-_GRAPHIQL_PATHS = {"/graphql", "/graphql/"}
 _BASE = '<base href="/" />'
 _SECURITY = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 _CONTENT_SECURITY_POLICY = (
@@ -87,7 +88,7 @@ class Pages:
         if path.startswith(ASSETS):
             await self._assets(scope, receive, send)
             return
-        page = self._graphiql if path in _GRAPHIQL_PATHS else self._dashboard
+        page = self._graphiql if path in GRAPHQL_PATHS else self._dashboard
         headers = {"Cache-Control": "no-cache", "Vary": "Accept", **_SECURITY}
         if page.policy is not None:
             headers["Content-Security-Policy"] = page.policy
@@ -99,7 +100,7 @@ def wants_page(scope: Scope) -> bool:
     """Whether a browser asks for a page: it names text/html, and sends no document to be executed."""
     if scope["method"] not in {"GET", "HEAD"} or "text/html" not in Headers(scope=scope).get("accept", ""):
         return False
-    return scope["path"] not in _GRAPHIQL_PATHS or "query" not in QueryParams(scope["query_string"])
+    return scope["path"] not in GRAPHQL_PATHS or "query" not in QueryParams(scope["query_string"])
 
 
 def _secured(headers: MutableHeaders, _path: str, _url: str) -> None:

@@ -14,7 +14,7 @@ export interface ListPage {
 }
 
 /** Where somebody was in a list. */
-export interface Place {
+interface Place {
   /** How far the window was scrolled when the list was last seen, in pixels. */
   scrolled: number;
   /** The row that had the focus, counted in the whole list. */
