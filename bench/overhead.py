@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from bench.calling import Call, call, measurements, spent
 from bench.statements import Values, noted
 from bench.workloads import WORKLOADS, DataSet
-from db.engine import Query
+from db.statements import Query
 from server import create_app
 from settings import Settings
 

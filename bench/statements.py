@@ -7,7 +7,8 @@ from unittest.mock import patch
 
 from sqlalchemy import ClauseElement
 
-from db.engine import Query, ReadSession, WriteSession
+from db.engine import ReadSession, WriteSession
+from db.statements import Query
 
 Values: TypeAlias = Mapping[str, object]
 
@@ -28,7 +29,9 @@ def noted() -> Iterator[list[tuple[Query, Values]]]:
             statement: Query | ClauseElement,
             values: Values | None = None,
         ) -> Any:
-            query = statement if isinstance(statement, Query) else session.database.compile(statement)
+            query = (
+                statement if isinstance(statement, Query) else session.database.statements.compile(statement)
+            )
             ran.append((query, values or {}))
             return await run(session, statement, values or {})
 

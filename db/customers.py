@@ -21,10 +21,11 @@ from sqlalchemy.dialects.postgresql import insert as insertion
 from sqlalchemy.sql.dml import ReturningInsert
 
 from db import apps, clock, ids
-from db.engine import ReadSession, WriteSession, if_free, locking, parameters_of
+from db.engine import ReadSession, WriteSession
 from db.metadata import metadata
 from db.shaping.nouns import Condition, KeptTotal, Kind, Noun, Ordering, ToMany, ToOne, Unique, column
 from db.shaping.texts import contains, found_in_customers
+from db.statements import if_free, locking, parameters_of
 from db.types import JsonObject, PlainText, UtcDateTime, fold
 
 customers = Table(

@@ -16,9 +16,10 @@ from sqlalchemy import (
 )
 
 from db import apps, ids
-from db.engine import WriteSession, locking
+from db.engine import WriteSession
 from db.metadata import metadata
 from db.shaping.nouns import Kind, Noun, Ordering, ToOne, Unique, column
+from db.statements import locking
 from db.types import PlainText, UtcDateTime
 
 MOST_IN_APP = 200

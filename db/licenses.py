@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from db import apps, clock, ids, tokens
 from db.customers import customers
-from db.engine import WriteSession, locking
+from db.engine import WriteSession
 from db.features import SLUG
 from db.metadata import metadata
 from db.shaping.json import parsed
@@ -44,6 +44,7 @@ from db.shaping.nouns import (
 )
 from db.shaping.texts import contains
 from db.signing_keys import NEVER
+from db.statements import locking
 from db.tiers import tiers
 from db.types import JsonObject, PlainText, Slugs, UtcDateTime
 

@@ -36,7 +36,7 @@ async def rows(
 
     JSON comes as text. `tokens` says whether those of licenses may be seen; else they are null.
     """
-    query = session.database.query_of(_compiler.compile, read)
+    query = session.database.statements.query_of(_compiler.compile, read)
     parameters: dict[str, Any] = {f"v{slot}": value for slot, value in enumerate(values)}
     parameters["account"] = account_id
     parameters["tokens"] = tokens

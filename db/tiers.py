@@ -18,11 +18,12 @@ from sqlalchemy import (
 )
 
 from db import apps, ids
-from db.engine import WriteSession, locking
+from db.engine import WriteSession
 from db.features import MOST_IN_APP, features
 from db.metadata import metadata
 from db.shaping.json import json_array, json_string
 from db.shaping.nouns import Attribute, Kind, Noun, Ordering, Row, Through, ToMany, ToOne, Unique, column
+from db.statements import locking
 from db.types import PlainText, UtcDateTime
 
 LOWEST_POSITION, HIGHEST_POSITION = -(2**31), 2**31 - 1

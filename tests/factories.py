@@ -20,11 +20,12 @@ from db import ids
 from db.accounts import accounts
 from db.apps import apps
 from db.customers import customers
-from db.engine import Database, parameters_of
+from db.engine import Database
 from db.features import features
 from db.keys import keys
 from db.licenses import licenses
 from db.signing_keys import signing_keys
+from db.statements import parameters_of
 from db.tiers import rank, tier_features, tiers
 from db.tokens import tokens
 from db.types import fold, fold_optional

@@ -23,12 +23,12 @@ from db.engine import (
     DRIVER_ERRORS,
     Database,
     InvalidDatabaseUrl,
-    Query,
     StoreUnavailable,
     UniqueViolation,
     WriteSession,
 )
 from db.shaping.selection import Connection, Lookup, Nodes, OneRead, Page, Scalar, Total, Values
+from db.statements import Query
 from tests.factories import make_account, make_app, make_customer, make_license
 from tests.statements import Statements
 

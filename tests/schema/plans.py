@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from db.engine import Database, Query
+from db.engine import Database
+from db.statements import Query
 
 _READING = re.compile(
     r"(SCAN|SEARCH) (accounts|apps|customers|licenses|keys|tiers|features|tier_features|signing_keys|tokens)"
