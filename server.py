@@ -12,10 +12,13 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi import logs
+from asgi.abandonment import Abandonment
 from asgi.authentication import Authentication
 from asgi.pages import ASSETS, GRAPHQL_PATHS, Pages, wants_page
 from asgi.request_log import RequestLog
+from db.deadlines import Timeouts
 from db.engine import Database, StoreUnavailable
+from db.sqlite import count_no_memory
 from resolvers.keyring import Keyring, MasterKeyError
 from resolvers.master_key import unlock
 from resolvers.purge import purging
@@ -40,9 +43,14 @@ def create_app(settings: Settings | None = None) -> Starlette:
     up logging; with settings, logging is the caller's.
     """
     if settings is None:
+        count_no_memory()
         settings = read_settings()
         logs.configure(settings.log_level, settings.log_format)
-    database = Database(settings.database_url.get_secret_value(), pool_size=settings.pool_size)
+    database = Database(
+        settings.database_url.get_secret_value(),
+        pool_size=settings.pool_size,
+        timeouts=Timeouts(settings.statement_timeout_s, settings.lock_timeout_s),
+    )
     keyring = Keyring(rsa_bits=settings.rsa_bits, issuer=settings.issuer)
 
     @asynccontextmanager
@@ -73,7 +81,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app = Starlette(lifespan=lifespan)
     # Of Starlette's own stack nothing is wanted: the doors answer every path and every failure themselves.
     doors: ASGIApp = _Doors(graphql, rest, pages, app.router)
-    app.middleware_stack = RequestLog(_Below(settings.path_prefix, doors) if settings.path_prefix else doors)
+    app.middleware_stack = RequestLog(
+        Abandonment(_Below(settings.path_prefix, doors) if settings.path_prefix else doors)
+    )
     app.state.database = database
     return app
 

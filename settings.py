@@ -45,7 +45,9 @@ class Settings(BaseSettings):
     port: int = Field(4000, validation_alias="PORT", ge=0, le=65_535)
     path_prefix: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     database_url: SecretStr = Field(SecretStr("sqlite:///licensegraph.db"), validation_alias="DATABASE_URL")
-    pool_size: int = Field(10, ge=1)
+    pool_size: int = Field(10, ge=2)
+    statement_timeout_s: Limit = 10
+    lock_timeout_s: Limit = 5
 
     max_body_bytes: Limit = 1_048_576
     max_tokens: Limit = 5_000

@@ -5,6 +5,8 @@ from typing import Any
 
 from starlette.requests import Request
 
+from db import deadlines
+
 
 class PayloadTooLarge(Exception):
     """The body is longer than `MAX_BODY_BYTES`."""
@@ -29,6 +31,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         if max_bytes and size > max_bytes:
             raise PayloadTooLarge(max_bytes)
         chunks.append(chunk)
+    deadlines.arrive()  # whoever sends slowly has not arrived before
     return b"".join(chunks)
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from db import migrations
+from db.deadlines import UNLIMITED
 from db.engine import Database
 from resolvers.keyring import Keyring
 from resolvers.master_key import unlock
@@ -22,7 +23,7 @@ async def opened(settings: Settings, *, migrate: bool = True) -> AsyncIterator[D
     url = settings.database_url.get_secret_value()
     if migrate:
         await migrations.upgrade(url)
-    database = Database(url, pool_size=settings.pool_size)
+    database = Database(url, pool_size=settings.pool_size, timeouts=UNLIMITED)
     try:
         yield database
     finally:

@@ -16,6 +16,7 @@ from asgi import logs
 from commands import first_start
 from commands.migrate import opened_with_keyring
 from db.engine import DRIVER_ERRORS
+from db.sqlite import count_no_memory
 from resolvers.signing_keys import make_missing
 from settings import Settings, read_settings
 
@@ -40,6 +41,7 @@ def serve(
     SIGTERM and Ctrl-C end it; what is in flight is finished first. A new database gets an account, a
     secret key, which is printed once, and a small app to look at; and a file is written with a master key.
     """
+    count_no_memory()
     settings = read_settings(host=host, port=port)
     logs.configure(settings.log_level, settings.log_format)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())

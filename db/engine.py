@@ -1,14 +1,16 @@
-"""The way to a database: SQLite in a file, or PostgreSQL.
+"""The way to a database: SQLite in a file (aiosqlite), or PostgreSQL (asyncpg), by SQLAlchemy's engine.
 
-SQLAlchemy Core makes the text of every statement, once; the driver runs it (`db.sqlite`, `db.postgresql`).
+SQLAlchemy writes every statement, once (`db.statements`), and holds every connection; statements are sent on
+the driver's own connection (`db.connections`).
 
 `Database.read` and `Database.write` open the two kinds of session. They are different types, so that a
 write on a read path is a type error.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 import asyncpg
@@ -18,10 +20,13 @@ from sqlalchemy.engine.url import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.sql.selectable import Select
 
+from db import postgresql, sqlite
+from db.connections import Checkout, Connections, Driver, ResultRow
+from db.deadlines import Timeouts
 from db.postgresql import Postgresql
+from db.short_reads import ShortReads
 from db.sqlite import Sqlite
 from db.statements import ROW_ID, Query, Statements, change, insertion
-from db.store import ResultRow, Store, Transaction
 
 __all__ = [
     "DRIVER_ERRORS",
@@ -37,9 +42,15 @@ __all__ = [
 DRIVER_ERRORS = (sqlite3.Error, asyncpg.PostgresError)
 """What the drivers raise when a statement fails, and not the store."""
 
+TIMEOUTS = Timeouts()
+_OF_HEALTH = Timeouts(statement=1, lock=1)
+
+
+CLOSE_TIMEOUT_S = 5
+
 
 class StoreUnavailable(Exception):
-    """The database does not answer. The statement may be sent again later; the cause is in ``__cause__``."""
+    """The database does not answer in time. The statement may be sent again later; see ``__cause__``."""
 
 
 class UniqueViolation(Exception):
@@ -53,18 +64,19 @@ class InvalidDatabaseUrl(ValueError):
 class ReadSession:
     """Runs single SELECTs, each its own snapshot: one thread hop at most on SQLite, one trip on PostgreSQL.
 
-    Used in an ``async with``, which raises StoreUnavailable when the database does not answer.
+    Used in an ``async with``, which raises StoreUnavailable when the database does not answer in time.
     """
 
-    def __init__(self, database: "Database", store: Store) -> None:
+    def __init__(self, database: "Database", connections: Connections, timeouts: Timeouts) -> None:
         self.database = database
-        self._store = store
+        self._connections = connections
+        self._timeouts = timeouts
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        raise_store_failure(self._store, error)
+        self.database.raise_if_unavailable(error)
 
     async def rows(self, query: Query | Select[Any], values: Mapping[str, object]) -> Sequence[ResultRow]:
         """All rows of a query, as they are stored.
@@ -73,8 +85,14 @@ class ReadSession:
         """
         if not isinstance(query, Query):
             query = self.database.statements.compile(query)
-        return await self._store.fetch(
-            query.sql, [values.get(name, constant) for name, constant in query.parameters]
+        arguments = [values.get(name, constant) for name, constant in query.parameters]
+        if self.database.is_sqlite:
+            short = self.database.short_reads or await self.database.open_short_reads()
+            rows = short.fetch(query.sql, arguments)
+            if rows is not None:
+                return rows
+        return await self._connections.fetch(
+            query.sql, arguments, self._timeouts.deadlines().statement, may_repeat=True
         )
 
     async def row(self, query: Query | Select[Any], values: Mapping[str, object]) -> ResultRow | None:
@@ -89,37 +107,37 @@ class WriteSession:
     It begins with its first statement: a block that sends none costs nothing.
     """
 
-    def __init__(self, database: "Database", transaction: Transaction) -> None:
+    def __init__(self, database: "Database", connections: Connections, driver: Driver) -> None:
         self.database = database
-        self._transaction = transaction
+        self._connections = connections
+        self._driver = driver
+        self._deadlines = database.timeouts.deadlines()
+        self._checkout: Checkout | None = None
         self._after_commit: list[Callable[[], None]] = []
 
     @property
     def has_begun(self) -> bool:
         """Whether a statement has been run inside the transaction."""
-        return self._transaction.has_begun
+        return self._checkout is not None
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Have something called when the transaction is committed; if it is rolled back, never."""
         self._after_commit.append(call)
-
-    def committed(self) -> None:
-        """Say that the transaction is committed."""
-        for call in self._after_commit:
-            call()
 
     async def execute(
         self, statement: ClauseElement, values: Mapping[str, object] | None = None
     ) -> Result[Any]:
         """Run one statement inside the transaction."""
         query = self.database.statements.compile(statement)
-        return query.result(await self._transaction.fetch(query.sql, query.stored(values or {})))
+        return query.result(await self._fetch(query.sql, query.stored(values or {})))
 
     async def execute_alone(self, statement: ClauseElement, values: Mapping[str, object]) -> Result[Any]:
         """Run one statement as a transaction of its own, in one hop or trip; only if none `has_begun`."""
         assert not self.has_begun
         query = self.database.statements.compile(statement)
-        return query.result(await self.database.store.change(query.sql, query.stored(values)))
+        # All that such a statement may wait for is a lock.
+        rows = await self._connections.fetch(query.sql, query.stored(values), self._deadlines.lock)
+        return query.result(rows)
 
     async def insert_if_free(self, table: Table, values: Mapping[str, object]) -> bool:
         """Add a row unless a unique constraint stands against it, exactly, under any concurrency.
@@ -135,13 +153,17 @@ class WriteSession:
 
         Raises UniqueViolation, after which the transaction is as it was before and goes on.
         """
+        await self._fetch("SAVEPOINT part")
         try:
-            async with self._transaction.savepoint():
-                return await self.execute(statement, values)
+            result = await self.execute(statement, values)
         except Exception as error:
-            if self.database.store.is_unique_violation(error):
-                raise UniqueViolation from error
-            raise
+            if not self._driver.is_unique_violation(error):
+                raise
+            await self._fetch("ROLLBACK TO part")
+            await self._fetch("RELEASE part")
+            raise UniqueViolation from error
+        await self._fetch("RELEASE part")
+        return result
 
     async def update(self, table: Table, id: str, changes: Mapping[str, object]) -> None:
         """Change the row of this id.
@@ -152,7 +174,42 @@ class WriteSession:
 
     async def load(self, table: Table, columns: Sequence[str], rows: Sequence[ResultRow]) -> None:
         """Append many rows the fastest way the database has. Values are written as they are stored."""
-        await self._transaction.load(table.name, columns, rows)
+        await self._driver.load(await self._connection(), table.name, columns, rows)
+
+    async def end(self, error: BaseException | None) -> None:
+        """Commit, or roll back what an error has broken off. Raises what the driver raises."""
+        if self._checkout is None:
+            return
+        checkout, self._checkout = self._checkout, None
+        if error is not None and self._connections.is_cut_short(error):
+            self._connections.clear(checkout)
+            return
+        verb = "COMMIT" if error is None else "ROLLBACK"
+        try:
+            await self._driver.fetch(checkout.driver_connection, verb, (), self._deadlines.statement)
+        except BaseException:
+            self._connections.clear(checkout)
+            raise
+        self._connections.give_back(checkout)
+        if error is None:
+            for call in self._after_commit:
+                call()
+
+    async def _fetch(self, sql: str, arguments: Sequence[Any] = ()) -> Sequence[ResultRow]:
+        connection = await self._connection()
+        return await self._driver.fetch(connection, sql, arguments, self._deadlines.statement)
+
+    async def _connection(self) -> Any:
+        """The driver's connection, inside the transaction, which begins with this."""
+        if self._checkout is None:
+            checkout = await self._connections.take(self._deadlines.lock)
+            try:
+                await self._driver.begin(checkout.driver_connection, self._deadlines)
+            except BaseException:
+                self._connections.clear(checkout)
+                raise
+            self._checkout = checkout
+        return self._checkout.driver_connection
 
 
 class Database:
@@ -161,48 +218,82 @@ class Database:
     Making one opens nothing: the first statement does.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, timeouts: Timeouts = TIMEOUTS) -> None:
         """`url` is what people have: ``sqlite:///file.db`` or ``postgresql://user@host/db``.
 
-        `pool_size` bounds the connections of this process; on SQLite those that read, beside the one that
-        writes. Raises InvalidDatabaseUrl.
+        `pool_size` bounds the connections that answer requests: half of them read and half write; on SQLite
+        one writes. One more tells the health. Raises InvalidDatabaseUrl.
         """
         parsed = parse_url(url)
         self.is_sqlite = parsed.drivername == "sqlite"
-        self.store: Store = (
-            Sqlite(parsed.database or "", pool_size) if self.is_sqlite else Postgresql(dsn(parsed), pool_size)
+        self.timeouts = timeouts
+        self.short_reads: ShortReads | None = None
+        self._opening = asyncio.Lock()
+        self._path = parsed.database or ""
+        self._driver: Driver
+        if self.is_sqlite:
+            self._driver, readers, writers = Sqlite(), sqlite.readers(pool_size), 1
+            self.engine = sqlite.create_engine(parsed, readers + writers + 1)
+        else:
+            self._driver, writers = Postgresql(), max(1, pool_size // 2)
+            readers = max(1, pool_size - writers)
+            # JSON stays text, and is spliced into answers as it stands.
+            self.engine = postgresql.create_engine(
+                dsn(parsed), readers + writers + 1, timeouts, json_deserializer=str
+            )
+        self.statements = Statements(self._driver.dialect)
+        self._readers, self._writers, self._health = (
+            Connections(self.engine, self._driver, size) for size in (readers, writers, 1)
         )
-        self.statements = Statements(self.store.dialect)
 
     def read(self) -> ReadSession:
-        """A session for reading. Raises StoreUnavailable when the database does not answer."""
-        return ReadSession(self, self.store)
+        """A session for reading. Raises StoreUnavailable when the database does not answer in time."""
+        return ReadSession(self, self._readers, self.timeouts)
+
+    def health(self) -> ReadSession:
+        """A session for reading that nobody else keeps waiting, and which waits for a second at most."""
+        return ReadSession(self, self._health, _OF_HEALTH)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[WriteSession]:
-        """One transaction. Raises StoreUnavailable when the database does not answer."""
+        """One transaction. Raises StoreUnavailable when the database does not answer in time."""
+        session = WriteSession(self, self._writers, self._driver)
         try:
-            async with self.store.transaction() as transaction:
-                session = WriteSession(self, transaction)
+            try:
                 yield session
+            except BaseException as error:
+                await session.end(error)
+                raise
+            await session.end(None)
         except BaseException as error:
-            raise_store_failure(self.store, error)
+            self.raise_if_unavailable(error)
             raise
-        session.committed()
+
+    async def open_short_reads(self) -> ShortReads:
+        """Open the connection of short reads, unless it is open."""
+        async with self._opening:
+            if self.short_reads is None:
+                self.short_reads = ShortReads(await asyncio.to_thread(sqlite.connect_short, self._path))
+            return self.short_reads
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self.store.close()
+        """Close every connection, in seconds, whatever the network does."""
+        if self.short_reads is not None:
+            self.short_reads.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                for connections in (self._readers, self._writers, self._health):
+                    await connections.close()
+                await self.engine.dispose()
 
-
-def raise_store_failure(store: Store, error: BaseException | None) -> None:
-    """Raise StoreUnavailable for an error that says that the store, not the statement, failed."""
-    if error is not None and store.is_unavailable(_driver_error(error)):
-        raise StoreUnavailable("the database does not answer") from error
+    def raise_if_unavailable(self, error: BaseException | None) -> None:
+        """Raise StoreUnavailable for an error that says that the store, not the statement, failed."""
+        if error is not None and self._driver.is_unavailable(_driver_error(error)):
+            raise StoreUnavailable("the database does not answer") from error
 
 
 def _driver_error(error: BaseException) -> BaseException:
-    """What the driver said, where SQLAlchemy (in the migrations) has put it into an error of its own."""
+    """What the driver said, where SQLAlchemy has put it into an error of its own."""
     if isinstance(error, DBAPIError) and error.orig is not None:
         return error.orig.__cause__ or error.orig
     return error

@@ -1,24 +1,26 @@
-"""PostgreSQL: a pool of connections, each statement one round trip."""
+"""PostgreSQL, by asyncpg: each statement is one round trip."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+import socket
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
-from asyncpg.transaction import Transaction
-from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from db.store import ConnectionHook, ResultRow
+from db.connections import ResultRow
+from db.deadlines import Deadlines, Timeouts, seconds_left
 
 CONNECT_TIMEOUT_S = 10
-POOL_TIMEOUT_S = 30
-CLOSE_TIMEOUT_S = 5
 
+# What a role or a database has as its defaults does not matter: these go before them.
 SERVER_SETTINGS = {
     "application_name": "licensegraph",
+    "default_transaction_isolation": "read committed",
+    "search_path": '"$user", public',
+    "idle_session_timeout": "0",
+    "client_connection_check_interval": "2s",  # a statement whose client is gone ends
     "jit": "off",  # the just-in-time compiler costs more than any page here takes
     # Statements are written so that one plan fits all values (tests/schema/plans.py): it is made once.
     "plan_cache_mode": "force_generic_plan",
@@ -29,180 +31,104 @@ SERVER_SETTINGS = {
 # It is filled by long pieces, not a letter at a time (30 ms, now 4), and no constant that the planner copies.
 _GET_ROOM = "SELECT octet_length(repeat(repeat('x', 8000), times)) FROM generate_series(1000, 1000) AS times"
 
-_UNAVAILABLE = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.DiskFullError,
-    asyncpg.DeadlockDetectedError,  # of two that waited for each other one was turned away, and may come back
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InterfaceError,
-)
+# Seconds without a sign of life, seconds between probes, and how many of them go unanswered.
+_KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2}
 
-
-async def connect(dsn: str) -> asyncpg.Connection:
-    """A new connection. asyncpg reads the URL itself, and so takes everything libpq's URLs may carry."""
-    return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, server_settings=SERVER_SETTINGS)
+# By the class of the SQLSTATE: the store, and not the statement, failed, or it was not to be had in time.
+_UNAVAILABLE_CLASSES = {
+    "08",  # connection exception
+    "25",  # invalid transaction state: read-only, or idle for too long
+    "28",  # invalid authorization
+    "3D",  # no such database
+    "40",  # rolled back: of two that waited for each other one was turned away, and may come back
+    "53",  # insufficient resources
+    "55",  # a lock was not to be had in time
+    "57",  # operator intervention: shut down, cancelled, timed out
+    "58",  # system error
+}
 
 
 class Postgresql:
-    """A database of a server, over at most so many `connections`."""
+    """`db.connections.Driver` for asyncpg."""
 
-    dialect: Dialect = PGDialect_asyncpg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+    dialect = PGDialect_asyncpg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
-    def __init__(self, dsn: str, connections: int) -> None:
-        self.on_connect: list[ConnectionHook] = []
-        self._dsn = dsn
-        self._size = connections
-        self._opening = asyncio.Lock()
-        self._pool: asyncpg.Pool | None = None
+    async def fetch(
+        self, connection: asyncpg.Connection, sql: str, arguments: Sequence[Any], deadline: float | None
+    ) -> Sequence[ResultRow]:
+        """Run a statement in one round trip. asyncpg asks the server to cancel what is given up."""
+        rows: Sequence[ResultRow] = await connection.fetch(sql, *arguments, timeout=seconds_left(deadline))
+        return rows
 
-    async def fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[ResultRow]:
-        """Run a statement that reads."""
-        connection = await self.acquire()
-        try:
-            return await connection.fetch(sql, *arguments)  # type: ignore[no-any-return]
-        finally:
-            await self.release(connection)
+    async def begin(self, connection: asyncpg.Connection, deadlines: Deadlines) -> None:
+        """Begin, with what is left of the time for locks."""
+        left = seconds_left(deadlines.lock)
+        wait = "" if left is None else f"; SET LOCAL lock_timeout = {max(1, int(left * 1000))}"
+        await connection.execute(
+            f"BEGIN ISOLATION LEVEL READ COMMITTED{wait}", timeout=seconds_left(deadlines.statement)
+        )
 
-    async def change(self, sql: str, arguments: Sequence[Any]) -> Sequence[ResultRow]:
-        """Run a statement as a transaction of its own: what every statement outside of one is here."""
-        return await self.fetch(sql, arguments)
+    def is_open(self, connection: asyncpg.Connection) -> bool:
+        """Whether the server has not closed the connection."""
+        return not connection.is_closed()
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator["PostgresqlTransaction"]:
-        """One transaction, which begins with its first statement."""
-        transaction = PostgresqlTransaction(self)
-        try:
-            yield transaction
-        except BaseException:
-            await transaction.roll_back()
-            raise
-        await transaction.commit()
-
-    @staticmethod
-    def is_unavailable(error: BaseException) -> bool:
-        """Whether this says that the store failed, and not the statement."""
-        return isinstance(error, _UNAVAILABLE)
-
-    @staticmethod
-    def is_unique_violation(error: BaseException) -> bool:
-        """Whether a unique constraint refused a change."""
-        return isinstance(error, asyncpg.UniqueViolationError)
-
-    async def close(self) -> None:
-        """Close every connection."""
-        if self._pool is not None:
-            try:
-                async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    await self._pool.close()
-            except TimeoutError:
-                self._pool.terminate()
-
-    async def acquire(self) -> PoolConnectionProxy:
-        """A connection, to be released. The pool replaces those that the server has closed."""
-        pool = self._pool or await self._open()
-        if pool.get_idle_size() or pool.get_size() < pool.get_max_size():
-            return await pool.acquire()
-        # A timeout costs more than taking a connection that is there.
-        async with asyncio.timeout(POOL_TIMEOUT_S):
-            return await pool.acquire()
-
-    async def release(self, connection: PoolConnectionProxy) -> None:
-        """Give a connection back."""
-        assert self._pool is not None
-        await self._pool.release(connection)
-
-    async def _open(self) -> asyncpg.Pool:
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    min_size=0,
-                    max_size=self._size,
-                    connect=self._connect,
-                    # Nothing is ever left behind in a session, and resetting it would be a trip of its own.
-                    reset=_nothing,
-                    max_inactive_connection_lifetime=0,
-                )
-            return self._pool
-
-    async def _connect(self, *_arguments: Any, **_options: Any) -> asyncpg.Connection:
-        connection = await connect(self._dsn)
-        await connection.execute(_GET_ROOM)
-        for hook in self.on_connect:
-            hook(connection)
-        return connection
-
-
-class PostgresqlTransaction:
-    """What a write may do between BEGIN and COMMIT."""
-
-    def __init__(self, store: Postgresql) -> None:
-        self._store = store
-        self._connection: PoolConnectionProxy | None = None
-        self._transaction: Transaction | None = None
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether a statement has been run."""
-        return self._connection is not None
-
-    async def fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[ResultRow]:
-        """Run one statement."""
-        connection = self._connection or await self._begin()
-        return await connection.fetch(sql, *arguments)  # type: ignore[no-any-return]
-
-    async def load(self, table: str, columns: Sequence[str], rows: Sequence[ResultRow]) -> None:
-        """Append many rows."""
-        connection = self._connection or await self._begin()
+    async def load(
+        self, connection: asyncpg.Connection, table: str, columns: Sequence[str], rows: Sequence[ResultRow]
+    ) -> None:
+        """Append many rows by COPY."""
         await connection.copy_records_to_table(table, columns=columns, records=rows)
 
-    @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
-        """A part of the transaction that is undone alone when it raises."""
-        connection = self._connection or await self._begin()
-        async with connection.transaction():
-            yield
+    async def clear(self, _connection: asyncpg.Connection) -> bool:
+        """Closing it waits for the cancellation that asyncpg has asked for: that is all there is to do."""
+        return False
 
-    async def commit(self) -> None:
-        """Make it last, if anything was begun."""
-        if self._connection is None or self._transaction is None:
-            return
-        try:
-            await self._transaction.commit()
-        finally:
-            await self._store.release(self._connection)
+    def is_unavailable(self, error: BaseException) -> bool:
+        """By the class of the SQLSTATE, or what asyncpg itself raises."""
+        if isinstance(error, asyncpg.PostgresError):
+            return (error.sqlstate or "")[:2] in _UNAVAILABLE_CLASSES
+        return isinstance(
+            error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError
+        )
 
-    async def roll_back(self) -> None:
-        """Undo it all. A connection that cannot do so any more is given up, which undoes it too."""
-        if self._connection is None or self._transaction is None:
-            return
-        try:
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                await self._transaction.rollback()
-        finally:
-            if self._connection.is_in_transaction():
-                self._connection.terminate()
-            await self._store.release(self._connection)
+    def is_unique_violation(self, error: BaseException) -> bool:
+        """By asyncpg's type."""
+        return isinstance(error, asyncpg.UniqueViolationError)
 
-    async def _begin(self) -> PoolConnectionProxy:
-        connection = await self._store.acquire()
-        try:
-            self._transaction = connection.transaction()
-            await self._transaction.start()
-        except BaseException:
-            connection.terminate()
-            await self._store.release(connection)
-            raise
-        self._connection = connection
+
+def create_engine(
+    dsn: str, size: int, timeouts: Timeouts, *, json_deserializer: Callable[[str], Any] | None = None
+) -> AsyncEngine:
+    """An engine of at most `size` connections, in which no statement runs longer than the timeout."""
+    settings = {
+        **SERVER_SETTINGS,
+        "statement_timeout": str(int(timeouts.statement * 1000)),
+        "lock_timeout": str(int(timeouts.lock * 1000)),
+    }
+
+    async def connect() -> asyncpg.Connection:
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
+        _keep_alive(connection)
+        await connection.execute(_GET_ROOM)
         return connection
 
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_size=size,
+        max_overflow=0,
+        pool_reset_on_return=None,
+        hide_parameters=True,
+        json_deserializer=json_deserializer,
+    )
 
-async def _nothing(_connection: object) -> None:
-    pass
+
+def _keep_alive(connection: asyncpg.Connection) -> None:
+    """Notice a network that has gone silent."""
+    transport: asyncio.Transport = connection._transport  # noqa: SLF001  (asyncpg has no setting for it)
+    found: socket.socket | None = transport.get_extra_info("socket")
+    if found is None or found.family == socket.AF_UNIX:
+        return
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):
+            found.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

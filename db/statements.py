@@ -13,7 +13,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.selectable import Select, SelectBase
 
-from db.store import ResultRow
+from db.connections import ResultRow
 
 # Of reads; the least recently used goes first. Compiling one takes milliseconds, running it microseconds. A
 # text is some tens of kilobytes.

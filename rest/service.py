@@ -37,7 +37,7 @@ class Document(Answer):
 @operation("GET", "/api/health", answers={200: HealthAnswer})
 async def get_health(call: Call) -> Response:
     """Ask whether the service and its store are well. No key is needed."""
-    async with call.database.read() as session:
+    async with call.database.health() as session:
         await health.check_store(session)
     return envelopes.one(Health(status="ok", version=VERSION).model_dump_json())
 

@@ -110,7 +110,7 @@ def statements() -> Iterator[Statements]:
     """
     statements = Statements()
     with pytest.MonkeyPatch.context() as patch:
-        statements.wrap_asyncpg(patch)
+        statements.wrap_drivers(patch)
         yield statements
 
 

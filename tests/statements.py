@@ -1,7 +1,8 @@
 """Counts the statements that really reach the driver.
 
-SQLAlchemy's own events would not do: it writes statements, and the drivers run them. So SQLite itself reports
-what it runs, and of asyncpg the protocol is wrapped, since its query loggers leave out BEGIN and COMMIT.
+SQLAlchemy's own events would not do: it holds the connections, and the drivers run the statements. So SQLite
+itself reports what it runs, and of asyncpg the protocol is wrapped, since its query loggers leave out BEGIN
+and COMMIT.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +12,9 @@ from weakref import WeakKeyDictionary
 
 import pytest
 from asyncpg.protocol import Protocol
+from sqlalchemy import event
 
+from db import sqlite
 from db.engine import Database
 
 _TRANSACTION = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"}
@@ -49,11 +52,20 @@ class Statements:
     def __init__(self) -> None:
         self._recordings: dict[Database, list[Recording]] = {}
         self._databases: WeakKeyDictionary[Protocol, Database] = WeakKeyDictionary()
+        self._short: dict[str, Database] = {}
 
     def watch(self, database: Database) -> None:
         """Watch all connections that the database will open."""
         self._recordings[database] = []
-        database.store.on_connect.append(lambda connection: self._connected(database, connection))
+
+        @event.listens_for(database.engine.sync_engine, "connect")
+        def connected(adapted: Any, _record: object) -> None:
+            driver_connection = adapted.driver_connection
+            raw = driver_connection._conn if database.is_sqlite else driver_connection
+            self._connected(database, raw)
+
+        if database.is_sqlite:
+            self._short[database._path] = database
 
     @contextmanager
     def recorded(self, database: Database) -> Iterator[Recording]:
@@ -68,8 +80,17 @@ class Statements:
                 each for each in self._recordings[database] if each is not recording
             ]
 
-    def wrap_asyncpg(self, patch: pytest.MonkeyPatch) -> None:
-        """Have asyncpg's connections tell what they send, until the patch is undone."""
+    def wrap_drivers(self, patch: pytest.MonkeyPatch) -> None:
+        """Have connections tell what they send, until the patch is undone."""
+        connect = sqlite.connect_short
+
+        def connect_short(path: str) -> Any:
+            connection = connect(path)
+            if path in self._short:
+                self._connected(self._short[path], connection)
+            return connection
+
+        patch.setattr(sqlite, "connect_short", connect_short)
         for name, argument in _SENDERS.items():
             patch.setattr(Protocol, name, self._wrapped(getattr(Protocol, name), argument))
 

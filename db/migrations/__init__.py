@@ -1,20 +1,19 @@
 """The history of the schema: one, for both databases. A released migration is never edited."""
 
-import asyncio
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, NullPool, create_engine, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, text
 
 from db import postgresql, sqlite
-from db.engine import Database, dsn, parse_url, raise_store_failure
+from db.deadlines import UNLIMITED, Deadlines
+from db.engine import Database, dsn, parse_url
 
 T = TypeVar("T")
 
@@ -62,40 +61,27 @@ async def in_transaction(url: str, work: Callable[..., T], *arguments: object) -
     On SQLite without foreign keys, which `check_foreign_keys` makes up for. Raises StoreUnavailable and
     InvalidDatabaseUrl.
     """
-    database = Database(url)
+    database, parsed = Database(url), parse_url(url)
+    engine = (
+        sqlite.create_engine(parsed, 1, enforce_foreign_keys=False)
+        if database.is_sqlite
+        else postgresql.create_engine(dsn(parsed), 1, UNLIMITED)
+    )
     try:
-        if database.is_sqlite:
-            return await asyncio.to_thread(_on_sqlite, parse_url(url), work, *arguments)
-        return await _on_postgresql(parse_url(url), work, *arguments)
+        async with engine.begin() as connection:
+            if database.is_sqlite:
+                driver_connection: Any = (await connection.get_raw_connection()).driver_connection
+                await sqlite.Sqlite().begin(driver_connection, Deadlines(None, None))
+            else:
+                await connection.execute(
+                    text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _POSTGRES_LOCK}
+                )
+            return await connection.run_sync(work, *arguments)
     except Exception as error:
-        raise_store_failure(database.store, error)
+        database.raise_if_unavailable(error)
         raise
-
-
-def _on_sqlite(url: URL, work: Callable[..., T], *arguments: object) -> T:
-    engine = create_engine(
-        "sqlite://",
-        creator=lambda: sqlite.connect(url.database or "", enforce_foreign_keys=False),
-        poolclass=NullPool,
-        hide_parameters=True,
-    )
-    with engine.connect() as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        answer = work(connection, *arguments)
-        connection.commit()
-        return answer
-
-
-async def _on_postgresql(url: URL, work: Callable[..., T], *arguments: object) -> T:
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=lambda: postgresql.connect(dsn(url)),
-        poolclass=NullPool,
-        hide_parameters=True,
-    )
-    async with engine.begin() as connection:
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _POSTGRES_LOCK})
-        return await connection.run_sync(work, *arguments)
+    finally:
+        await engine.dispose()
 
 
 def _upgrade(connection: Connection, revision: str) -> bool:

@@ -1,0 +1,87 @@
+"""Requests that nobody waits for any more: what they were doing is cancelled, down to the database."""
+
+import asyncio
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from db import deadlines
+
+PATIENCE_S = 0.05
+"""How long a request runs before anyone looks whether its client is still there. Most are done by then."""
+
+CLIENT_CLOSED_REQUEST = 499  # what the log says; there is nobody to read it
+
+
+class Abandonment:
+    """Middleware: counts a request's deadlines from its arrival, and cancels it when its client is gone."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        watched = _Watched(receive)
+        token = deadlines.arrive()
+        try:
+            await self._app(scope, watched, send)
+        except asyncio.CancelledError:
+            if not watched.is_abandoned:
+                raise
+            watched.task.uncancel()
+            await Response(status_code=CLIENT_CLOSED_REQUEST)(scope, receive, send)
+        finally:
+            deadlines.forget(token)
+            watched.end()
+
+
+class _Watched:
+    """A request's `receive`, which looks one message ahead and so learns when the client has gone."""
+
+    def __init__(self, receive: Receive) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.task: asyncio.Task[Any] = task
+        self.is_abandoned = False
+        self._receive = receive
+        self._loop = asyncio.get_running_loop()
+        self._ahead: asyncio.Future[Message] | None = None
+        self._last: Message | None = None
+        self._timer = self._loop.call_later(PATIENCE_S, self._look)
+
+    async def __call__(self) -> Message:
+        if self._last is not None:
+            message, self._last = self._last, None
+        elif self._ahead is None:
+            message = await self._receive()
+        else:
+            message = await self._ahead
+            self._ahead = None
+            self._timer = self._loop.call_later(PATIENCE_S, self._look)
+        return message
+
+    def end(self) -> None:
+        """Look no more."""
+        self._timer.cancel()
+        if self._ahead is not None:
+            self._ahead.cancel()
+
+    def _look(self) -> None:
+        if self._ahead is None:
+            self._ahead = asyncio.ensure_future(self._receive())
+            self._ahead.add_done_callback(self._looked)
+
+    def _looked(self, ahead: "asyncio.Future[Message]") -> None:
+        if ahead.cancelled() or ahead.exception() is not None or ahead is not self._ahead:
+            return
+        message = ahead.result()
+        if message["type"] == "http.disconnect":
+            self.is_abandoned = True
+            self.task.cancel()
+        elif not message.get("more_body", False):
+            # The body has come in whole: next comes the disconnection, if anything.
+            self._last, self._ahead = message, None
+            self._look()
