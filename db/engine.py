@@ -79,21 +79,20 @@ class ReadSession:
         self.database.raise_if_unavailable(error)
 
     async def rows(self, query: Query | Select[Any], values: Mapping[str, object]) -> Sequence[ResultRow]:
-        """All rows of a query, as they are stored.
+        """All rows of a query. `values` are the bind parameters by name.
 
-        `values` are the bind parameters by name, as plain str, int, bool or None.
+        Values, here as in `WriteSession.execute`, are what the types of columns and parameters say.
         """
         if not isinstance(query, Query):
             query = self.database.statements.compile(query)
-        arguments = [values.get(name, constant) for name, constant in query.parameters]
+        arguments = query.stored(values)
         if self.database.is_sqlite:
             short = self.database.short_reads or await self.database.open_short_reads()
             rows = short.fetch(query.sql, arguments)
             if rows is not None:
-                return rows
-        return await self._connections.fetch(
-            query.sql, arguments, self._timeouts.deadlines().statement, may_repeat=True
-        )
+                return query.rows(rows)
+        deadline = self._timeouts.deadlines().statement
+        return query.rows(await self._connections.fetch(query.sql, arguments, deadline, may_repeat=True))
 
     async def row(self, query: Query | Select[Any], values: Mapping[str, object]) -> ResultRow | None:
         """The first row of a query, or None."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Column, ForeignKey, Index, Table, Text, bindparam, or_, select
+from sqlalchemy import Column, ForeignKey, Index, Table, Text, bindparam, or_, select, type_coerce
 
 from db.accounts import accounts
 from db.engine import ReadSession, WriteSession
@@ -33,14 +33,15 @@ LIST = (
         keys.c.kind,
         keys.c.name,
         keys.c.last4,
-        keys.c.created_at,
-        keys.c.expires_at,
-        keys.c.revoked_at,
+        *(
+            type_coerce(moment, Text())
+            for moment in (keys.c.created_at, keys.c.expires_at, keys.c.revoked_at)
+        ),
     )
     .join(accounts, accounts.c.id == keys.c.account_id)
     .order_by(keys.c.id)
 )
-"""Every key of the installation with its account's name, oldest first."""
+"""Every key of the installation with its account's name, oldest first. Moments are texts."""
 
 _WITH_ACCOUNT = (
     select(accounts.c.name, keys.c.kind, keys.c.last4)

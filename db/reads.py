@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from db import clock
 from db.apps import APP
 from db.customers import CUSTOMER
 from db.engine import ReadSession, ResultRow
@@ -40,5 +39,5 @@ async def rows(
     parameters: dict[str, Any] = {f"v{slot}": value for slot, value in enumerate(values)}
     parameters["account"] = account_id
     parameters["tokens"] = tokens
-    parameters["now"] = clock.as_text(at)
+    parameters["now"] = at
     return await session.rows(query, parameters)

@@ -19,7 +19,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from db import clock
 from db.engine import ReadSession, WriteSession
 from db.licenses import is_active, licenses
 from db.shaping.json import arrays_in, item
@@ -139,14 +138,14 @@ class UnsignedLicense:
 
 async def count_live(session: ReadSession, app_id: str, now: datetime, at_most: int = 2**31 - 1) -> int:
     """How many licenses of an app are neither revoked nor expired, counted no further than `at_most`."""
-    row = await session.row(_COUNT_LIVE, {"app_id": app_id, "now": clock.as_text(now), "limit": at_most})
+    row = await session.row(_COUNT_LIVE, {"app_id": app_id, "now": now, "limit": at_most})
     assert row is not None
     return int(row[0])
 
 
 async def count_signed(session: ReadSession, app_id: str, generation: int, now: datetime) -> int:
     """How many of them have a token under this generation of keys."""
-    values = {"app_id": app_id, "now": clock.as_text(now), "generation": generation}
+    values = {"app_id": app_id, "now": now, "generation": generation}
     row = await session.row(_COUNT_SIGNED, values)
     assert row is not None
     return int(row[0])
@@ -154,7 +153,7 @@ async def count_signed(session: ReadSession, app_id: str, generation: int, now: 
 
 async def count_unsigned(session: ReadSession, app_id: str, generation: int, now: datetime) -> int:
     """How many of them have none."""
-    values = {"app_id": app_id, "now": clock.as_text(now), "generation": generation}
+    values = {"app_id": app_id, "now": now, "generation": generation}
     row = await session.row(_COUNT_UNSIGNED, values)
     assert row is not None
     return int(row[0])
@@ -178,22 +177,12 @@ async def next_unsigned(
     values = {
         "app_id": app_id,
         "generation": generation,
-        "now": clock.as_text(now),
+        "now": now,
         "after": after,
         "limit": limit,
     }
     rows = await session.rows(_NEXT, values)
-    found = [
-        UnsignedLicense(
-            id,
-            installation_id,
-            None if expires_at is None else clock.from_text(expires_at),
-            orjson.loads(features),
-            tier,
-        )
-        for id, installation_id, expires_at, features, tier, is_unsigned in rows
-        if is_unsigned
-    ]
+    found = [UnsignedLicense(*facts) for *facts, is_unsigned in rows if is_unsigned]
     return found, rows[-1][0] if rows else None
 
 

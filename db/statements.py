@@ -47,20 +47,23 @@ class Query:
             arguments.append(value if process is None else process(value))
         return arguments
 
-    def result(self, rows: Sequence[ResultRow]) -> Result[Any]:
-        """Rows of the driver's as SQLAlchemy shows them, their values as Python has them."""
+    def rows(self, rows: Sequence[ResultRow]) -> Sequence[ResultRow]:
+        """Rows of the driver's, their values as Python has them."""
         processors = [process for _, process in self.columns]
-        if any(processors):
-            rows = [
-                tuple(
-                    value if process is None else process(value)
-                    for value, process in zip(row, processors, strict=True)
-                )
-                for row in rows
-            ]
-        else:
-            rows = [tuple(row) for row in rows]
-        return IteratorResult(SimpleResultMetaData([name for name, _ in self.columns]), iter(rows))
+        if not any(processors):
+            return rows
+        return [
+            tuple(
+                value if process is None else process(value)
+                for value, process in zip(row, processors, strict=True)
+            )
+            for row in rows
+        ]
+
+    def result(self, rows: Sequence[ResultRow]) -> Result[Any]:
+        """The same as SQLAlchemy shows them."""
+        found = map(tuple, self.rows(rows))
+        return IteratorResult(SimpleResultMetaData([name for name, _ in self.columns]), found)
 
 
 def locking(statement: Select[Any], held: Table, *changed: Table, strength: str = "KEY SHARE") -> Select[Any]:

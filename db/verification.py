@@ -21,11 +21,11 @@ from sqlalchemy import (
     literal_column,
     select,
     true,
+    type_coerce,
 )
 
-from db import clock
 from db.apps import apps
-from db.engine import ReadSession, ResultRow
+from db.engine import ReadSession
 from db.licenses import LICENSE, licenses
 from db.shaping.json import texts_in
 from db.signing_keys import PUBLIC_COLUMNS, PublicKey, signing_keys
@@ -37,9 +37,10 @@ _SHOWN = (
     licenses.c.id,
     licenses.c.installation_id,
     tiers.c.slug,
-    licenses.c.features,
-    licenses.c.expires_at,
-    licenses.c.revoked_at,
+    # These are answered as they are stored.
+    type_coerce(licenses.c.features, Text()),
+    type_coerce(licenses.c.expires_at, Text()),
+    type_coerce(licenses.c.revoked_at, Text()),
 )
 
 
@@ -138,18 +139,18 @@ class TokenFacts:
 
 
 async def license_by(
-    session: ReadSession, slug: str, by: str, value: str, now: str
+    session: ReadSession, slug: str, by: str, value: str, now: datetime
 ) -> tuple[bool, ShownLicense | None]:
     """The license of an app by "installation_id" or "jti": whether there is such an app, and the license.
 
-    Of an installation's licenses the active one is found, else the newest. `now` is the moment as text.
+    Of an installation's licenses the one that is active `now` is found, else the newest.
     """
     row = await session.row(_ONE[by], {"slug": slug, "asked": value, "now": now})
     return (False, None) if row is None else (True, _shown(row))
 
 
 async def licenses_by(
-    session: ReadSession, slug: str, by: str, values: Sequence[str], now: str
+    session: ReadSession, slug: str, by: str, values: Sequence[str], now: datetime
 ) -> dict[str, ShownLicense | None] | None:
     """As `license_by`, for many values in one statement: what each has found. None without an app."""
     parameters = {
@@ -171,7 +172,7 @@ async def facts_of_token(session: ReadSession, slug: str, kid: str, license_id: 
         return None
     split = 1 + len(PUBLIC_COLUMNS)
     key, license = row[1:split], row[split:]
-    return TokenFacts(row[0], None if key[0] is None else _public_key(key), _shown(license))
+    return TokenFacts(row[0], None if key[0] is None else PublicKey(*key), _shown(license))
 
 
 async def public_keys(session: ReadSession, slug: str) -> list[PublicKey] | None:
@@ -179,7 +180,7 @@ async def public_keys(session: ReadSession, slug: str) -> list[PublicKey] | None
     rows = await session.rows(_KEYS, {"slug": slug})
     if not rows:
         return None
-    return sorted((_public_key(key) for _, *key in rows), key=lambda key: key.generation != rows[0][0])
+    return sorted((PublicKey(*key) for _, *key in rows), key=lambda key: key.generation != rows[0][0])
 
 
 async def public_key_pem(session: ReadSession, slug: str) -> str | None:
@@ -190,12 +191,3 @@ async def public_key_pem(session: ReadSession, slug: str) -> str | None:
 
 def _shown(row: Sequence[Any]) -> ShownLicense | None:
     return None if row[0] is None else ShownLicense(*row)
-
-
-def _public_key(row: ResultRow | Sequence[Any]) -> PublicKey:
-    id, generation, pem, *moments = row
-    return PublicKey(id, generation, pem, *map(_moment, moments))
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else clock.from_text(text)

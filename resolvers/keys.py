@@ -16,6 +16,7 @@ from db import clock, ids
 from db import keys as stored
 from db.engine import ReadSession, WriteSession
 from db.keys import keys
+from db.types import UtcDateTime
 from resolvers.accounts import account_named, only_account
 from resolvers.errors import FaultCode, Unauthenticated, fault
 from resolvers.inputs import Input, Name, OptionalName, check, is_storable
@@ -158,7 +159,7 @@ class Admitted:
 _by_digest = select(keys.c.id, keys.c.account_id, keys.c.kind, keys.c.expires_at).where(
     keys.c.digest == bindparam("digest", type_=Text()),
     keys.c.revoked_at.is_(None),
-    keys.c.expires_at.is_(None) | (keys.c.expires_at > bindparam("now", type_=Text())),
+    keys.c.expires_at.is_(None) | (keys.c.expires_at > bindparam("now", type_=UtcDateTime())),
 )
 
 
@@ -166,16 +167,15 @@ async def admit(session: ReadSession, token: str, policy: Policy) -> Admitted:
     """Let a key's viewer in. Raises Unauthenticated, alike for every key that does not serve."""
     if not _TOKEN.fullmatch(token):
         raise Unauthenticated
-    row = await session.row(_by_digest, {"digest": digest(token), "now": clock.as_text(clock.now())})
+    row = await session.row(_by_digest, {"digest": digest(token), "now": clock.now()})
     if row is None:
         raise Unauthenticated
-    key_id, account_id, kind, expires_at = row
+    key_id, account_id, kind, until = row
     scopes = {Scope.READ}
     if kind == KeyKind.SECRET:
         scopes |= {Scope.READ_CUSTOMERS, Scope.READ_TOKENS, Scope.WRITE}
     elif policy.public_keys_read_customers:
         scopes |= {Scope.READ_CUSTOMERS}
-    until = None if expires_at is None else clock.from_text(expires_at)
     return Admitted(Viewer(account_id, frozenset(scopes), policy, key_id), until)
 
 

@@ -81,11 +81,11 @@ async def verify_license(
         return None
     if by == "token":
         return await _verify_token(session, app_slug, value)
-    now = clock.as_text(clock.now())
+    now = clock.now()
     # What no database can hold is known by nobody.
     asked = value if is_storable(value) else ""
     has_app, found = await verification.license_by(session, app_slug, by, asked, now)
-    return _judged(found, now) if has_app else None
+    return _judged(found, clock.as_text(now)) if has_app else None
 
 
 async def verify_licenses(
@@ -98,10 +98,10 @@ async def verify_licenses(
     require_few(f"{by}s", values)
     if not is_slug(app_slug):
         return None
-    now = clock.as_text(clock.now())
+    now = clock.now()
     storable = [value for value in values if is_storable(value)]
     found = await verification.licenses_by(session, app_slug, by, storable, now)
-    return None if found is None else [_judged(found.get(value), now) for value in values]
+    return None if found is None else [_judged(found.get(value), clock.as_text(now)) for value in values]
 
 
 def require_few(name: str, values: Sequence[str]) -> None:

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Any, TypeAlias
 
 from sqlalchemy import BindParameter, Boolean, ColumnElement, Table, Text, bindparam
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
+
+from db.types import UtcDateTime
 
 # The columns of one occurrence of a noun's table in a statement; a table may occur many times.
 Row: TypeAlias = Mapping[str, Any] | ReadOnlyColumnCollection[str, Any]
@@ -14,8 +17,8 @@ Row: TypeAlias = Mapping[str, Any] | ReadOnlyColumnCollection[str, Any]
 ACCOUNT: BindParameter[str] = bindparam("account", type_=Text())
 """The viewer's account, a condition of every read."""
 
-NOW: BindParameter[str] = bindparam("now", type_=Text())
-"""The moment of the request, in the stored form of `db.types.UtcDateTime`."""
+NOW: BindParameter[datetime] = bindparam("now", type_=UtcDateTime())
+"""The moment of the request."""
 
 TOKENS: BindParameter[bool] = bindparam("tokens", type_=Boolean())
 """Whether the viewer may see the tokens of licenses."""

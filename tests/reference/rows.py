@@ -1,9 +1,7 @@
 """The rows the reference executor answers from: all that a database holds, read without any cleverness."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
 from typing import Any, TypeAlias
 
 from sqlalchemy import select
@@ -12,9 +10,6 @@ from db.engine import Database
 from db.metadata import metadata
 
 Row: TypeAlias = Mapping[str, Any]
-
-_TIMES = {"created_at", "updated_at", "expires_at", "revoked_at"}
-_JSON = {"metadata", "features", "own_features"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +36,4 @@ async def _table(database: Database, name: str) -> list[Row]:
     async with database.read() as session:
         found = await session.rows(select(table), {})
     names = table.columns.keys()
-    return [
-        {column: _value(column, value) for column, value in zip(names, row, strict=True)} for row in found
-    ]
-
-
-def _value(column: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if column in _TIMES:
-        return datetime.fromisoformat(value)
-    return json.loads(value) if column in _JSON else value
+    return [dict(zip(names, row, strict=True)) for row in found]

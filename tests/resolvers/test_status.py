@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Text, bindparam, select
 
-from db import clock, reads
+from db import reads
 from db.engine import Database
 from db.licenses import LicenseStatus, licenses, status
 from db.shaping.selection import Connection, FieldRead, Filter, Lookup, Nodes, Page, Scalar, Total, Values
@@ -63,7 +63,7 @@ async def test_status_follows_from_facts_and_moment(database: Database, by_id: d
     statement = select(licenses.c.id, status(licenses.c))
 
     async with database.read() as session:
-        found = dict(map(tuple, await session.rows(statement, {"now": clock.as_text(NOW)})))
+        found = dict(map(tuple, await session.rows(statement, {"now": NOW})))
 
     assert found == by_id
 
@@ -104,7 +104,7 @@ async def test_time_alone_turns_active_into_expired(database: Database, app: App
 
     async def at(moment: datetime) -> str:
         async with database.read() as session:
-            row = await session.row(statement, {"id": license.id, "now": clock.as_text(moment)})
+            row = await session.row(statement, {"id": license.id, "now": moment})
         assert row is not None
         return str(row[0])
 

@@ -47,7 +47,8 @@ async def _explained(database: Database, explain: str, statement: str) -> list[t
     async with database.read() as session:
         if database.is_sqlite:
             values = tuple((str(place), None) for place in range(statement.count("?")))
-            return [tuple(row) for row in await session.rows(Query(f"{explain} {statement}", values), {})]
+            query = Query(f"{explain} {statement}", values, (None,) * len(values))
+            return [tuple(row) for row in await session.rows(query, {})]
         # Parameters that are sent along with EXPLAIN would be looked at.
         for step in ("SET plan_cache_mode = force_generic_plan", f"PREPARE explained AS {statement}"):
             await session.rows(Query(step, ()), {})
