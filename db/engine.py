@@ -9,6 +9,7 @@ write on a read path is a type error.
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
@@ -44,6 +45,10 @@ DRIVER_ERRORS = (sqlite3.Error, asyncpg.PostgresError)
 
 TIMEOUTS = Timeouts()
 _OF_HEALTH = Timeouts(statement=1, lock=1)
+_ANSWERS = "SELECT version_num FROM alembic_version"
+# It is refused where anything else would be that writes.
+_WRITES_NOTHING = "UPDATE alembic_version SET version_num = version_num WHERE false"
+COMMITTED_LATELY_S = 1
 
 
 CLOSE_TIMEOUT_S = 5
@@ -229,6 +234,7 @@ class Database:
         self.short_reads: ShortReads | None = None
         self._opening = asyncio.Lock()
         self._path = parsed.database or ""
+        self._committed_at = float("-inf")
         self._driver: Driver
         if self.is_sqlite:
             self._driver, readers, writers = Sqlite(), sqlite.readers(pool_size), 1
@@ -249,9 +255,24 @@ class Database:
         """A session for reading. Raises StoreUnavailable when the database does not answer in time."""
         return ReadSession(self, self._readers, self.timeouts)
 
-    def health(self) -> ReadSession:
-        """A session for reading that nobody else keeps waiting, and which waits for a second at most."""
-        return ReadSession(self, self._health, _OF_HEALTH)
+    async def takes_writes(self) -> bool:
+        """Ask within a second, on a connection that nobody else keeps waiting, whether writes are taken.
+
+        Raises StoreUnavailable when not even reads are answered.
+        """
+        deadline = _OF_HEALTH.deadlines().statement
+        try:
+            await self._health.fetch(_ANSWERS, (), deadline, may_repeat=True)
+        except BaseException as error:
+            self.raise_if_unavailable(error)
+            raise
+        if time.monotonic() - self._committed_at < COMMITTED_LATELY_S:
+            return True
+        try:
+            await self._health.fetch(_WRITES_NOTHING, (), deadline)
+        except Exception as error:
+            return not self._driver.is_unavailable(_driver_error(error))
+        return True
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[WriteSession]:
@@ -264,6 +285,7 @@ class Database:
                 await session.end(error)
                 raise
             await session.end(None)
+            self._committed_at = time.monotonic()
         except BaseException as error:
             self.raise_if_unavailable(error)
             raise

@@ -157,8 +157,7 @@ async def test_reads_and_health_go_on_while_writers_wait(url: str) -> None:
 
         with at_once():
             assert await names(database) == ["Acme"]
-            async with database.health() as session:
-                assert len(await session.rows(select(accounts.c.id), {})) == 1
+            assert await database.takes_writes() is (not database.is_sqlite)
         assert not any(task.done() for task in writing)
 
         for task in writing:
@@ -172,8 +171,7 @@ async def test_health_goes_on_while_readers_wait(url: str) -> None:
         await asyncio.sleep(0.3)
 
         with at_once():
-            async with database.health() as session:
-                assert len(await session.rows(select(accounts.c.id), {})) == 1
+            assert await database.takes_writes() is True
 
         for task in scanning:
             task.cancel()
