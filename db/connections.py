@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db.deadlines import Deadlines, seconds_left
@@ -104,9 +105,7 @@ class Connections:
                     return checkout
                 await _drop(checkout)
             async with asyncio.timeout(seconds_left(deadline)):
-                connection = await self._engine.connect()
-            raw = await connection.get_raw_connection()
-            return Checkout(connection, raw.driver_connection)
+                return await self._open()
         except BaseException:
             self._places.release()
             raise
@@ -135,6 +134,13 @@ class Connections:
     def is_cut_short(self, error: BaseException) -> bool:
         """Whether what raised this may be running still, or its connection is not fit for more."""
         return isinstance(error, asyncio.CancelledError) or self._driver.is_unavailable(error)
+
+    async def _open(self) -> Checkout:
+        try:
+            connection = await self._engine.connect()
+        except DBAPIError:  # the server may have ended it just as it began
+            connection = await self._engine.connect()
+        return Checkout(connection, (await connection.get_raw_connection()).driver_connection)
 
     async def _clear(self, checkout: Checkout) -> None:
         try:

@@ -19,6 +19,7 @@ SERVER_SETTINGS = {
     "application_name": "licensegraph",
     "default_transaction_isolation": "read committed",
     "search_path": '"$user", public',
+    "idle_in_transaction_session_timeout": "60s",
     "idle_session_timeout": "0",
     "client_connection_check_interval": "2s",  # a statement whose client is gone ends
     "jit": "off",  # the just-in-time compiler costs more than any page here takes
@@ -107,8 +108,12 @@ def create_engine(
 
     async def connect() -> asyncpg.Connection:
         connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
-        _keep_alive(connection)
-        await connection.execute(_GET_ROOM)
+        try:
+            _keep_alive(connection)
+            await connection.execute(_GET_ROOM)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     return create_async_engine(

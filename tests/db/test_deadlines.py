@@ -1,6 +1,7 @@
 """Deadlines: no statement and no lock is waited for without end, and what is given up stops."""
 
 import asyncio
+import gc
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -202,6 +203,22 @@ async def test_writer_that_is_cancelled_lets_go_of_its_locks(url: str) -> None:
             await write(database)
 
         assert await names(database) == ["Acme", "Bolt"]
+
+
+async def test_cancellation_while_connections_are_opened_leaves_none_open(url: str) -> None:
+    async def read(database: Database) -> None:
+        async with database.read() as session:
+            await session.rows(counting(50_000), {})
+
+    for milliseconds in range(0, 30, 2):
+        async with opened(url, pool_size=4) as database:
+            reading = [asyncio.create_task(read(database)) for _ in range(4)]
+            await asyncio.sleep(milliseconds / 1000)
+            for task in reading:
+                task.cancel()
+            await asyncio.wait(reading)
+
+    gc.collect()  # says of anything left open that it is
 
 
 async def test_closing_does_not_wait_for_what_runs(url: str) -> None:
