@@ -86,10 +86,10 @@ async def _make_app(session: WriteSession, viewer: Viewer) -> None:
     }
     for email, full_name, external_id, metadata in _CUSTOMERS:
         values = {"email": email, "name": full_name, "external_id": external_id, "metadata": metadata}
-        customer_id = await create_customer(viewer, session, APP_SLUG, values)
+        customer = await create_customer(viewer, session, APP_SLUG, values)
         plan = metadata["plan"]
         tier_id = tier_ids["team" if plan == "team" else "solo"]
-        await _issue(session, viewer, {"customer_id": customer_id, "tier_id": tier_id}, plan)
+        await _issue(session, viewer, {"customer_id": customer.id, "tier_id": tier_id}, plan)
 
 
 async def _issue(session: WriteSession, viewer: Viewer, given: Mapping[str, object], plan: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -21,11 +21,13 @@ from sqlalchemy.dialects.postgresql import insert as insertion
 from sqlalchemy.sql.dml import ReturningInsert
 
 from db import apps, clock, ids
-from db.engine import ReadSession, WriteSession
+from db.engine import WriteSession
 from db.metadata import metadata
+from db.shaping.compiler import Compiler, are_columns
 from db.shaping.nouns import Condition, KeptTotal, Kind, Noun, Ordering, ToMany, ToOne, Unique, column
+from db.shaping.selection import Field
 from db.shaping.texts import contains, found_in_customers
-from db.statements import if_free, locking, parameters_of
+from db.statements import CACHED_STATEMENTS, if_free, locking, parameters_of
 from db.types import JsonObject, PlainText, UtcDateTime, fold
 
 customers = Table(
@@ -109,10 +111,6 @@ CUSTOMER = Noun(
 _BY_EMAIL = select(customers.c.id).where(
     customers.c.app_id == bindparam("app_id"), customers.c.email_folded == bindparam("email_folded")
 )
-_BY_EMAIL_IN_APP = select(customers.c.id).where(
-    customers.c.app_id == apps.by_slug().scalar_subquery(),
-    customers.c.email_folded == bindparam("email_folded"),
-)
 _FOR_UPDATE = locking(
     select(customers.c.app_id, customers.c.license_count, apps.apps.c.signing_generation)
     .join(apps.apps, apps.apps.c.id == customers.c.app_id)
@@ -121,6 +119,7 @@ _FOR_UPDATE = locking(
     customers,
 )
 _DELETE = customers.delete().where(customers.c.id == bindparam("id"))
+_compiler = Compiler({CUSTOMER.name: CUSTOMER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,30 +137,34 @@ async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
 
 
 async def insert_alone(
-    session: WriteSession, account_id: str, app_slug: str, values: Mapping[str, object]
-) -> bool:
+    session: WriteSession,
+    account_id: str,
+    app_slug: str,
+    values: Mapping[str, object],
+    fields: tuple[Field, ...],
+) -> str | None:
     """Add a customer to the app of this slug, in one statement that is a transaction of its own.
 
-    False when the account has no such app, or as `insert` answers it.
+    Answers the JSON of `fields`, of which `can_be_returned` must hold. None when the account has no such app,
+    or an email or external id is taken.
     """
     parameters = {**values, "slug": app_slug, "account": account_id}
-    return (await session.execute_alone(_insertion(tuple(values)), parameters)).first() is not None
+    return (await session.execute_alone(_insertion(tuple(values), fields), parameters)).scalar()
 
 
-@cache
-def _insertion(columns: tuple[str, ...]) -> ReturningInsert[Any]:
+def can_be_returned(fields: tuple[Field, ...]) -> bool:
+    """Whether an insertion can answer these fields of its customer: nothing beyond the row is true yet."""
+    return are_columns(CUSTOMER, fields)
+
+
+@lru_cache(CACHED_STATEMENTS)
+def _insertion(columns: tuple[str, ...], fields: tuple[Field, ...]) -> ReturningInsert[Any]:
     # A parameter in a SELECT has no type but the one it is cast to.
     values = [cast(value, value.type) for value in parameters_of(customers, columns).values()]
     app = apps.by_slug().with_only_columns(apps.apps.c.id, *values)
     staying = app.with_for_update(read=True, key_share=True)
-    return if_free(insertion(customers).from_select(["app_id", *columns], staying))
-
-
-async def find(session: ReadSession, account_id: str, app_slug: str, email_folded: str) -> str | None:
-    """The id of the customer with this email in the account's app of this slug, or None."""
-    values = {"account": account_id, "slug": app_slug, "email_folded": email_folded}
-    row = await session.row(_BY_EMAIL_IN_APP, values)
-    return None if row is None else str(row[0])
+    adding = insertion(customers).from_select(["app_id", *columns], staying)
+    return if_free(adding, _compiler.returned(CUSTOMER.name, fields))
 
 
 async def find_by_email(session: WriteSession, app_id: str, email_folded: str) -> str | None:

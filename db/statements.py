@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import BindParameter, ClauseElement, Dialect, Table, Update, bindparam, text
+from sqlalchemy import BindParameter, ClauseElement, ColumnElement, Dialect, Table, Update, bindparam, text
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.engine.result import IteratorResult, Result, SimpleResultMetaData
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -82,16 +82,16 @@ def parameters_of(table: Table, columns: Iterable[str]) -> dict[str, BindParamet
     return {name: bindparam(name, type_=table.c[name].type) for name in columns}
 
 
-def if_free(statement: Insert) -> ReturningInsert[Any]:
-    """Have an insertion add only what no unique constraint stands against, and answer the ids added."""
+def if_free(statement: Insert, answer: ColumnElement[Any]) -> ReturningInsert[Any]:
+    """Have an insertion add only what no unique constraint stands against, and answer this of it."""
     # SQLite's compiler understands PostgreSQL's form as well.
-    return statement.on_conflict_do_nothing().returning(statement.table.c.id)
+    return statement.on_conflict_do_nothing().returning(answer)
 
 
 @cache
 def insertion(table: Table, columns: tuple[str, ...]) -> ReturningInsert[Any]:
-    """An insertion of these columns, as `if_free` has it."""
-    return if_free(insert(table).values(parameters_of(table, columns)))
+    """An insertion of these columns, as `if_free` has it, that answers the id."""
+    return if_free(insert(table).values(parameters_of(table, columns)), table.c.id)
 
 
 @cache

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from db import clock, customers, ids, licenses, signing_keys
 from db.customers import StoredCustomer
 from db.engine import ReadSession, UniqueViolation, WriteSession
+from db.shaping.selection import Values
 from db.types import fold, fold_optional
 from resolvers import reading
 from resolvers.apps import require_app
 from resolvers.errors import Fault, FaultCode, Faults, fault, unknown
 from resolvers.inputs import Email, ExternalId, Input, Metadata, OptionalName, check, is_slug, is_storable
-from resolvers.reading import Json, Shape
+from resolvers.reading import Json, Shape, Shown
 from resolvers.viewer import Scope, Viewer
 
 # Each unique column of a customer, and the input field it is made from.
@@ -37,11 +38,15 @@ class UpdateCustomer(Input):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The customer that get-or-create answers, and whether this call made it."""
+class SavedCustomer:
+    """A customer that is stored, and whether this call made it.
+
+    `shown` is what the caller wanted of it, where that came along.
+    """
 
     id: str
     created: bool
+    shown: Shown | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,46 +73,54 @@ async def customer_in_app(
 
 
 async def create_customer(
-    viewer: Viewer, session: WriteSession, app_slug: str, values: Mapping[str, object]
-) -> str:
-    """Add a customer to an app and answer the id. Raises Faults."""
+    viewer: Viewer,
+    session: WriteSession,
+    app_slug: str,
+    values: Mapping[str, object],
+    shape: Shape | None = None,
+) -> SavedCustomer:
+    """Add a customer to an app. `shape` is what is wanted of it. Raises Forbidden and Faults."""
     viewer.require(Scope.WRITE)
+    if shape is not None:
+        reading.require_shape(viewer, "Customer", shape)
     given = check(CreateCustomer, values)
-    id = await _insert_alone(viewer, session, app_slug, given)
-    if id is not None:
-        return id
+    made = await _insert_alone(viewer, session, app_slug, given, shape)
+    if made is not None:
+        return made
     app_id = await require_app(viewer, session, app_slug)
     id = await _insert(session, app_id, given)
     if id is None:
         raise await _taken(session, app_id, _unique(given))
-    return id
+    return SavedCustomer(id, created=True)
 
 
 async def get_or_create_customer(
-    viewer: Viewer, session: WriteSession, app_slug: str, values: Mapping[str, object]
-) -> Found:
+    viewer: Viewer,
+    session: WriteSession,
+    app_slug: str,
+    values: Mapping[str, object],
+    shape: Shape | None = None,
+) -> SavedCustomer:
     """The customer of this email, unchanged, or a new one. Any number of calls at once make one customer.
 
-    Raises Faults.
+    `shape` is what is wanted of it. Raises Forbidden and Faults.
     """
     viewer.require(Scope.WRITE)
     given = check(CreateCustomer, values)
-    email = fold(given.email)
     # Mostly the customer is there, or there is room: neither needs more than a statement.
-    id = await _find(viewer, session, app_slug, email)
-    if id is not None:
-        return Found(id, created=False)
-    id = await _insert_alone(viewer, session, app_slug, given)
-    if id is not None:
-        return Found(id, created=True)
+    saved = await _find(viewer, session, app_slug, given.email, shape)
+    saved = saved or await _insert_alone(viewer, session, app_slug, given, shape)
+    if saved is not None:
+        return saved
+    email = fold(given.email)
     app_id = await require_app(viewer, session, app_slug)
     while True:
         id = await _insert(session, app_id, given)
         if id is not None:
-            return Found(id, created=True)
+            return SavedCustomer(id, created=True)
         id = await customers.find_by_email(session, app_id, email)
         if id is not None:
-            return Found(id, created=False)
+            return SavedCustomer(id, created=False)
         # The email is free, so the external id is taken, unless what stood in the way has just been
         # deleted: then there is room now.
         if given.external_id and await customers.taken(session, app_id, {"external_id": given.external_id}):
@@ -154,21 +167,27 @@ async def _require_customer(viewer: Viewer, session: WriteSession, id: str) -> S
     return found
 
 
-async def _find(viewer: Viewer, session: WriteSession, app_slug: str, email_folded: str) -> str | None:
-    if not is_slug(app_slug):
-        return None
+async def _find(
+    viewer: Viewer, session: WriteSession, app_slug: str, email: str, shape: Shape | None
+) -> SavedCustomer | None:
+    wanted = shape or Shape((), Values())
     async with session.database.read() as reader:
-        return await customers.find(reader, viewer.account_id, app_slug, email_folded)
+        found = await reading.child_of_app(viewer, reader, app_slug, "Customer", "email", email, wanted)
+    return None if found is None else SavedCustomer(found[0], created=False, shown=Shown(wanted, found[1]))
 
 
 async def _insert_alone(
-    viewer: Viewer, session: WriteSession, app_slug: str, given: CreateCustomer
-) -> str | None:
+    viewer: Viewer, session: WriteSession, app_slug: str, given: CreateCustomer, shape: Shape | None
+) -> SavedCustomer | None:
     if session.has_begun or not is_slug(app_slug):
         return None
     row = _row(given)
-    added = await customers.insert_alone(session, viewer.account_id, app_slug, row)
-    return str(row["id"]) if added else None
+    wanted = shape if shape is not None and customers.can_be_returned(shape.fields) else None
+    fields = () if wanted is None else wanted.fields
+    json = await customers.insert_alone(session, viewer.account_id, app_slug, row, fields)
+    if json is None:
+        return None
+    return SavedCustomer(str(row["id"]), created=True, shown=None if wanted is None else Shown(wanted, json))
 
 
 async def _insert(session: WriteSession, app_id: str, given: CreateCustomer) -> str | None:

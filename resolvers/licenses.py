@@ -184,7 +184,7 @@ async def renew_license(
         raise Unauthenticated(BAD_TOKEN)
     allowed = holder(viewer, proven.account_id)
     for shape in shapes:
-        reading.require_license(allowed, shape)
+        reading.require_shape(allowed, "License", shape)
     found = await licenses.find_for_update(session, proven.account_id, proven.license_id)
     if found is None:
         raise Unauthenticated(BAD_TOKEN)

@@ -9,6 +9,7 @@ import orjson
 from db import clock, ids, reads
 from db.engine import ReadSession
 from db.shaping.selection import (
+    ChildRead,
     Connection,
     ConnectionRead,
     Field,
@@ -42,6 +43,14 @@ class Shape:
     def with_values(self, values: Values) -> "Shape":
         """The same, of another request."""
         return Shape(self.fields, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a shape asks of an object, as it was read."""
+
+    shape: Shape
+    json: Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,23 @@ async def one_in_app(
     return await field_of(viewer, session, "App", "slug", app_slug, FieldShape(field, shape.values))
 
 
+async def child_of_app(
+    viewer: Viewer,
+    session: ReadSession,
+    app_slug: str,
+    noun: str,
+    lookup: str,
+    value: str,
+    shape: Shape,
+) -> tuple[str, Json] | None:
+    """The id and the object that an attribute, unique among those of an app, finds there, or None."""
+    name, by = noun.lower(), found_by(shape.values, noun, lookup, value)
+    child = Object(name, name, noun, shape.fields, by)
+    app = found_by(shape.values, "App", "slug", app_slug)
+    rows = await _rows(viewer, session, ChildRead("App", app, child), shape.values)
+    return None if not rows else (str(rows[0][0]), str(rows[0][1]))
+
+
 async def connection(viewer: Viewer, session: ReadSession, shape: FieldShape) -> Json:
     """A page of all that the account has of a noun."""
     assert isinstance(shape.field, Connection)
@@ -158,9 +184,9 @@ def require(viewer: Viewer, read: Read) -> None:
         viewer.require(Scope.READ_CUSTOMERS)
 
 
-def require_license(viewer: Viewer, shape: Shape) -> None:
-    """As `require`, of a license before it is known which. Raises Unauthenticated and Forbidden."""
-    require(viewer, OneRead("License", Lookup("id", 0), shape.fields))
+def require_shape(viewer: Viewer, noun: str, shape: Shape) -> None:
+    """As `require`, of an object before it is known which. Raises Unauthenticated and Forbidden."""
+    require(viewer, OneRead(noun, Lookup("id", 0), shape.fields))
 
 
 async def _rows(

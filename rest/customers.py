@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from db.shaping.selection import Scalar, Values
 from resolvers import customers
-from resolvers.customers import CreateCustomer, UpdateCustomer
+from resolvers.customers import CreateCustomer, SavedCustomer, UpdateCustomer
 from resolvers.errors import FaultCode
 from resolvers.inputs import Input, Text, invalid
 from resolvers.reading import Json, Shape
@@ -93,8 +93,8 @@ async def create_customer(call: Call) -> Response:
     await require_app(call)
     values = await call.body()
     async with call.database.write() as session:
-        id = await customers.create_customer(call.viewer, session, call.path["slug"], values)
-    return await _created(call, id)
+        made = await customers.create_customer(call.viewer, session, call.path["slug"], values, _shape())
+    return await _saved(call, made)
 
 
 @operation(
@@ -109,10 +109,10 @@ async def get_or_create_customer(call: Call) -> Response:
     await require_app(call)
     values = await call.body()
     async with call.database.write() as session:
-        found = await customers.get_or_create_customer(call.viewer, session, call.path["slug"], values)
-    if found.created:
-        return await _created(call, found.id)
-    return envelopes.one(await _require(call, "id", found.id))
+        saved = await customers.get_or_create_customer(
+            call.viewer, session, call.path["slug"], values, _shape()
+        )
+    return await _saved(call, saved)
 
 
 @operation(
@@ -172,9 +172,11 @@ async def delete_customer(call: Call) -> Response:
     return envelopes.nothing()
 
 
-async def _created(call: Call, id: str) -> Response:
-    path = f"{APPS}/{call.path['slug']}/customers/{id}"
-    return envelopes.created(await _require(call, "id", id), path)
+async def _saved(call: Call, saved: SavedCustomer) -> Response:
+    customer = await _require(call, "id", saved.id) if saved.shown is None else saved.shown.json
+    if not saved.created:
+        return envelopes.one(customer)
+    return envelopes.created(customer, f"{APPS}/{call.path['slug']}/customers/{saved.id}")
 
 
 async def _require(call: Call, lookup: str, value: str, fields: tuple[Scalar, ...] = _FIELDS) -> Json:
@@ -187,8 +189,12 @@ async def _require(call: Call, lookup: str, value: str, fields: tuple[Scalar, ..
 async def _find(call: Call, lookup: str, value: str, fields: tuple[Scalar, ...] = _FIELDS) -> Json | None:
     async with call.database.read() as session:
         has_app, customer = await customers.customer_in_app(
-            call.viewer, session, call.path["slug"], lookup, value, Shape(fields, Values())
+            call.viewer, session, call.path["slug"], lookup, value, _shape(fields)
         )
     if not has_app:
         raise not_found("app")
     return customer
+
+
+def _shape(fields: tuple[Scalar, ...] = _FIELDS) -> Shape:
+    return Shape(fields, Values())

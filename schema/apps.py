@@ -183,8 +183,8 @@ class _AppPayload(Payload):
         return cls(app_id=outcome)
 
     @strawberry.field(description="The app as it is now; null when there are userErrors.")
-    async def app(self, info: strawberry.Info) -> App | None:
-        return await read_back(info, apps.app_by_id, self.app_id)
+    def app(self, info: strawberry.Info) -> App | None:
+        return read_back(info, apps.app_by_id, self.app_id)
 
 
 @strawberry.type(description="What createApp did.")

@@ -1,13 +1,15 @@
 """Customers in the graph."""
 
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Self
 
 import strawberry
 
 from resolvers import customers
-from resolvers.customers import DeletedCustomer, Found
+from resolvers.customers import DeletedCustomer, SavedCustomer
 from resolvers.inputs import EMAIL_LENGTH, EXTERNAL_ID_LENGTH, NAME_LENGTH
+from resolvers.reading import Shown
 from schema.arguments import IdArgument, InputArgument, values_of
 from schema.connections import (
     After,
@@ -19,6 +21,7 @@ from schema.connections import (
     OrderDirection,
     answered_by_root,
 )
+from schema.context import shapes_below
 from schema.licenses import License, LicenseFilterArgument, LicenseOrderArgument
 from schema.payloads import Payload, mutate, read_back
 from schema.reading import read
@@ -146,22 +149,18 @@ class DeleteCustomerInput:
 @strawberry.type
 class _CustomerPayload(Payload):
     customer_id: strawberry.Private[str | None] = None
+    shown: strawberry.Private[Shown | None] = None
 
     @strawberry.field(description="The customer as it is now; null when there are userErrors.")
-    async def customer(self, info: strawberry.Info) -> Customer | None:
-        return await read_back(info, customers.customer, self.customer_id)
-
-
-@strawberry.type
-class _ChangedCustomerPayload(_CustomerPayload):
-    @classmethod
-    def of(cls, outcome: str) -> Self:
-        return cls(customer_id=outcome)
+    def customer(self, info: strawberry.Info) -> Customer | None:
+        return read_back(info, customers.customer, self.customer_id, shown=self.shown)
 
 
 @strawberry.type(description="What createCustomer did.")
-class CreateCustomerPayload(_ChangedCustomerPayload):
-    pass
+class CreateCustomerPayload(_CustomerPayload):
+    @classmethod
+    def of(cls, outcome: SavedCustomer) -> Self:
+        return cls(customer_id=outcome.id, shown=outcome.shown)
 
 
 @strawberry.type(description="What getOrCreateCustomer did.")
@@ -169,13 +168,15 @@ class GetOrCreateCustomerPayload(_CustomerPayload):
     created: bool = strawberry.field(default=False, description="Whether this very call made the customer.")
 
     @classmethod
-    def of(cls, outcome: Found) -> Self:
-        return cls(customer_id=outcome.id, created=outcome.created)
+    def of(cls, outcome: SavedCustomer) -> Self:
+        return cls(customer_id=outcome.id, shown=outcome.shown, created=outcome.created)
 
 
 @strawberry.type(description="What updateCustomer did.")
-class UpdateCustomerPayload(_ChangedCustomerPayload):
-    pass
+class UpdateCustomerPayload(_CustomerPayload):
+    @classmethod
+    def of(cls, outcome: str) -> Self:
+        return cls(customer_id=outcome)
 
 
 @strawberry.type(description="What deleteCustomer did.")
@@ -205,9 +206,8 @@ class CustomerMutations:
     async def create_customer(
         self, info: strawberry.Info, input: Annotated[CreateCustomerInput, InputArgument]
     ) -> CreateCustomerPayload | None:
-        return await mutate(
-            info, CreateCustomerPayload, customers.create_customer, input.app_slug, values_of(input)
-        )
+        resolver = partial(customers.create_customer, shape=next(iter(shapes_below(info)), None))
+        return await mutate(info, CreateCustomerPayload, resolver, input.app_slug, values_of(input))
 
     @strawberry.mutation(
         description="The customer of this email, unchanged, or a new one. Many calls at once make one."
@@ -215,13 +215,8 @@ class CustomerMutations:
     async def get_or_create_customer(
         self, info: strawberry.Info, input: Annotated[CreateCustomerInput, InputArgument]
     ) -> GetOrCreateCustomerPayload | None:
-        return await mutate(
-            info,
-            GetOrCreateCustomerPayload,
-            customers.get_or_create_customer,
-            input.app_slug,
-            values_of(input),
-        )
+        resolver = partial(customers.get_or_create_customer, shape=next(iter(shapes_below(info)), None))
+        return await mutate(info, GetOrCreateCustomerPayload, resolver, input.app_slug, values_of(input))
 
     @strawberry.mutation(description="Change a customer.")
     async def update_customer(

@@ -65,8 +65,8 @@ class _FeaturePayload(Payload):
         return cls(feature_id=outcome)
 
     @strawberry.field(description="The feature as it is now; null when there are userErrors.")
-    async def feature(self, info: strawberry.Info) -> Feature | None:
-        return await read_back(info, features.feature, self.feature_id)
+    def feature(self, info: strawberry.Info) -> Feature | None:
+        return read_back(info, features.feature, self.feature_id)
 
 
 @strawberry.type(description="What createFeature did.")

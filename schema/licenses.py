@@ -181,8 +181,8 @@ class _LicensePayload(Payload):
         return cls(license_id=outcome)
 
     @strawberry.field(description="The license as it is now; null when there are userErrors.")
-    async def license(self, info: strawberry.Info) -> License | None:
-        return await read_back(info, licenses.license, self.license_id)
+    def license(self, info: strawberry.Info) -> License | None:
+        return read_back(info, licenses.license, self.license_id)
 
 
 @strawberry.type(description="What createLicense did.")
@@ -212,8 +212,8 @@ class RegenerateLicensePayload(Payload):
         return cls(license_id=outcome)
 
     @strawberry.field(description="The license with its new token; null when there are userErrors.")
-    async def license(self, info: strawberry.Info) -> License | None:
-        return await read_back(info, licenses.license, self.license_id, self.viewer)
+    def license(self, info: strawberry.Info) -> License | None:
+        return read_back(info, licenses.license, self.license_id, self.viewer)
 
 
 @strawberry.type(description="What deleteLicense did.")

@@ -30,6 +30,11 @@ async def read(
         answer = await resolver(viewer or context.viewer, session, *arguments, shape_of(info))
     if isinstance(answer, list):
         return Finished([None if item is None else orjson.Fragment(item) for item in answer])
+    return finished(answer)
+
+
+def finished(answer: Json | None) -> Finished | None:
+    """Finished JSON, as the executor takes it."""
     return None if answer is None else Finished(orjson.Fragment(answer))
 
 

@@ -94,8 +94,8 @@ class _TierPayload(Payload):
         return cls(tier_id=outcome)
 
     @strawberry.field(description="The tier as it is now; null when there are userErrors.")
-    async def tier(self, info: strawberry.Info) -> Tier | None:
-        return await read_back(info, tiers.tier, self.tier_id)
+    def tier(self, info: strawberry.Info) -> Tier | None:
+        return read_back(info, tiers.tier, self.tier_id)
 
 
 @strawberry.type(description="What createTier did.")

@@ -13,6 +13,7 @@ from db.shaping.json import Member, constant, ids_in, json_object, json_or_null,
 from db.shaping.nouns import Kind, Noun, Row
 from db.shaping.pages import LinkedRows, Needs, PageRows, Rows, slot_parameter
 from db.shaping.selection import (
+    ChildRead,
     Connection,
     ConnectionRead,
     Echo,
@@ -58,6 +59,8 @@ class Compiler:
                     else self._connection(field, scope)
                 )
                 return _found(scope, by, answer)
+            case ChildRead(name, by, child):
+                return self._child(_RowScope(*self._occurrence(name)), by, child)
             case ConnectionRead(connection):
                 return select(json_text(self._connection(connection, None)))
             case ManyRead():
@@ -65,9 +68,28 @@ class Compiler:
             case _:
                 assert_never(read)
 
+    def returned(self, name: str, fields: Sequence[Field]) -> ColumnElement[str]:
+        """The JSON of a row that a statement writes, for its RETURNING. Only of fields that `are_columns`."""
+        noun = self._nouns[name]
+        return json_text(self._object(_RowScope(noun, noun.table), fields))
+
     def _occurrence(self, name: str) -> tuple[Noun, FromClause]:
         noun = self._nouns[name]
         return noun, noun.table.alias()
+
+    def _child(self, parent: "_RowScope", by: Lookup, child: Object) -> SelectBase:
+        scope = _RowScope(*self._occurrence(child.noun))
+        column = parent.noun.connections[parent.noun.singular[child.name]].column
+        matches = _matches(parent.noun, parent.row, by), parent.noun.owned(parent.row.c)
+        assert child.by is not None
+        return (
+            select(scope.row.c["id"], json_text(self._object(scope, child.fields)))
+            .select_from(scope.tables())
+            .where(
+                scope.row.c[column] == select(parent.row.c["id"]).where(*matches).scalar_subquery(),
+                _matches(scope.noun, scope.row, child.by),
+            )
+        )
 
     def _many(self, read: ManyRead) -> SelectBase:
         branches = []
@@ -181,6 +203,15 @@ class Compiler:
                 case _:
                     assert_never(part)
         return json_object(members)
+
+
+def are_columns(noun: Noun, fields: Sequence[Field]) -> bool:
+    """Whether the fields selected of a noun are found in the columns of its own row."""
+    return all(
+        isinstance(field, Typename)
+        or (isinstance(field, Scalar) and not noun.attributes[field.name].is_subquery)
+        for field in fields
+    )
 
 
 class _RowScope:

@@ -217,6 +217,15 @@ class FieldRead:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildRead:
+    """One of the many rows of an object, by what is unique among them: a row (id, JSON), or none."""
+
+    noun: str
+    by: Lookup
+    child: Object
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionRead:
     """A page of all that the account has of one noun. Answers one row."""
 
@@ -231,7 +240,7 @@ class ManyRead:
     fields_by_noun: tuple[tuple[str, tuple[Field, ...]], ...]
 
 
-Read: TypeAlias = OneRead | FieldRead | ConnectionRead | ManyRead
+Read: TypeAlias = OneRead | FieldRead | ChildRead | ConnectionRead | ManyRead
 
 
 def shows_license_alone(read: Read) -> bool:
@@ -260,7 +269,7 @@ def _nouns(part: Read | Field | Part | EdgePart) -> Iterator[str]:
             yield noun
             for field in fields:
                 yield from _nouns(field)
-        case FieldRead(noun, _, field):
+        case FieldRead(noun, _, field) | ChildRead(noun, _, field):
             yield noun
             yield from _nouns(field)
         case ConnectionRead(connection):

@@ -1,5 +1,6 @@
 """Customers: made, found or made, changed, deleted with their licenses."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ from db.apps import apps
 from db.customers import customers
 from db.engine import Database
 from db.licenses import licenses
+from db.shaping.selection import Object, Scalar, Values
 from resolvers.customers import (
     DeletedCustomer,
-    Found,
+    SavedCustomer,
     create_customer,
     customer_in_app,
     delete_customer,
@@ -18,7 +20,9 @@ from resolvers.customers import (
     update_customer,
 )
 from resolvers.customers import customer as read_customer
-from resolvers.viewer import Viewer
+from resolvers.errors import Forbidden
+from resolvers.reading import Shape, Shown
+from resolvers.viewer import Scope, Viewer
 from tests.factories import Account, App, make_app, make_customer, make_license
 from tests.resolvers.calling import everything, read, refused, row, rows, shape, write
 from tests.resolvers.conftest import Clock
@@ -33,10 +37,6 @@ ADA = {
 }
 
 
-def id_of(outcome: str | Found) -> str:
-    return outcome if isinstance(outcome, str) else outcome.id
-
-
 # Create
 
 
@@ -46,10 +46,10 @@ async def test_making_stores_what_was_given(
 ) -> None:
     made = await write(database, make, viewer, app.slug, ADA)
 
-    assert id_of(made).startswith("cus_")
+    assert made.id.startswith("cus_")
     assert await rows(database, customers) == [
         {
-            "id": id_of(made),
+            "id": made.id,
             "app_id": app.id,
             "email": "Ada.L@example.com",
             "email_folded": "ada.l@example.com",
@@ -62,7 +62,7 @@ async def test_making_stores_what_was_given(
             "updated_at": clock.now,
         }
     ]
-    assert await read(database, read_customer, viewer, id_of(made), shape("metadata")) == (
+    assert await read(database, read_customer, viewer, made.id, shape("metadata")) == (
         '{"metadata":{"plan":"team","seats":5,"nested":{"z":[1.5,null],"a":100000000000000000000}}}'
     )
 
@@ -73,7 +73,7 @@ async def test_making_needs_no_more_than_an_email(
 ) -> None:
     values = {"email": "ada@example.com", "name": "", "external_id": "", "metadata": None}
 
-    made = await row(database, customers, id_of(await write(database, make, viewer, app.slug, values)))
+    made = await row(database, customers, (await write(database, make, viewer, app.slug, values)).id)
 
     assert (made["name"], made["name_folded"], made["external_id"]) == (None, None, None)
     assert made["metadata"] == {}
@@ -153,7 +153,9 @@ async def test_another_app_may_have_the_same_customer(
     other = await make_app(database, account)
     values = {"email": "ada@example.com", "external_id": "crm-1"}
 
-    ids = {await write(database, create_customer, viewer, slug, values) for slug in (app.slug, other.slug)}
+    ids = {
+        (await write(database, create_customer, viewer, slug, values)).id for slug in (app.slug, other.slug)
+    }
 
     assert len(ids) == 2
 
@@ -188,7 +190,7 @@ async def test_get_or_create_finds_the_customer_unchanged(
         # Whatever else is given is ignored, also an external id that another has.
         values = {"email": email, "name": "Other", "external_id": "crm-2", "metadata": {"plan": "team"}}
         found = await write(database, get_or_create_customer, viewer, app.slug, values)
-        assert found == Found(there.id, created=False)
+        assert (found.id, found.created) == (there.id, False)
 
     assert await everything(database) == before
 
@@ -197,7 +199,7 @@ async def test_get_or_create_says_when_it_created(database: Database, viewer: Vi
     first = await write(database, get_or_create_customer, viewer, app.slug, {"email": "ada@example.com"})
     second = await write(database, get_or_create_customer, viewer, app.slug, {"email": "ada@example.com"})
 
-    assert (first.created, second) == (True, Found(first.id, created=False))
+    assert (first.created, second.created, second.id) == (True, False, first.id)
     assert len(await rows(database, customers)) == 1
 
 
@@ -219,6 +221,33 @@ async def test_get_or_create_judges_the_input_also_of_a_customer_that_is_there(
 
     values = {"email": "ada@example.com", "name": "x" * 256}
     assert await refused(database, get_or_create_customer, viewer, app.slug, values) == [("TOO_LONG", "name")]
+
+
+async def test_a_selection_of_several_tables_is_no_part_of_the_insertion(
+    database: Database, viewer: Viewer, app: App
+) -> None:
+    of_row = shape("id", "email")
+    beyond = Shape((Object("app", "app", "App", (Scalar("slug", "slug"),)),), Values())
+
+    made = await write(database, get_or_create_customer, viewer, app.slug, {"email": "a@b.de"}, of_row)
+    other = await write(database, get_or_create_customer, viewer, app.slug, {"email": "c@d.de"}, beyond)
+    found = await write(database, get_or_create_customer, viewer, app.slug, {"email": "c@d.de"}, beyond)
+
+    assert made == SavedCustomer(made.id, True, Shown(of_row, f'{{"id":"{made.id}","email":"a@b.de"}}'))
+    assert other == SavedCustomer(other.id, True, None)
+    assert found == SavedCustomer(other.id, False, Shown(beyond, '{"app":{"slug":"editor"}}'))
+
+
+@MAKERS
+async def test_who_may_not_read_what_is_wanted_writes_nothing(
+    database: Database, viewer: Viewer, app: App, make: Any
+) -> None:
+    blind = replace(viewer, scopes=frozenset({Scope.WRITE, Scope.READ}))
+
+    with pytest.raises(Forbidden):
+        await write(database, make, blind, app.slug, {"email": "a@b.de"}, shape("id"))
+
+    assert await rows(database, customers) == []
 
 
 async def test_get_or_create_looks_into_its_app_alone(
@@ -379,11 +408,11 @@ async def test_email_of_a_deleted_customer_is_free(database: Database, viewer: V
     ada = await make_customer(database, app, email="ada@example.com", external_id="crm-1")
     await write(database, delete_customer, viewer, ada.id)
 
-    id = await write(
+    made = await write(
         database, create_customer, viewer, app.slug, {"email": "ada@example.com", "external_id": "crm-1"}
     )
 
-    assert id != ada.id
+    assert made.id != ada.id
 
 
 # Tenancy

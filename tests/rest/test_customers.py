@@ -16,6 +16,7 @@ from resolvers.purge import purge
 from tests.factories import make_app, make_customer, make_license
 from tests.rest.conftest import CUSTOMERS, LENA, SLUG, Vendor, created
 from tests.rest.expecting import CUSTOMER_ID, CUSTOMER_KEYS, NOT_FOUND, error, invalid, stored, taken
+from tests.statements import Statements
 
 # Create
 
@@ -125,6 +126,25 @@ async def test_get_or_create_creates_once_and_then_answers_the_customer_unchange
     assert "location" not in again.headers
     assert again.text == first.text
     assert [row["id"] for row in await stored(database, customers)] == [id]
+
+
+async def test_a_customer_is_answered_by_what_finds_or_makes_it(
+    api: httpx.AsyncClient, app: Any, statements: Statements
+):
+    path = f"{CUSTOMERS}/get-or-create"
+    sent = []
+    for address, email in (
+        (path, "first@example.com"),  # SQLite tries once whether a statement is short
+        (path, "second@example.com"),
+        (path, "Second@example.com"),
+        (CUSTOMERS, "third@example.com"),
+    ):
+        with statements.recorded(app.state.database) as recording:
+            await api.post(address, json={"email": email})
+        sent.append((len(recording), recording.transactions))
+
+    # The app is looked for by itself, before the body is judged.
+    assert sent[1:] == [(3, []), (2, []), (2, [])]
 
 
 async def test_get_or_create_validates_before_it_looks(api: httpx.AsyncClient, database: Database):

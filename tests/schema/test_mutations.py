@@ -261,6 +261,52 @@ async def test_payload_objects_may_be_asked_twice_and_with_arguments(graph: Grap
     }
 
 
+async def test_a_customer_may_be_asked_for_several_times_when_it_is_got_or_created(
+    graph: Graph, database: Database, account: Account
+) -> None:
+    await make_app(database, account, slug="atlas")
+    mutation = """mutation($more: Boolean!, $first: Int!) {
+      a: getOrCreateCustomer(input: {appSlug: "atlas", email: "ada@example.com", name: "Ada"}) {
+        created one: customer { email ... @include(if: $more) { name } }
+        two: customer { licenses(first: $first) { totalCount nodes { id } } }
+        three: customer { licenses(first: 1) { nodes { id } } ...F }
+      }
+      b: getOrCreateCustomer(input: {appSlug: "atlas", email: "Ada@example.com", name: "Other"}) {
+        created customer { ...F } ... @skip(if: $more) { customer { email } }
+      }
+    }
+    fragment F on Customer { name app { customers { totalCount } } }"""
+
+    new = await graph.data(mutation, more=True, first=2)
+    id = (await graph.data('{ app(slug: "atlas") { customer(by: {email: "ada@example.com"}) { id } } }'))[
+        "app"
+    ]["customer"]["id"]
+    issue = """mutation($id: ID!) {
+      createLicense(input: {customerId: $id, forever: true}) { license { id } } }"""
+    licenses = [(await graph.data(issue, id=id))["createLicense"]["license"] for _ in range(3)]
+    there = await graph.data(mutation, more=False, first=2)
+
+    shared = {"name": "Ada", "app": {"customers": {"totalCount": 1}}}
+    assert new == {
+        "a": {
+            "created": True,
+            "one": {"email": "ada@example.com", "name": "Ada"},
+            "two": {"licenses": {"totalCount": 0, "nodes": []}},
+            "three": {"licenses": {"nodes": []}, **shared},
+        },
+        "b": {"created": False, "customer": shared},
+    }
+    assert there == {
+        "a": {
+            "created": False,
+            "one": {"email": "ada@example.com"},
+            "two": {"licenses": {"totalCount": 3, "nodes": licenses[:0:-1]}},
+            "three": {"licenses": {"nodes": licenses[:1:-1]}, **shared},
+        },
+        "b": {"created": False, "customer": {**shared, "email": "ada@example.com"}},
+    }
+
+
 async def test_what_is_named_by_an_empty_text_is_blank(graph: Graph) -> None:
     data = await graph.data(
         """mutation {

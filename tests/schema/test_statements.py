@@ -1,5 +1,7 @@
 """How many statements a request sends: one a root field, whatever it selects, and one for the key."""
 
+from typing import Any
+
 import httpx
 import pytest
 from starlette.applications import Starlette
@@ -165,3 +167,96 @@ async def test_total_count_is_worked_out_only_when_selected(
         )
 
     assert "count(" not in sent[0].lower()
+
+
+LONG_KEY = "k" * 64  # an identifier of PostgreSQL is shorter
+OF_THE_ROW = f"__typename id mail: email name externalId metadata createdAt {LONG_KEY}: updatedAt"
+BEYOND_THE_ROW = "id app { slug customers { totalCount } } licenses { totalCount nodes { id } }"
+GIVEN = {
+    "appSlug": "atlas",
+    "email": "Ada@Example.com",
+    "name": 'Ada "\\" Ünïcode \U0001f600',
+    "metadata": {"z": 1, "a": [1.50, None, "\u2028"], "big": 10**25},
+}
+
+
+def making(mutation: str, payload: str) -> str:
+    return f"""mutation($input: CreateCustomerInput!) {{
+      outcome: {mutation}(input: $input) {{ {payload} userErrors {{ code }} }} }}"""
+
+
+async def read(graph: Graph, email: str, fields: str) -> Any:
+    query = f"""query($email: String!) {{
+      app(slug: "atlas") {{ customer(by: {{email: $email}}) {{ {fields} }} }} }}"""
+    return (await graph.data(query, email=email))["app"]["customer"]
+
+
+@pytest.mark.parametrize("fields", [OF_THE_ROW, BEYOND_THE_ROW])
+async def test_a_customer_that_is_there_is_got_in_one_statement(
+    graph: Graph, app: Starlette, database: Database, account: Account, statements: Statements, fields: str
+) -> None:
+    customer = await make_customer(
+        database, await make_app(database, account, slug="atlas"), email="ada@example.com"
+    )
+    await make_license(database, customer)
+    mutation = making("getOrCreateCustomer", f"created customer {{ {fields} }}")
+    await graph.data(mutation, input=GIVEN)  # SQLite tries once whether a statement is short
+
+    with statements.recorded(app.state.database) as sent:
+        data = await graph.data(mutation, input=GIVEN)
+
+    assert (len(sent), sent.transactions) == (1, [])
+    shown = await read(graph, "ada@example.com", fields)
+    assert shown["id"] == customer.id
+    assert data["outcome"] == {"created": False, "customer": shown, "userErrors": []}
+
+
+@pytest.mark.parametrize(
+    ("mutation", "fields", "expected"),
+    [
+        ("getOrCreateCustomer", OF_THE_ROW, 2),
+        ("getOrCreateCustomer", BEYOND_THE_ROW, 3),
+        ("createCustomer", OF_THE_ROW, 1),
+        ("createCustomer", BEYOND_THE_ROW, 2),
+    ],
+)
+async def test_a_new_customer_is_read_back_only_for_what_is_not_in_its_row(
+    graph: Graph,
+    app: Starlette,
+    database: Database,
+    account: Account,
+    statements: Statements,
+    mutation: str,
+    fields: str,
+    expected: int,
+) -> None:
+    await make_app(database, account, slug="atlas")
+    document = making(mutation, f"customer {{ {fields} }}")
+    await graph.data(document, input={"appSlug": "atlas", "email": "first@example.com"})
+
+    with statements.recorded(app.state.database) as sent:
+        data = await graph.data(document, input=GIVEN)
+
+    assert (len(sent), sent.transactions) == (expected, [])
+    shown = await read(graph, "ada@example.com", fields)
+    assert data["outcome"] == {"customer": shown, "userErrors": []}
+    assert list(data["outcome"]["customer"]) == list(shown)
+
+
+async def test_a_customer_that_is_not_selected_is_only_looked_for(
+    graph: Graph, app: Starlette, database: Database, account: Account, statements: Statements
+) -> None:
+    await make_app(database, account, slug="atlas")
+    mutation = making("getOrCreateCustomer", "created customer @skip(if: true) { id }")
+
+    with statements.recorded(app.state.database) as first:
+        made = await graph.data(mutation, input=GIVEN)
+    with statements.recorded(app.state.database) as again:
+        got = await graph.data(mutation, input=GIVEN)
+
+    assert (made["outcome"], got["outcome"]) == (
+        {"created": True, "userErrors": []},
+        {"created": False, "userErrors": []},
+    )
+    assert (len(first), first.transactions) == (2, [])
+    assert (len(again), again.transactions) == (1, [])
