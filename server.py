@@ -18,6 +18,7 @@ from asgi.pages import ASSETS, GRAPHQL_PATHS, Pages, wants_page
 from asgi.request_log import RequestLog
 from db.deadlines import Timeouts
 from db.engine import Database, StoreUnavailable
+from db.postgresql import PoolerFound
 from db.sqlite import count_no_memory
 from resolvers.keyring import Keyring, MasterKeyError
 from resolvers.master_key import unlock
@@ -50,6 +51,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         settings.database_url.get_secret_value(),
         pool_size=settings.pool_size,
         timeouts=Timeouts(settings.statement_timeout_s, settings.lock_timeout_s),
+        pooled=settings.transaction_pooling,
     )
     keyring = Keyring(rsa_bits=settings.rsa_bits, issuer=settings.issuer)
 
@@ -137,7 +139,9 @@ class _Below:
 async def _said_plainly(send: Send, message: Message) -> None:
     """Have the server write one line, where a traceback would tell the operator no more."""
     error = sys.exception()
-    if message["type"] == "lifespan.startup.failed" and isinstance(error, MasterKeyError | StoreUnavailable):
+    if message["type"] == "lifespan.startup.failed" and isinstance(
+        error, MasterKeyError | StoreUnavailable | PoolerFound
+    ):
         message = {**message, "message": str(error)}
     await send(message)
 

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     path_prefix: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     database_url: SecretStr = Field(SecretStr("sqlite:///licensegraph.db"), validation_alias="DATABASE_URL")
     pool_size: int = Field(10, ge=2)
+    transaction_pooling: bool = False
     statement_timeout_s: Limit = 10
     lock_timeout_s: Limit = 5
 

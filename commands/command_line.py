@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 from commands import serve
 from db.engine import StoreUnavailable
 from db.migrations import MigrationError
+from db.postgresql import PoolerFound
 from resolvers.counters import CountersOff
 from resolvers.errors import Refused
 from resolvers.keyring import MasterKeyError
@@ -20,6 +21,7 @@ FAILED, MISUSED = 1, 2
 
 _SAID_PLAINLY = (
     InvalidSettings,
+    PoolerFound,
     serve.CannotServe,
     MigrationError,
     CommandError,

@@ -13,7 +13,9 @@ from settings import Settings, read_settings
 
 async def migrate() -> str:
     """Bring the database up to date. Run again, it finds nothing to do."""
-    changed = await migrations.upgrade(read_settings().database_url.get_secret_value())
+    settings = read_settings()
+    url = settings.database_url.get_secret_value()
+    changed = await migrations.upgrade(url, pooled=settings.transaction_pooling)
     return "The database has been brought up to date." if changed else "The database is up to date already."
 
 
@@ -22,8 +24,10 @@ async def opened(settings: Settings, *, migrate: bool = True) -> AsyncIterator[D
     """The settings' database, open, and brought up to date unless that is not wanted."""
     url = settings.database_url.get_secret_value()
     if migrate:
-        await migrations.upgrade(url)
-    database = Database(url, pool_size=settings.pool_size, timeouts=UNLIMITED)
+        await migrations.upgrade(url, pooled=settings.transaction_pooling)
+    database = Database(
+        url, pool_size=settings.pool_size, timeouts=UNLIMITED, pooled=settings.transaction_pooling
+    )
     try:
         yield database
     finally:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from sqlalchemy import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -25,6 +26,10 @@ LOST_AT_ONCE_S = 0.1
 
 class Driver(Protocol):
     """What the two databases do differently, by the driver's own connections. Errors are the driver's."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How SQLAlchemy writes statements."""
 
     async def fetch(
         self, connection: Any, sql: str, arguments: Sequence[Any], deadline: float | None

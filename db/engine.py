@@ -222,11 +222,14 @@ class Database:
     Making one opens nothing: the first statement does.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, timeouts: Timeouts = TIMEOUTS) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 10, timeouts: Timeouts = TIMEOUTS, pooled: bool = False
+    ) -> None:
         """`url` is what people have: ``sqlite:///file.db`` or ``postgresql://user@host/db``.
 
         `pool_size` bounds the connections that answer requests: half of them read and half write; on SQLite
-        one writes. One more tells the health. Raises InvalidDatabaseUrl.
+        one writes. One more tells the health. `pooled`: a pooler lends them for single transactions. Raises
+        InvalidDatabaseUrl.
         """
         parsed = parse_url(url)
         self.is_sqlite = parsed.drivername == "sqlite"
@@ -240,12 +243,10 @@ class Database:
             self._driver, readers, writers = Sqlite(), sqlite.readers(pool_size), 1
             self.engine = sqlite.create_engine(parsed, readers + writers + 1)
         else:
-            self._driver, writers = Postgresql(), max(1, pool_size // 2)
+            self._driver, writers = Postgresql(timeouts, pooled=pooled), max(1, pool_size // 2)
             readers = max(1, pool_size - writers)
-            # JSON stays text, and is spliced into answers as it stands.
-            self.engine = postgresql.create_engine(
-                dsn(parsed), readers + writers + 1, timeouts, json_deserializer=str
-            )
+            size = readers + writers + 1
+            self.engine = postgresql.create_engine(dsn(parsed), size, timeouts, pooled=pooled)
         self.statements = Statements(self._driver.dialect)
         self._readers, self._writers, self._health = (
             Connections(self.engine, self._driver, size) for size in (readers, writers, 1)

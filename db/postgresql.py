@@ -2,10 +2,11 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
+from sqlalchemy import AsyncAdaptedQueuePool
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -13,10 +14,10 @@ from db.connections import ResultRow
 from db.deadlines import Deadlines, Timeouts, seconds_left
 
 CONNECT_TIMEOUT_S = 10
+POOLER_TIMEOUT_S = 2
 
 # What a role or a database has as its defaults does not matter: these go before them.
-SERVER_SETTINGS = {
-    "application_name": "licensegraph",
+SETTINGS = {
     "default_transaction_isolation": "read committed",
     "search_path": '"$user", public',
     "idle_in_transaction_session_timeout": "60s",
@@ -30,7 +31,10 @@ SERVER_SETTINGS = {
 # The C library gives memory back after every large answer and asks for it again with the next, page
 # by page, until it has once seen a block of this size come and go. That was a third of a dashboard's time.
 # It is filled by long pieces, not a letter at a time (30 ms, now 4), and no constant that the planner copies.
-_GET_ROOM = "SELECT octet_length(repeat(repeat('x', 8000), times)) FROM generate_series(1000, 1000) AS times"
+_GET_ROOM = """
+    SELECT pg_backend_pid(), octet_length(repeat(repeat('x', 8000), times))
+    FROM generate_series(1000, 1000) AS times
+"""
 
 # Seconds without a sign of life, seconds between probes, and how many of them go unanswered.
 _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2}
@@ -49,25 +53,54 @@ _UNAVAILABLE_CLASSES = {
 }
 
 
+class PoolerFound(Exception):
+    """A pooler lends connections for single transactions, and the settings do not say so."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "DATABASE_URL leads to a pooler, such as PgBouncer, that lends connections for single "
+            "transactions: set LICENSEGRAPH_TRANSACTION_POOLING=true"
+        )
+
+
 class Postgresql:
-    """`db.connections.Driver` for asyncpg."""
+    """`db.connections.Driver` for asyncpg.
+
+    With `pooled`, a pooler lends connections for single transactions: what is set for a session, or prepared
+    in it, is gone with the next one.
+    """
 
     dialect = PGDialect_asyncpg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+
+    def __init__(self, timeouts: Timeouts, *, pooled: bool = False) -> None:
+        self._pooled = pooled
+        self._begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
+        if pooled:
+            self._begin += f"; {set_locally(timeouts)}"
 
     async def fetch(
         self, connection: asyncpg.Connection, sql: str, arguments: Sequence[Any], deadline: float | None
     ) -> Sequence[ResultRow]:
         """Run a statement in one round trip. asyncpg asks the server to cancel what is given up."""
-        rows: Sequence[ResultRow] = await connection.fetch(sql, *arguments, timeout=seconds_left(deadline))
+        if not self._pooled or connection.is_in_transaction():
+            rows: Sequence[ResultRow] = await connection.fetch(
+                sql, *arguments, timeout=seconds_left(deadline)
+            )
+            return rows
+        await self.begin(connection, Deadlines(deadline, deadline))
+        try:
+            rows = await connection.fetch(sql, *arguments, timeout=seconds_left(deadline))
+        except asyncpg.PostgresError:
+            await connection.execute("ROLLBACK", timeout=seconds_left(deadline))
+            raise
+        await connection.execute("COMMIT", timeout=seconds_left(deadline))
         return rows
 
     async def begin(self, connection: asyncpg.Connection, deadlines: Deadlines) -> None:
         """Begin, with what is left of the time for locks."""
         left = seconds_left(deadlines.lock)
         wait = "" if left is None else f"; SET LOCAL lock_timeout = {max(1, int(left * 1000))}"
-        await connection.execute(
-            f"BEGIN ISOLATION LEVEL READ COMMITTED{wait}", timeout=seconds_left(deadlines.statement)
-        )
+        await connection.execute(self._begin + wait, timeout=seconds_left(deadlines.statement))
 
     def is_open(self, connection: asyncpg.Connection) -> bool:
         """Whether the server has not closed the connection."""
@@ -96,21 +129,37 @@ class Postgresql:
         return isinstance(error, asyncpg.UniqueViolationError)
 
 
+class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
+    async def set_type_codec(self, *_arguments: object, **_options: object) -> None:
+        """Leave types as they are: JSON stays text, and is spliced into answers as it stands."""
+
+
 def create_engine(
-    dsn: str, size: int, timeouts: Timeouts, *, json_deserializer: Callable[[str], Any] | None = None
+    dsn: str, size: int, timeouts: Timeouts, *, pooled: bool = False, parses_json: bool = False
 ) -> AsyncEngine:
-    """An engine of at most `size` connections, in which no statement runs longer than the timeout."""
-    settings = {
-        **SERVER_SETTINGS,
-        "statement_timeout": str(int(timeouts.statement * 1000)),
-        "lock_timeout": str(int(timeouts.lock * 1000)),
-    }
+    """An engine of at most `size` connections, in which no statement runs longer than the timeout.
+
+    Its connections raise PoolerFound where a pooler lends them for single transactions, unless `pooled`
+    says so. `parses_json` is for SQLAlchemy's own reading of tables.
+    """
+    options: dict[str, Any] = {
+        "dsn": dsn,
+        "timeout": CONNECT_TIMEOUT_S,
+        "server_settings": {"application_name": "licensegraph"} | ({} if pooled else _settings(timeouts)),
+        "connection_class": asyncpg.Connection if parses_json and not pooled else _PlainConnection,
+    } | ({"statement_cache_size": 0} if pooled else {})
 
     async def connect() -> asyncpg.Connection:
-        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
+        try:
+            connection = await asyncpg.connect(**options)
+        except asyncpg.ProtocolViolationError as error:  # what PgBouncer says of settings for a session
+            raise PoolerFound from error
         try:
             _keep_alive(connection)
-            await connection.execute(_GET_ROOM)
+            if not pooled:
+                pid = await connection.fetchval(_GET_ROOM)
+                if pid != connection.get_server_pid() and await _is_lent(options):
+                    raise PoolerFound
         except BaseException:
             connection.terminate()
             raise
@@ -119,12 +168,52 @@ def create_engine(
     return create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
+        poolclass=AsyncAdaptedQueuePool,
         pool_size=size,
         max_overflow=0,
         pool_reset_on_return=None,
         hide_parameters=True,
-        json_deserializer=json_deserializer,
+        connect_args={"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+        if pooled
+        else {},
     )
+
+
+def set_locally(timeouts: Timeouts) -> str:
+    """A statement that makes the settings of a session those of a transaction."""
+    changes = [f"set_config('{name}', '{value}', true)" for name, value in _settings(timeouts).items()]
+    return f"SELECT {', '.join(changes)}"
+
+
+def _settings(timeouts: Timeouts) -> dict[str, str]:
+    """What holds for every session, by parameter of the server."""
+    return SETTINGS | {
+        "statement_timeout": str(int(timeouts.statement * 1000)),
+        "lock_timeout": str(int(timeouts.lock * 1000)),
+    }
+
+
+async def _is_lent(options: dict[str, Any]) -> bool:
+    """Whether a pooler lends one session of the server to one connection after the other."""
+    first, second = [await asyncpg.connect(**options) for _ in range(2)]
+    try:
+        async with asyncio.timeout(POOLER_TIMEOUT_S):
+            pid = await _server_pid(first)
+            async with second.transaction():
+                return pid == await second.fetchval("SELECT pg_backend_pid()") or pid != await _server_pid(
+                    first
+                )
+    except (asyncpg.PostgresError, TimeoutError):  # there was no other to lend
+        return True
+    finally:
+        first.terminate()
+        second.terminate()
+
+
+async def _server_pid(connection: asyncpg.Connection) -> int:
+    async with connection.transaction():
+        pid: int = await connection.fetchval("SELECT pg_backend_pid()")
+        return pid
 
 
 def _keep_alive(connection: asyncpg.Connection) -> None:

@@ -33,13 +33,15 @@ def configuration(connection: Connection) -> Config:
     return config
 
 
-async def upgrade(url: str, revision: str = "head") -> bool:
+async def upgrade(url: str, revision: str = "head", *, pooled: bool = False) -> bool:
     """Bring a database up to date, in one transaction, and say whether there was anything to do.
+
+    `pooled` is as `Database` has it.
 
     Processes that start together take turns: the second finds the work done. Raises StoreUnavailable,
     InvalidDatabaseUrl and MigrationError.
     """
-    return await in_transaction(url, _upgrade, revision)
+    return await in_transaction(url, _upgrade, revision, pooled=pooled)
 
 
 async def downgrade(url: str, revision: str) -> None:
@@ -55,7 +57,7 @@ async def check(url: str) -> None:
     await in_transaction(url, _check)
 
 
-async def in_transaction(url: str, work: Callable[..., T], *arguments: object) -> T:
+async def in_transaction(url: str, work: Callable[..., T], *arguments: object, pooled: bool = False) -> T:
     """Run a function that wants SQLAlchemy's connection in one transaction, in which no one else migrates.
 
     On SQLite without foreign keys, which `check_foreign_keys` makes up for. Raises StoreUnavailable and
@@ -65,7 +67,7 @@ async def in_transaction(url: str, work: Callable[..., T], *arguments: object) -
     engine = (
         sqlite.create_engine(parsed, 1, enforce_foreign_keys=False)
         if database.is_sqlite
-        else postgresql.create_engine(dsn(parsed), 1, UNLIMITED)
+        else postgresql.create_engine(dsn(parsed), 1, UNLIMITED, pooled=pooled, parses_json=True)
     )
     try:
         async with engine.begin() as connection:
