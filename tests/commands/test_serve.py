@@ -1,5 +1,6 @@
 """`serve`: how it starts, what it says, and how it ends."""
 
+import asyncio
 import json
 import re
 import shlex
@@ -7,18 +8,22 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 from sqlalchemy import func, select
 
+from commands.serve import GRACE_SECONDS
 from db.accounts import accounts
 from db.apps import apps
 from db.customers import customers
+from db.deadlines import UNLIMITED
 from db.engine import Database
 from db.keys import keys
 from db.licenses import licenses
+from tests.factories import make_account, make_app, make_key
 from tests.keyrings import MASTER_KEY
 from tests.processes import PROGRAM, Server, ready, run, serving, start
 
@@ -194,6 +199,36 @@ def test_sigterm_finishes_what_is_in_flight(tmp_path: Path, database_url: str, w
         assert server.process.wait(60) == 0
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{server.url}/api/health")
+
+
+async def test_sigterm_ends_what_never_would(tmp_path: Path, database_url: str, database: Database) -> None:
+    account = await make_account(database)
+    app = await make_app(database, account, slug="atlas")
+    headers = {"Authorization": f"Bearer {await make_key(database, account)}"}
+    mutation = 'mutation { updateApp(input: {slug: "atlas", name: "New"}) { app { name } } }'
+    variables = {
+        "DATABASE_URL": database_url,
+        "LICENSEGRAPH_MASTER_KEY": MASTER_KEY,
+        "LICENSEGRAPH_STATEMENT_TIMEOUT_S": "0",
+        "LICENSEGRAPH_LOCK_TIMEOUT_S": "0",
+    }
+
+    patient = Database(database_url, timeouts=UNLIMITED)
+    with serving(tmp_path, **variables) as server:
+        async with patient.write() as session:  # holds what the mutation waits for
+            await session.execute(apps.update().where(apps.c.id == app.id).values(name="Held"))
+            async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=120) as client:
+                asking = asyncio.create_task(client.post("/graphql", json={"query": mutation}))
+                await asyncio.sleep(1)
+                server.process.terminate()
+                started = time.monotonic()
+                ended = await asyncio.to_thread(server.process.wait, 60)
+                with suppress(httpx.HTTPError):
+                    await asking
+
+    await patient.close()
+    assert ended == 0
+    assert GRACE_SECONDS - 1 < time.monotonic() - started < GRACE_SECONDS + 10
 
 
 def test_ctrl_c_is_quiet(tmp_path: Path) -> None:

@@ -135,6 +135,33 @@ async def test_every_connection_of_sqlite_is_set_up(sqlite_url: str) -> None:
     assert all(each == pragmas for each in found)
 
 
+async def test_every_connection_is_the_engines_and_one_more_is_for_short_reads(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened_by_anyone: list[object] = []
+    by_engine: list[object] = []
+    driver = sqlite3 if database_url.startswith("sqlite") else asyncpg
+    connect = driver.connect
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        opened_by_anyone.append(arguments)
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(driver, "connect", noted)
+    async with opened(database_url) as database:
+        on_connect(database, by_engine.append)
+        await asyncio.gather(
+            *(count_long(database) for _ in range(20)), *(attempt_write(database) for _ in range(20))
+        )
+        assert await names(database) == ["Acme"]
+        assert await database.takes_writes() is True
+
+        drivers = {type(connection.driver_connection).__module__ for connection in by_engine}
+        assert drivers == ({"aiosqlite.core"} if database.is_sqlite else {"db.postgresql"})
+        assert len(opened_by_anyone) == len(by_engine) + database.is_sqlite
+        assert database.engine.sync_engine.pool.checkedout() == len(by_engine)
+
+
 async def test_migrations_connect_to_sqlite_without_foreign_keys(sqlite_url: str) -> None:
     def ask(connection: MigratingConnection) -> Any:
         return connection.exec_driver_sql("PRAGMA foreign_keys").scalar()
