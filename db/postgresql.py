@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from db.connections import ResultRow
 from db.deadlines import Deadlines, Timeouts, seconds_left
+from db.urls import DatabaseUrl
 
 CONNECT_TIMEOUT_S = 10
 POOLER_TIMEOUT_S = 2
@@ -37,7 +38,7 @@ _GET_ROOM = """
 """
 
 # Seconds without a sign of life, seconds between probes, and how many of them go unanswered.
-_KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2}
+_KEEPALIVE = {"SO_KEEPALIVE": 1, "TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2}
 
 # By the class of the SQLSTATE: the store, and not the statement, failed, or it was not to be had in time.
 _UNAVAILABLE_CLASSES = {
@@ -135,17 +136,20 @@ class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
 
 
 def create_engine(
-    dsn: str, size: int, timeouts: Timeouts, *, pooled: bool = False, parses_json: bool = False
+    url: DatabaseUrl, size: int, timeouts: Timeouts, *, pooled: bool = False, parses_json: bool = False
 ) -> AsyncEngine:
     """An engine of at most `size` connections, in which no statement runs longer than the timeout.
 
     Its connections raise PoolerFound where a pooler lends them for single transactions, unless `pooled`
     says so. `parses_json` is for SQLAlchemy's own reading of tables.
     """
+    settings = {"application_name": "licensegraph"} | ({} if pooled else _settings(timeouts))
+    _, address = Postgresql.dialect.create_connect_args(url.url)  # type: ignore[no-untyped-call]
     options: dict[str, Any] = {
-        "dsn": dsn,
         "timeout": CONNECT_TIMEOUT_S,
-        "server_settings": {"application_name": "licensegraph"} | ({} if pooled else _settings(timeouts)),
+        **address,
+        **url.connect_args,
+        "server_settings": settings | url.connect_args["server_settings"],
         "connection_class": asyncpg.Connection if parses_json and not pooled else _PlainConnection,
     } | ({"statement_cache_size": 0} if pooled else {})
 
@@ -155,7 +159,7 @@ def create_engine(
         except asyncpg.ProtocolViolationError as error:  # what PgBouncer says of settings for a session
             raise PoolerFound from error
         try:
-            _keep_alive(connection)
+            _set_socket_options(connection, {**_KEEPALIVE, **url.socket_options})
             if not pooled:
                 pid = await connection.fetchval(_GET_ROOM)
                 if pid != connection.get_server_pid() and await _is_lent(options):
@@ -216,13 +220,13 @@ async def _server_pid(connection: asyncpg.Connection) -> int:
         return pid
 
 
-def _keep_alive(connection: asyncpg.Connection) -> None:
+def _set_socket_options(connection: asyncpg.Connection, options: Mapping[str, int]) -> None:
     """Notice a network that has gone silent."""
     transport: asyncio.Transport = connection._transport  # noqa: SLF001  (asyncpg has no setting for it)
     found: socket.socket | None = transport.get_extra_info("socket")
     if found is None or found.family == socket.AF_UNIX:
         return
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE.items():
+    for name, value in options.items():
         if hasattr(socket, name):
-            found.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+            level = socket.SOL_SOCKET if name == "SO_KEEPALIVE" else socket.IPPROTO_TCP
+            found.setsockopt(level, getattr(socket, name), value)
