@@ -44,7 +44,7 @@ DRIVER_ERRORS = (sqlite3.Error, asyncpg.PostgresError)
 """What the drivers raise when a statement fails, and not the store."""
 
 TIMEOUTS = Timeouts()
-_OF_HEALTH = Timeouts(statement=1, lock=1)
+_OF_HEALTH = Timeouts(statement=0.8, lock=0.8)  # to answer within a second
 _ANSWERS = "SELECT version_num FROM alembic_version"
 # It is refused where anything else would be that writes.
 _WRITES_NOTHING = "UPDATE alembic_version SET version_num = version_num WHERE false"
