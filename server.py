@@ -16,10 +16,10 @@ from asgi.abandonment import Abandonment
 from asgi.authentication import Authentication
 from asgi.pages import ASSETS, GRAPHQL_PATHS, Pages, wants_page
 from asgi.request_log import RequestLog
+from commands.serve import count_no_memory
 from db.deadlines import Timeouts
 from db.engine import Database, StoreUnavailable
 from db.postgresql import PoolerFound
-from db.sqlite import count_no_memory
 from resolvers.keyring import Keyring, MasterKeyError
 from resolvers.master_key import unlock
 from resolvers.purge import purging

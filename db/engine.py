@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Self
 
 import asyncpg
@@ -19,14 +20,15 @@ from sqlalchemy import ClauseElement, Table
 from sqlalchemy.engine.result import Result
 from sqlalchemy.engine.url import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.selectable import Select
 
 from db import postgresql, sqlite
-from db.connections import Checkout, Connections, Driver, ResultRow
+from db.connections import Connections, ResultRow
 from db.deadlines import Timeouts
-from db.postgresql import Postgresql
+from db.postgresql import PooledConnections, PostgresqlConnections
 from db.short_reads import ShortReads
-from db.sqlite import Sqlite
+from db.sqlite import SqliteConnections
 from db.statements import ROW_ID, Query, Statements, change, insertion
 
 __all__ = [
@@ -111,18 +113,17 @@ class WriteSession:
     It begins with its first statement: a block that sends none costs nothing.
     """
 
-    def __init__(self, database: "Database", connections: Connections, driver: Driver) -> None:
+    def __init__(self, database: "Database", connections: Connections) -> None:
         self.database = database
         self._connections = connections
-        self._driver = driver
         self._deadlines = database.timeouts.deadlines()
-        self._checkout: Checkout | None = None
+        self._connection: Any = None
         self._after_commit: list[Callable[[], None]] = []
 
     @property
     def has_begun(self) -> bool:
         """Whether a statement has been run inside the transaction."""
-        return self._checkout is not None
+        return self._connection is not None
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Have something called when the transaction is committed; if it is rolled back, never."""
@@ -161,7 +162,7 @@ class WriteSession:
         try:
             result = await self.execute(statement, values)
         except Exception as error:
-            if not self._driver.is_unique_violation(error):
+            if not self._connections.is_unique_violation(error):
                 raise
             await self._fetch("ROLLBACK TO part")
             await self._fetch("RELEASE part")
@@ -178,42 +179,40 @@ class WriteSession:
 
     async def load(self, table: Table, columns: Sequence[str], rows: Sequence[ResultRow]) -> None:
         """Append many rows the fastest way the database has. Values are written as they are stored."""
-        await self._driver.load(await self._connection(), table.name, columns, rows)
+        await self._connections.load(self._connection or await self._begin(), table.name, columns, rows)
 
     async def end(self, error: BaseException | None) -> None:
         """Commit, or roll back what an error has broken off. Raises what the driver raises."""
-        if self._checkout is None:
+        if self._connection is None:
             return
-        checkout, self._checkout = self._checkout, None
+        connection, self._connection = self._connection, None
         if error is not None and self._connections.is_cut_short(error):
-            self._connections.clear(checkout)
+            self._connections.clear(connection)
             return
         verb = "COMMIT" if error is None else "ROLLBACK"
         try:
-            await self._driver.fetch(checkout.driver_connection, verb, (), self._deadlines.statement)
+            await self._connections.run(connection, verb, (), self._deadlines.statement)
         except BaseException:
-            self._connections.clear(checkout)
+            self._connections.clear(connection)
             raise
-        self._connections.give_back(checkout)
+        self._connections.give_back(connection)
         if error is None:
             for call in self._after_commit:
                 call()
 
     async def _fetch(self, sql: str, arguments: Sequence[Any] = ()) -> Sequence[ResultRow]:
-        connection = await self._connection()
-        return await self._driver.fetch(connection, sql, arguments, self._deadlines.statement)
+        connection = self._connection or await self._begin()
+        return await self._connections.run(connection, sql, arguments, self._deadlines.statement)
 
-    async def _connection(self) -> Any:
-        """The driver's connection, inside the transaction, which begins with this."""
-        if self._checkout is None:
-            checkout = await self._connections.take(self._deadlines.lock)
-            try:
-                await self._driver.begin(checkout.driver_connection, self._deadlines)
-            except BaseException:
-                self._connections.clear(checkout)
-                raise
-            self._checkout = checkout
-        return self._checkout.driver_connection
+    async def _begin(self) -> Any:
+        connection = await self._connections.take(self._deadlines.lock)
+        try:
+            await self._connections.begin(connection, self._deadlines)
+        except BaseException:
+            self._connections.clear(connection)
+            raise
+        self._connection = connection
+        return connection
 
 
 class Database:
@@ -238,19 +237,21 @@ class Database:
         self._opening = asyncio.Lock()
         self._path = parsed.database or ""
         self._committed_at = float("-inf")
-        self._driver: Driver
         if self.is_sqlite:
-            self._driver, readers, writers = Sqlite(), sqlite.readers(pool_size), 1
+            readers, writers = sqlite.readers(pool_size), 1
             self.engine = sqlite.create_engine(parsed, readers + writers + 1)
+            connections: Callable[[AsyncEngine, int], Connections] = SqliteConnections
         else:
-            self._driver, writers = Postgresql(timeouts, pooled=pooled), max(1, pool_size // 2)
-            readers = max(1, pool_size - writers)
-            size = readers + writers + 1
-            self.engine = postgresql.create_engine(dsn(parsed), size, timeouts, pooled=pooled)
-        self.statements = Statements(self._driver.dialect)
+            writers = pool_size // 2 or 1
+            readers = pool_size - writers or 1
+            self.engine = postgresql.create_engine(
+                dsn(parsed), readers + writers + 1, timeouts, pooled=pooled
+            )
+            connections = partial(PooledConnections, timeouts=timeouts) if pooled else PostgresqlConnections
         self._readers, self._writers, self._health = (
-            Connections(self.engine, self._driver, size) for size in (readers, writers, 1)
+            connections(self.engine, size) for size in (readers, writers, 1)
         )
+        self.statements = Statements(self._readers.dialect)
 
     def read(self) -> ReadSession:
         """A session for reading. Raises StoreUnavailable when the database does not answer in time."""
@@ -272,13 +273,13 @@ class Database:
         try:
             await self._health.fetch(_WRITES_NOTHING, (), deadline)
         except Exception as error:
-            return not self._driver.is_unavailable(_driver_error(error))
+            return not self._readers.is_unavailable(_driver_error(error))
         return True
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[WriteSession]:
         """One transaction. Raises StoreUnavailable when the database does not answer in time."""
-        session = WriteSession(self, self._writers, self._driver)
+        session = WriteSession(self, self._writers)
         try:
             try:
                 yield session
@@ -310,7 +311,7 @@ class Database:
 
     def raise_if_unavailable(self, error: BaseException | None) -> None:
         """Raise StoreUnavailable for an error that says that the store, not the statement, failed."""
-        if error is not None and self._driver.is_unavailable(_driver_error(error)):
+        if error is not None and self._readers.is_unavailable(_driver_error(error)):
             raise StoreUnavailable("the database does not answer") from error
 
 

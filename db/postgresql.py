@@ -10,9 +10,10 @@ from sqlalchemy import AsyncAdaptedQueuePool
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from db.connections import ResultRow
+from db.connections import Connections, ResultRow
 from db.deadlines import Deadlines, Timeouts, seconds_left
 
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 CONNECT_TIMEOUT_S = 10
 POOLER_TIMEOUT_S = 2
 
@@ -63,37 +64,18 @@ class PoolerFound(Exception):
         )
 
 
-class Postgresql:
-    """`db.connections.Driver` for asyncpg.
-
-    With `pooled`, a pooler lends connections for single transactions: what is set for a session, or prepared
-    in it, is gone with the next one.
-    """
+class PostgresqlConnections(Connections):
+    """Of asyncpg: each statement is one round trip."""
 
     dialect = PGDialect_asyncpg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
-    def __init__(self, timeouts: Timeouts, *, pooled: bool = False) -> None:
-        self._pooled = pooled
-        self._begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
-        if pooled:
-            self._begin += f"; {set_locally(timeouts)}"
+    _begin = BEGIN
 
-    async def fetch(
+    async def run(
         self, connection: asyncpg.Connection, sql: str, arguments: Sequence[Any], deadline: float | None
     ) -> Sequence[ResultRow]:
-        """Run a statement in one round trip. asyncpg asks the server to cancel what is given up."""
-        if not self._pooled or connection.is_in_transaction():
-            rows: Sequence[ResultRow] = await connection.fetch(
-                sql, *arguments, timeout=seconds_left(deadline)
-            )
-            return rows
-        await self.begin(connection, Deadlines(deadline, deadline))
-        try:
-            rows = await connection.fetch(sql, *arguments, timeout=seconds_left(deadline))
-        except asyncpg.PostgresError:
-            await connection.execute("ROLLBACK", timeout=seconds_left(deadline))
-            raise
-        await connection.execute("COMMIT", timeout=seconds_left(deadline))
+        """Run a statement. asyncpg asks the server to cancel what is given up."""
+        rows: Sequence[ResultRow] = await connection.fetch(sql, *arguments, timeout=seconds_left(deadline))
         return rows
 
     async def begin(self, connection: asyncpg.Connection, deadlines: Deadlines) -> None:
@@ -112,11 +94,12 @@ class Postgresql:
         """Append many rows by COPY."""
         await connection.copy_records_to_table(table, columns=columns, records=rows)
 
-    async def clear(self, _connection: asyncpg.Connection) -> bool:
+    async def end_all(self, _connection: asyncpg.Connection) -> bool:
         """Closing it waits for the cancellation that asyncpg has asked for: that is all there is to do."""
         return False
 
-    def is_unavailable(self, error: BaseException) -> bool:
+    @staticmethod
+    def is_unavailable(error: BaseException) -> bool:
         """By the class of the SQLSTATE, or what asyncpg itself raises."""
         if isinstance(error, asyncpg.PostgresError):
             return (error.sqlstate or "")[:2] in _UNAVAILABLE_CLASSES
@@ -124,9 +107,36 @@ class Postgresql:
             error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError
         )
 
-    def is_unique_violation(self, error: BaseException) -> bool:
+    @staticmethod
+    def is_unique_violation(error: BaseException) -> bool:
         """By asyncpg's type."""
         return isinstance(error, asyncpg.UniqueViolationError)
+
+
+class PooledConnections(PostgresqlConnections):
+    """Lent by a pooler for single transactions.
+
+    What is set for a session, or prepared in it, is gone with the next transaction.
+    """
+
+    def __init__(self, engine: AsyncEngine, size: int, timeouts: Timeouts) -> None:
+        super().__init__(engine, size)
+        self._begin = f"{BEGIN}; {set_locally(timeouts)}"
+
+    async def run(
+        self, connection: asyncpg.Connection, sql: str, arguments: Sequence[Any], deadline: float | None
+    ) -> Sequence[ResultRow]:
+        """Run a statement, in a transaction of its own unless it is in one: three trips."""
+        if connection.is_in_transaction():
+            return await super().run(connection, sql, arguments, deadline)
+        await self.begin(connection, Deadlines(deadline, deadline))
+        try:
+            rows = await super().run(connection, sql, arguments, deadline)
+        except asyncpg.PostgresError:
+            await connection.execute("ROLLBACK", timeout=seconds_left(deadline))
+            raise
+        await connection.execute("COMMIT", timeout=seconds_left(deadline))
+        return rows
 
 
 class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]

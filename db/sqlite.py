@@ -4,16 +4,11 @@ SQLite has one writer at a time: the writers of this process wait for their turn
 costs nothing; those of other processes are waited for here.
 """
 
-import _sqlite3
 import asyncio
-import ctypes
-import gc
 import os
 import sqlite3
-import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import aiosqlite
@@ -21,7 +16,7 @@ from sqlalchemy import URL, AsyncAdaptedQueuePool, event
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from db.connections import ResultRow
+from db.connections import Connections, ResultRow
 from db.deadlines import Deadlines, seconds_left
 from db.shaping import cursors, texts
 
@@ -37,7 +32,6 @@ CONNECT_OPTIONS: dict[str, Any] = {
     "cached_statements": PREPARED_STATEMENTS,
 }
 
-_SQLITE_CONFIG_MEMSTATUS = 9  # sqlite3.h
 # What SQLite says when it is the store, and not the statement, that failed.
 _UNAVAILABLE = {
     sqlite3.SQLITE_BUSY,
@@ -53,12 +47,12 @@ _UNAVAILABLE = {
 }
 
 
-class Sqlite:
-    """`db.connections.Driver` for aiosqlite."""
+class SqliteConnections(Connections):
+    """Of aiosqlite: each has a thread."""
 
     dialect = SQLiteDialect_aiosqlite(paramstyle="qmark")
 
-    async def fetch(
+    async def run(
         self, connection: aiosqlite.Connection, sql: str, arguments: Sequence[Any], deadline: float | None
     ) -> Sequence[ResultRow]:
         """Run a statement in one hop, and again as long as the file is locked."""
@@ -72,7 +66,7 @@ class Sqlite:
 
     async def begin(self, connection: aiosqlite.Connection, deadlines: Deadlines) -> None:
         """Take the lock at once: of many that read and then write, all but one would fail later."""
-        await self.fetch(connection, "BEGIN IMMEDIATE", (), deadlines.lock)
+        await self.run(connection, "BEGIN IMMEDIATE", (), deadlines.lock)
 
     def is_open(self, _connection: aiosqlite.Connection) -> bool:
         """A file is not lost."""
@@ -88,7 +82,7 @@ class Sqlite:
             rows,
         )
 
-    async def clear(self, connection: aiosqlite.Connection) -> bool:
+    async def end_all(self, connection: aiosqlite.Connection) -> bool:
         """Interrupt what the connection's thread runs, wait until it has, and roll back."""
         idle = asyncio.ensure_future(connection.execute_fetchall("SELECT 1"))
         while not idle.done():
@@ -100,14 +94,16 @@ class Sqlite:
             await connection.execute_fetchall("ROLLBACK")
         return True
 
-    def is_unavailable(self, error: BaseException) -> bool:
+    @staticmethod
+    def is_unavailable(error: BaseException) -> bool:
         """By SQLite's primary result code."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         return isinstance(error, OSError | TimeoutError) or (
             isinstance(error, sqlite3.Error) and code in _UNAVAILABLE
         )
 
-    def is_unique_violation(self, error: BaseException) -> bool:
+    @staticmethod
+    def is_unique_violation(error: BaseException) -> bool:
         """By SQLite's extended result code."""
         return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_UNIQUE
 
@@ -197,21 +193,3 @@ def _use_write_ahead_log(connection: Any) -> None:
             time.sleep(0.01)
         else:
             return
-
-
-def count_no_memory() -> None:
-    """Have SQLite keep no statistics of its memory. To be called before anything is opened.
-
-    It counts every allocation under a lock that all threads share: those that read a dashboard at once spent
-    more than half of their time on it. Python has no function for it. Where the library cannot be reached, or
-    is in use, everything stays as it was.
-    """
-    # Elsewhere a function of variable arguments may be called in another way.
-    if sys.platform != "linux" or any(isinstance(each, sqlite3.Connection) for each in gc.get_objects()):
-        return
-    with suppress(AttributeError, OSError):  # built into Python, or hidden there
-        library = ctypes.CDLL(_sqlite3.__file__)
-        shut_down, configure = library.sqlite3_shutdown, library.sqlite3_config
-        shut_down()
-        configure(_SQLITE_CONFIG_MEMSTATUS, 0)
-        library.sqlite3_initialize()

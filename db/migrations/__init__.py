@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -12,13 +12,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from db import postgresql, sqlite
-from db.deadlines import UNLIMITED, Deadlines
+from db.deadlines import UNLIMITED
 from db.engine import Database, dsn, parse_url
 
 T = TypeVar("T")
 
 # Any number will do, as long as every process that migrates takes the same lock.
 _POSTGRES_LOCK = 4_812_377_310
+OTHERS_MIGRATE_MS = 600_000
 
 
 class MigrationError(Exception):
@@ -72,9 +73,10 @@ async def in_transaction(url: str, work: Callable[..., T], *arguments: object, p
     try:
         async with engine.begin() as connection:
             if database.is_sqlite:
-                driver_connection: Any = (await connection.get_raw_connection()).driver_connection
-                await sqlite.Sqlite().begin(driver_connection, Deadlines(None, None))
+                await connection.exec_driver_sql(f"PRAGMA busy_timeout={OTHERS_MIGRATE_MS}")
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
+                await connection.exec_driver_sql(postgresql.set_locally(UNLIMITED))
                 await connection.execute(
                     text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _POSTGRES_LOCK}
                 )

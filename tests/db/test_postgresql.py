@@ -148,9 +148,9 @@ async def test_read_only_mode_that_is_over_is_over(postgresql_url: str) -> None:
 async def test_server_ends_a_statement_whose_client_is_silent(postgresql_url: str) -> None:
     """The server has the deadline too: whoever asked may be behind a network that is gone."""
     async with opened(postgresql_url, timeouts=Timeouts(statement=1)) as database:
-        checkout = await database._readers.take(None)
+        connection = await database._readers.take(None)
         with pytest.raises(asyncpg.QueryCanceledError):
-            await checkout.driver_connection.fetch("SELECT pg_sleep(30)")
-        database._readers.give_back(checkout)
+            await connection.fetch("SELECT pg_sleep(30)")
+        database._readers.give_back(connection)
         async with database.read() as session:
             assert await session.rows(Query("SELECT 1", ()), {}) == [(1,)]
