@@ -27,7 +27,7 @@ from db.shaping.compiler import Compiler, are_columns
 from db.shaping.nouns import Condition, KeptTotal, Kind, Noun, Ordering, ToMany, ToOne, Unique, column
 from db.shaping.selection import Field
 from db.shaping.texts import contains, found_in_customers
-from db.statements import CACHED_STATEMENTS, if_free, locking, parameters_of
+from db.statements import if_free, locking, parameters_of
 from db.types import JsonObject, PlainText, UtcDateTime, fold
 
 customers = Table(
@@ -157,7 +157,7 @@ def can_be_returned(fields: tuple[Field, ...]) -> bool:
     return are_columns(CUSTOMER, fields)
 
 
-@lru_cache(CACHED_STATEMENTS)
+@lru_cache(128)
 def _insertion(columns: tuple[str, ...], fields: tuple[Field, ...]) -> ReturningInsert[Any]:
     # A parameter in a SELECT has no type but the one it is cast to.
     values = [cast(value, value.type) for value in parameters_of(customers, columns).values()]

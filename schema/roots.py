@@ -49,7 +49,7 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a root is to answer, in one form of its statement. The values of `shape` are another request's."""
+    """What a root is to answer, in one form of its statement. `shape` is without values."""
 
     shape: AnyShape
     costs: tuple[Cost, ...]
@@ -195,7 +195,7 @@ class Survey:
         asked_by: tuple[GraphQLField, FieldDetailsList] | None,
     ) -> None:
         self._roots.append(Root(path, tuple(self._selections.sites), asked_by))
-        self._answers.append(Answer(shape, costs_of(shape)))
+        self._answers.append(Answer(shape.with_values(Values()), costs_of(shape)))
         self.judged.forms += self._selections.forms
         self.judged.values.append(shape.values)
         self.judged.counts.append(count)
