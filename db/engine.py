@@ -118,16 +118,6 @@ class WriteSession:
         self._connections = connections
         self._deadlines = database.timeouts.deadlines()
         self._connection: Any = None
-        self._after_commit: list[Callable[[], None]] = []
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether a statement has been run inside the transaction."""
-        return self._connection is not None
-
-    def after_commit(self, call: Callable[[], None]) -> None:
-        """Have something called when the transaction is committed; if it is rolled back, never."""
-        self._after_commit.append(call)
 
     async def execute(
         self, statement: ClauseElement, values: Mapping[str, object] | None = None
@@ -135,14 +125,6 @@ class WriteSession:
         """Run one statement inside the transaction."""
         query = self.database.statements.compile(statement)
         return query.result(await self._fetch(query.sql, query.stored(values or {})))
-
-    async def execute_alone(self, statement: ClauseElement, values: Mapping[str, object]) -> Result[Any]:
-        """Run one statement as a transaction of its own, in one hop or trip; only if none `has_begun`."""
-        assert not self.has_begun
-        query = self.database.statements.compile(statement)
-        # All that such a statement may wait for is a lock.
-        rows = await self._connections.fetch(query.sql, query.stored(values), self._deadlines.lock)
-        return query.result(rows)
 
     async def insert_if_free(self, table: Table, values: Mapping[str, object]) -> bool:
         """Add a row unless a unique constraint stands against it, exactly, under any concurrency.
@@ -196,9 +178,6 @@ class WriteSession:
             self._connections.clear(connection)
             raise
         self._connections.give_back(connection)
-        if error is None:
-            for call in self._after_commit:
-                call()
 
     async def _fetch(self, sql: str, arguments: Sequence[Any] = ()) -> Sequence[ResultRow]:
         connection = self._connection or await self._begin()
@@ -256,6 +235,20 @@ class Database:
     def read(self) -> ReadSession:
         """A session for reading. Raises StoreUnavailable when the database does not answer in time."""
         return ReadSession(self, self._readers, self.timeouts)
+
+    async def execute(self, query: Query, values: Mapping[str, object]) -> Sequence[ResultRow]:
+        """Run one statement that writes as a transaction of its own, in one hop or trip.
+
+        Raises StoreUnavailable when the database does not answer in time.
+        """
+        try:
+            # All that such a statement may wait for is a lock.
+            rows = await self._writers.fetch(query.sql, query.stored(values), self.timeouts.deadlines().lock)
+        except BaseException as error:
+            self.raise_if_unavailable(error)
+            raise
+        self._committed_at = time.monotonic()
+        return query.rows(rows)
 
     async def takes_writes(self) -> bool:
         """Ask within a second, on a connection that nobody else keeps waiting, whether writes are taken.

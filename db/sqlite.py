@@ -24,7 +24,7 @@ from db.shaping import cursors, texts
 BUSY_TIMEOUT_MS = 200
 WAL_TIMEOUT_S = 5
 # Of each connection. A statement that is kept prepared holds up to some hundreds of kilobytes.
-PREPARED_STATEMENTS = 32
+PREPARED_STATEMENTS = 16
 # In autocommit, BEGIN is ours to send.
 CONNECT_OPTIONS: dict[str, Any] = {
     "isolation_level": None,

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.engine.result import IteratorResult, Result, SimpleResultMetaData
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import ReturningInsert
-from sqlalchemy.sql.selectable import Select, SelectBase
+from sqlalchemy.sql.selectable import Select
 
 from db.connections import ResultRow
 from db.sizes import size_of
@@ -154,9 +154,9 @@ class Statements:
         self._compiling: dict[_Key, asyncio.Future[_Kept]] = {}
 
     async def query_of(
-        self, selection: S, make: Callable[[S], SelectBase], takes_long: Callable[[S], bool]
+        self, selection: S, make: Callable[[S], ClauseElement], takes_long: Callable[[S], bool]
     ) -> Query:
-        """The query of a read, which `make` makes from its selection. A selection has one query.
+        """The query that `make` makes from a selection. A selection has one query.
 
         One that is kept is answered without giving up the turn. Another is compiled: in a thread if it
         `takes_long`, and once for all who ask for it meanwhile.
@@ -186,7 +186,7 @@ class Statements:
             query = self._compiled[statement] = self.compile_once(statement)
         return query
 
-    def compile_once(self, statement: ClauseElement | SelectBase) -> Query:
+    def compile_once(self, statement: ClauseElement) -> Query:
         """The driver's text of a statement, for callers that keep it themselves."""
         dialect = self._dialect
         # IN over a list of values is spelt out now; SQLAlchemy would do so when it runs a statement.
@@ -210,7 +210,7 @@ class Statements:
             ),
         )
 
-    def _compile_read(self, selection: S, make: Callable[[S], SelectBase]) -> _Kept:
+    def _compile_read(self, selection: S, make: Callable[[S], ClauseElement]) -> _Kept:
         query = self.compile_once(make(selection))
         return _Kept(query, _ENTRY_BYTES + size_of(selection, query))
 

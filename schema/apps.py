@@ -26,7 +26,7 @@ from schema.connections import (
 from schema.customers import Customer, CustomerFilterArgument, CustomerOrderArgument, CustomerRefArgument
 from schema.features import Feature, FeatureSlugArgument
 from schema.licenses import License, LicenseFilterArgument, LicenseOrderArgument, LicenseRefArgument
-from schema.payloads import Payload, mutate, read_back
+from schema.payloads import Payload, mutate, mutate_alone, read_back
 from schema.reading import read
 from schema.scalars import DateTime
 from schema.tiers import Tier, TierSlugArgument
@@ -263,7 +263,7 @@ class AppMutations:
     async def create_app(
         self, info: strawberry.Info, input: Annotated[CreateAppInput, InputArgument]
     ) -> CreateAppPayload | None:
-        return await mutate(info, CreateAppPayload, apps.create_app, values_of(input))
+        return await mutate_alone(info, CreateAppPayload, apps.create_app, values_of(input))
 
     @strawberry.mutation(description="Change an app. Its slug stays.")
     async def update_app(
@@ -275,7 +275,7 @@ class AppMutations:
     async def delete_app(
         self, info: strawberry.Info, input: Annotated[DeleteAppInput, InputArgument]
     ) -> DeleteAppPayload | None:
-        return await mutate(info, DeleteAppPayload, apps.delete_app, input.slug)
+        return await mutate_alone(info, DeleteAppPayload, apps.delete_app, input.slug)
 
     @strawberry.mutation(
         description="Give an app a new signing key. All its live licenses get a token "
@@ -285,4 +285,4 @@ class AppMutations:
         self, info: strawberry.Info, input: Annotated[RotateAppKeysInput, InputArgument]
     ) -> RotateAppKeysPayload | None:
         resolver = partial(rotate_app_keys, immediately=input.retire is RetireOldKey.IMMEDIATELY)
-        return await mutate(info, RotateAppKeysPayload, resolver, input.app_slug)
+        return await mutate_alone(info, RotateAppKeysPayload, resolver, input.app_slug)
