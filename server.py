@@ -47,13 +47,14 @@ def create_app(settings: Settings | None = None) -> Starlette:
         count_no_memory()
         settings = read_settings()
         logs.configure(settings.log_level, settings.log_format)
+    timeouts = Timeouts(settings.statement_timeout_s, settings.lock_timeout_s)
     database = Database(
         settings.database_url.get_secret_value(),
         pool_size=settings.pool_size,
-        timeouts=Timeouts(settings.statement_timeout_s, settings.lock_timeout_s),
+        timeouts=timeouts,
         pooled=settings.transaction_pooling,
     )
-    keyring = Keyring(rsa_bits=settings.rsa_bits, issuer=settings.issuer)
+    keyring = Keyring(rsa_bits=settings.rsa_bits, issuer=settings.issuer, timeouts=timeouts)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

@@ -23,6 +23,7 @@ from schema.connections import (
     OrderDirection,
     answered_by_root,
 )
+from schema.cost import SIGNING_KEY_COST, costs
 from schema.customers import Customer, CustomerFilterArgument, CustomerOrderArgument, CustomerRefArgument
 from schema.features import Feature, FeatureSlugArgument
 from schema.licenses import License, LicenseFilterArgument, LicenseOrderArgument, LicenseRefArgument
@@ -259,7 +260,10 @@ class AppQueries:
 
 @strawberry.type
 class AppMutations:
-    @strawberry.mutation(description="Make an app.")
+    @strawberry.mutation(
+        metadata=costs(SIGNING_KEY_COST),
+        description="Make an app. Its signing key is made with it, which costs 2,000.",
+    )
     async def create_app(
         self, info: strawberry.Info, input: Annotated[CreateAppInput, InputArgument]
     ) -> CreateAppPayload | None:
@@ -278,8 +282,10 @@ class AppMutations:
         return await mutate_alone(info, DeleteAppPayload, apps.delete_app, input.slug)
 
     @strawberry.mutation(
+        metadata=costs(SIGNING_KEY_COST),
         description="Give an app a new signing key. All its live licenses get a token "
-        "under it at one moment. An app with very many of them is WRONG_STATE: a command does it."
+        "under it at one moment. It costs 2,000. An app with very many of them is WRONG_STATE: a command "
+        "does it.",
     )
     async def rotate_app_keys(
         self, info: strawberry.Info, input: Annotated[RotateAppKeysInput, InputArgument]

@@ -26,7 +26,7 @@ from resolvers import reading, verification
 from resolvers.errors import BadUserInput
 from resolvers.reading import Shape
 from schema.context import AnyShape, PlainShape
-from schema.cost import MUTATION_COST, Cost, costs_of
+from schema.cost import Cost, cost_of_mutation, costs_of
 from schema.executor import SplicingExecutor
 from schema.names import snake_case
 from schema.openness import OpenIf, always, open_if_of
@@ -151,7 +151,7 @@ class Survey:
                 continue
             field, known = type.fields[name], len(self._answers)
             if is_mutation:
-                fixed_cost += MUTATION_COST
+                fixed_cost += cost_of_mutation(field)
                 self._add_mutation(key, field, details)
             else:
                 self._add_query(key, field, details)
