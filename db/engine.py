@@ -17,8 +17,7 @@ from typing import Any, Self
 import asyncpg
 from sqlalchemy import ClauseElement, Table
 from sqlalchemy.engine.result import Result
-from sqlalchemy.engine.url import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.selectable import Select
 
 from db import postgresql, sqlite
@@ -28,11 +27,11 @@ from db.postgresql import Postgresql
 from db.short_reads import ShortReads
 from db.sqlite import Sqlite
 from db.statements import ROW_ID, Query, Statements, change, insertion
+from db.urls import parse_url
 
 __all__ = [
     "DRIVER_ERRORS",
     "Database",
-    "InvalidDatabaseUrl",
     "ReadSession",
     "ResultRow",
     "StoreUnavailable",
@@ -60,10 +59,6 @@ class StoreUnavailable(Exception):
 
 class UniqueViolation(Exception):
     """A unique constraint refused a change."""
-
-
-class InvalidDatabaseUrl(ValueError):
-    """`DATABASE_URL` is not one that this project understands. The message says what is."""
 
 
 class ReadSession:
@@ -232,21 +227,22 @@ class Database:
         InvalidDatabaseUrl.
         """
         parsed = parse_url(url)
-        self.is_sqlite = parsed.drivername == "sqlite"
+        self.is_sqlite = parsed.is_sqlite
         self.timeouts = timeouts
         self.short_reads: ShortReads | None = None
         self._opening = asyncio.Lock()
-        self._path = parsed.database or ""
+        self._path = parsed.path
         self._committed_at = float("-inf")
         self._driver: Driver
         if self.is_sqlite:
             self._driver, readers, writers = Sqlite(), sqlite.readers(pool_size), 1
-            self.engine = sqlite.create_engine(parsed, readers + writers + 1)
+            self.engine = sqlite.create_engine(parsed.path, readers + writers + 1)
         else:
-            self._driver, writers = Postgresql(timeouts, pooled=pooled), max(1, pool_size // 2)
+            self._driver = Postgresql(parsed, timeouts, pooled=pooled)
+            writers = max(1, pool_size // 2)
             readers = max(1, pool_size - writers)
             size = readers + writers + 1
-            self.engine = postgresql.create_engine(dsn(parsed), size, timeouts, pooled=pooled)
+            self.engine = postgresql.create_engine(parsed, size, timeouts, pooled=pooled)
         self.statements = Statements(self._driver.dialect)
         self._readers, self._writers, self._health = (
             Connections(self.engine, self._driver, size) for size in (readers, writers, 1)
@@ -319,31 +315,3 @@ def _driver_error(error: BaseException) -> BaseException:
     if isinstance(error, DBAPIError) and error.orig is not None:
         return error.orig.__cause__ or error.orig
     return error
-
-
-def parse_url(url: str) -> URL:
-    """What `DATABASE_URL` says. Its drivername is ``sqlite`` or ``postgresql``. Raises InvalidDatabaseUrl."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
-        raise InvalidDatabaseUrl(
-            "DATABASE_URL is not a URL: write sqlite:///file.db or postgresql://user@host/database"
-        ) from error
-    match parsed.get_backend_name():
-        case "sqlite" if parsed.query:
-            raise InvalidDatabaseUrl("DATABASE_URL takes no options behind a SQLite file's name")
-        case "sqlite" if parsed.database and parsed.database != ":memory:":
-            return parsed.set(drivername="sqlite")
-        case "sqlite":
-            raise InvalidDatabaseUrl("DATABASE_URL must name a file: sqlite:///licensegraph.db")
-        case "postgresql" | "postgres":
-            return parsed.set(drivername="postgresql")
-        case other:
-            raise InvalidDatabaseUrl(
-                f"DATABASE_URL cannot be {other}: use sqlite:///file.db or postgresql://…"
-            )
-
-
-def dsn(url: URL) -> str:
-    """A PostgreSQL URL as text, with its password, for the driver."""
-    return url.render_as_string(hide_password=False)
