@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from db.engine import Database, InvalidDatabaseUrl
+from db.urls import parse_url
 from resolvers import master_key
 
 _PREFIX = "LICENSEGRAPH_"
@@ -72,13 +72,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_understood(cls, url: SecretStr) -> SecretStr:
-        try:
-            Database(url.get_secret_value())
-        except InvalidDatabaseUrl:
-            raise
-        except ValueError:
-            # Said by a library, in words that may quote a part of the password.
-            raise ValueError("is not a URL") from None
+        parse_url(url.get_secret_value())
         return url
 
     @field_validator("master_key")

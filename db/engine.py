@@ -18,8 +18,7 @@ from typing import Any, Self
 import asyncpg
 from sqlalchemy import ClauseElement, Table
 from sqlalchemy.engine.result import Result
-from sqlalchemy.engine.url import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.selectable import Select
 
@@ -30,11 +29,11 @@ from db.postgresql import PooledConnections, PostgresqlConnections
 from db.short_reads import ShortReads
 from db.sqlite import SqliteConnections
 from db.statements import ROW_ID, Query, Statements, change, insertion
+from db.urls import parse_url
 
 __all__ = [
     "DRIVER_ERRORS",
     "Database",
-    "InvalidDatabaseUrl",
     "ReadSession",
     "ResultRow",
     "StoreUnavailable",
@@ -62,10 +61,6 @@ class StoreUnavailable(Exception):
 
 class UniqueViolation(Exception):
     """A unique constraint refused a change."""
-
-
-class InvalidDatabaseUrl(ValueError):
-    """`DATABASE_URL` is not one that this project understands. The message says what is."""
 
 
 class ReadSession:
@@ -210,23 +205,23 @@ class Database:
         InvalidDatabaseUrl.
         """
         parsed = parse_url(url)
-        self.is_sqlite = parsed.drivername == "sqlite"
+        self.is_sqlite = parsed.is_sqlite
         self.timeouts = timeouts
         self.short_reads: ShortReads | None = None
         self._opening = asyncio.Lock()
-        self._path = parsed.database or ""
+        self._path = parsed.path
         self._committed_at = float("-inf")
         if self.is_sqlite:
             readers, writers = sqlite.readers(pool_size), 1
-            self.engine = sqlite.create_engine(parsed, readers + writers + 1)
+            self.engine = sqlite.create_engine(parsed.path, readers + writers + 1)
             connections: Callable[[AsyncEngine, int], Connections] = SqliteConnections
         else:
             writers = pool_size // 2 or 1
             readers = pool_size - writers or 1
-            self.engine = postgresql.create_engine(
-                dsn(parsed), readers + writers + 1, timeouts, pooled=pooled
-            )
-            connections = partial(PooledConnections, timeouts=timeouts) if pooled else PostgresqlConnections
+            self.engine = postgresql.create_engine(parsed, readers + writers + 1, timeouts, pooled=pooled)
+            connections = PostgresqlConnections
+            if pooled:
+                connections = partial(PooledConnections, setup=postgresql.set_locally(parsed, timeouts))
         self._readers, self._writers, self._health = (
             connections(self.engine, size) for size in (readers, writers, 1)
         )
@@ -313,31 +308,3 @@ def _driver_error(error: BaseException) -> BaseException:
     if isinstance(error, DBAPIError) and error.orig is not None:
         return error.orig.__cause__ or error.orig
     return error
-
-
-def parse_url(url: str) -> URL:
-    """What `DATABASE_URL` says. Its drivername is ``sqlite`` or ``postgresql``. Raises InvalidDatabaseUrl."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
-        raise InvalidDatabaseUrl(
-            "DATABASE_URL is not a URL: write sqlite:///file.db or postgresql://user@host/database"
-        ) from error
-    match parsed.get_backend_name():
-        case "sqlite" if parsed.query:
-            raise InvalidDatabaseUrl("DATABASE_URL takes no options behind a SQLite file's name")
-        case "sqlite" if parsed.database and parsed.database != ":memory:":
-            return parsed.set(drivername="sqlite")
-        case "sqlite":
-            raise InvalidDatabaseUrl("DATABASE_URL must name a file: sqlite:///licensegraph.db")
-        case "postgresql" | "postgres":
-            return parsed.set(drivername="postgresql")
-        case other:
-            raise InvalidDatabaseUrl(
-                f"DATABASE_URL cannot be {other}: use sqlite:///file.db or postgresql://…"
-            )
-
-
-def dsn(url: URL) -> str:
-    """A PostgreSQL URL as text, with its password, for the driver."""
-    return url.render_as_string(hide_password=False)

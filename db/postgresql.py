@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from db.connections import Connections, ResultRow
 from db.deadlines import Deadlines, Timeouts, seconds_left
+from db.urls import DatabaseUrl
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 CONNECT_TIMEOUT_S = 10
@@ -38,7 +39,14 @@ _GET_ROOM = """
 """
 
 # Seconds without a sign of life, seconds between probes, and how many of them go unanswered.
-_KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2}
+_KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}
+_IN_SOCKET = {  # libpq's names
+    "keepalives": (socket.SOL_SOCKET, "SO_KEEPALIVE"),
+    "keepalives_idle": (socket.IPPROTO_TCP, "TCP_KEEPIDLE"),
+    "keepalives_interval": (socket.IPPROTO_TCP, "TCP_KEEPINTVL"),
+    "keepalives_count": (socket.IPPROTO_TCP, "TCP_KEEPCNT"),
+    "tcp_user_timeout": (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT"),
+}
 
 # By the class of the SQLSTATE: the store, and not the statement, failed, or it was not to be had in time.
 _UNAVAILABLE_CLASSES = {
@@ -119,9 +127,9 @@ class PooledConnections(PostgresqlConnections):
     What is set for a session, or prepared in it, is gone with the next transaction.
     """
 
-    def __init__(self, engine: AsyncEngine, size: int, timeouts: Timeouts) -> None:
+    def __init__(self, engine: AsyncEngine, size: int, setup: str) -> None:
         super().__init__(engine, size)
-        self._begin = f"{BEGIN}; {set_locally(timeouts)}"
+        self._begin = f"{BEGIN}; {setup}"
 
     async def run(
         self, connection: asyncpg.Connection, sql: str, arguments: Sequence[Any], deadline: float | None
@@ -145,19 +153,22 @@ class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
 
 
 def create_engine(
-    dsn: str, size: int, timeouts: Timeouts, *, pooled: bool = False, parses_json: bool = False
+    url: DatabaseUrl, size: int, timeouts: Timeouts, *, pooled: bool = False, parses_json: bool = False
 ) -> AsyncEngine:
     """An engine of at most `size` connections, in which no statement runs longer than the timeout.
 
     Its connections raise PoolerFound where a pooler lends them for single transactions, unless `pooled`
     says so. `parses_json` is for SQLAlchemy's own reading of tables.
     """
-    options: dict[str, Any] = {
-        "dsn": dsn,
-        "timeout": CONNECT_TIMEOUT_S,
-        "server_settings": {"application_name": "licensegraph"} | ({} if pooled else _settings(timeouts)),
-        "connection_class": asyncpg.Connection if parses_json and not pooled else _PlainConnection,
-    } | ({"statement_cache_size": 0} if pooled else {})
+    options: dict[str, Any] = (
+        url.options
+        | {
+            "timeout": url.options["timeout"] or CONNECT_TIMEOUT_S,
+            "server_settings": url.options["server_settings"] | ({} if pooled else _settings(url, timeouts)),
+            "connection_class": asyncpg.Connection if parses_json and not pooled else _PlainConnection,
+        }
+        | ({"statement_cache_size": 0} if pooled else {})
+    )
 
     async def connect() -> asyncpg.Connection:
         try:
@@ -165,7 +176,7 @@ def create_engine(
         except asyncpg.ProtocolViolationError as error:  # what PgBouncer says of settings for a session
             raise PoolerFound from error
         try:
-            _keep_alive(connection)
+            _keep_alive(connection, _KEEPALIVE | url.keepalive)
             if not pooled:
                 pid = await connection.fetchval(_GET_ROOM)
                 if pid != connection.get_server_pid() and await _is_lent(options):
@@ -189,18 +200,20 @@ def create_engine(
     )
 
 
-def set_locally(timeouts: Timeouts) -> str:
+def set_locally(url: DatabaseUrl, timeouts: Timeouts) -> str:
     """A statement that makes the settings of a session those of a transaction."""
-    changes = [f"set_config('{name}', '{value}', true)" for name, value in _settings(timeouts).items()]
+    quoted = ((name, value.replace("'", "''")) for name, value in _settings(url, timeouts).items())
+    changes = [f"set_config('{name}', '{value}', true)" for name, value in quoted]
     return f"SELECT {', '.join(changes)}"
 
 
-def _settings(timeouts: Timeouts) -> dict[str, str]:
-    """What holds for every session, by parameter of the server."""
-    return SETTINGS | {
+def _settings(url: DatabaseUrl, timeouts: Timeouts) -> dict[str, str]:
+    """What holds for every session, by parameter of the server. What the URL says goes before it."""
+    timed = {
         "statement_timeout": str(int(timeouts.statement * 1000)),
         "lock_timeout": str(int(timeouts.lock * 1000)),
     }
+    return SETTINGS | timed | url.settings
 
 
 async def _is_lent(options: dict[str, Any]) -> bool:
@@ -226,13 +239,14 @@ async def _server_pid(connection: asyncpg.Connection) -> int:
         return pid
 
 
-def _keep_alive(connection: asyncpg.Connection) -> None:
+def _keep_alive(connection: asyncpg.Connection, keepalive: Mapping[str, int]) -> None:
     """Notice a network that has gone silent."""
     transport: asyncio.Transport = connection._transport  # noqa: SLF001  (asyncpg has no setting for it)
     found: socket.socket | None = transport.get_extra_info("socket")
     if found is None or found.family == socket.AF_UNIX:
         return
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE.items():
-        if hasattr(socket, name):
-            found.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    for parameter, value in keepalive.items():
+        level, name = _IN_SOCKET[parameter]
+        # 0 is what the system does, but for the one that switches all of them on.
+        if hasattr(socket, name) and (value or parameter == "keepalives"):
+            found.setsockopt(level, getattr(socket, name), value)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import aiosqlite
-from sqlalchemy import URL, AsyncAdaptedQueuePool, event
+from sqlalchemy import AsyncAdaptedQueuePool, event
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -108,7 +108,7 @@ class SqliteConnections(Connections):
         return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_UNIQUE
 
 
-def create_engine(url: URL, size: int, *, enforce_foreign_keys: bool = True) -> AsyncEngine:
+def create_engine(path: str, size: int, *, enforce_foreign_keys: bool = True) -> AsyncEngine:
     """An engine of at most `size` connections, in autocommit: BEGIN is the caller's to send.
 
     `enforce_foreign_keys` is for the migrations alone: rebuilding a table with enforcement on would cascade
@@ -116,7 +116,7 @@ def create_engine(url: URL, size: int, *, enforce_foreign_keys: bool = True) -> 
     """
 
     async def connect() -> aiosqlite.Connection:
-        connection: aiosqlite.Connection = aiosqlite.connect(url.database or "", **CONNECT_OPTIONS)
+        connection: aiosqlite.Connection = aiosqlite.connect(path, **CONNECT_OPTIONS)
         thread = connection._thread  # noqa: SLF001  (SQLAlchemy makes it a daemon like this, too)
         thread.daemon = True
         try:

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, text
 
 from db import postgresql, sqlite
 from db.deadlines import UNLIMITED
-from db.engine import Database, dsn, parse_url
+from db.engine import Database
+from db.urls import parse_url
 
 T = TypeVar("T")
 
@@ -66,9 +67,9 @@ async def in_transaction(url: str, work: Callable[..., T], *arguments: object, p
     """
     database, parsed = Database(url), parse_url(url)
     engine = (
-        sqlite.create_engine(parsed, 1, enforce_foreign_keys=False)
+        sqlite.create_engine(parsed.path, 1, enforce_foreign_keys=False)
         if database.is_sqlite
-        else postgresql.create_engine(dsn(parsed), 1, UNLIMITED, pooled=pooled, parses_json=True)
+        else postgresql.create_engine(parsed, 1, UNLIMITED, pooled=pooled, parses_json=True)
     )
     try:
         async with engine.begin() as connection:
@@ -76,7 +77,7 @@ async def in_transaction(url: str, work: Callable[..., T], *arguments: object, p
                 await connection.exec_driver_sql(f"PRAGMA busy_timeout={OTHERS_MIGRATE_MS}")
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
-                await connection.exec_driver_sql(postgresql.set_locally(UNLIMITED))
+                await connection.exec_driver_sql(postgresql.set_locally(parsed, UNLIMITED))
                 await connection.execute(
                     text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _POSTGRES_LOCK}
                 )

@@ -24,7 +24,6 @@ from db.deadlines import Timeouts
 from db.engine import (
     DRIVER_ERRORS,
     Database,
-    InvalidDatabaseUrl,
     StoreUnavailable,
     UniqueViolation,
     WriteSession,
@@ -665,47 +664,3 @@ async def test_statement_that_is_wrong_is_not_the_stores_fault(database: Databas
 
     assert not isinstance(raised.value, StoreUnavailable)
     assert await names(database) == []
-
-
-# The URL
-
-
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        ("", "DATABASE_URL is not a URL: write sqlite:///file.db or postgresql://user@host/database"),
-        (
-            "licensegraph.db",
-            "DATABASE_URL is not a URL: write sqlite:///file.db or postgresql://user@host/database",
-        ),
-        ("sqlite://", "DATABASE_URL must name a file: sqlite:///licensegraph.db"),
-        ("sqlite:///:memory:", "DATABASE_URL must name a file: sqlite:///licensegraph.db"),
-        (
-            "mysql://root:hunter2@localhost/licenses",
-            "DATABASE_URL cannot be mysql: use sqlite:///file.db or postgresql://…",
-        ),
-        (
-            "https://example.com/licensegraph.db",
-            "DATABASE_URL cannot be https: use sqlite:///file.db or postgresql://…",
-        ),
-    ],
-)
-def test_url_that_is_not_understood(url: str, said: str) -> None:
-    with pytest.raises(InvalidDatabaseUrl) as raised:
-        Database(url)
-
-    assert str(raised.value) == said
-
-
-@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg2"])
-async def test_postgresql_goes_by_every_name_people_have(postgresql_url: str, scheme: str) -> None:
-    async with opened(postgresql_url.replace("postgresql", scheme, 1)) as database:
-        assert not database.is_sqlite
-        assert await names(database) == []
-
-
-@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"])
-async def test_sqlite_goes_by_every_name_people_have(sqlite_url: str, scheme: str) -> None:
-    async with opened(sqlite_url.replace("sqlite", scheme, 1)) as database:
-        assert database.is_sqlite
-        assert await names(database) == []

@@ -1,0 +1,110 @@
+"""`DATABASE_URL`: a SQLite file, or PostgreSQL as providers write it, with libpq's meaning."""
+
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, unquote, urlencode
+
+_SURE = ("require", "verify-ca", "verify-full")
+_CHOICES = {
+    "sslmode": ("disable", "allow", "prefer", *_SURE),
+    "sslnegotiation": ("postgres", "direct"),
+    "channel_binding": ("disable", "prefer", "require"),  # asyncpg has none, and Neon's URLs require it
+    "gssencmode": ("disable", "prefer"),
+    "target_session_attrs": ("any", "primary", "standby", "prefer-standby", "read-write", "read-only"),
+    "client_encoding": ("utf8", "UTF8", "utf-8", "UTF-8"),
+}
+_KEEPALIVE = {"keepalives": 1, "keepalives_idle": 32_767, "keepalives_interval": 32_767}
+_KEEPALIVE |= {"keepalives_count": 127, "tcp_user_timeout": 2**31 - 1}
+_LARGEST = _KEEPALIVE | {"connect_timeout": 2**31 - 1}
+_FILES = ("sslrootcert", "sslcert", "sslkey")
+_ARGUMENTS = ("user", "password", "database", "passfile", "target_session_attrs")
+_NAMES = ("application_name", "fallback_application_name")
+_OTHER_NAMES = {"dbname": "database", "ssl": "sslmode"}
+_KNOWN = {*_CHOICES, *_LARGEST, *_FILES, *_ARGUMENTS, *_NAMES, "sslpassword", "host", "port", "options"}
+_HOST = r"(?:\[[^\[\]]+\]|[^:@\[\],/?]*)(?::[0-9]*)?"
+_PARTS = re.compile(rf"(?s)(?:([^:@/]*)(?::([^@/]*))?@)?({_HOST}(?:,{_HOST})*)(?:/([^?]*))?(?:\?(.*))?")
+_SETTING = r"\s*(?:-c\s*|--)([A-Za-z_][A-Za-z0-9_.]*)=((?:\\.|[^\\\s])*)(?!\S)"
+
+
+class InvalidDatabaseUrl(ValueError):
+    """`DATABASE_URL` is not understood. The message is one line, and shows no value."""
+
+
+@dataclass(frozen=True)
+class DatabaseUrl:
+    """A SQLite file by its path, or PostgreSQL; `settings` and `keepalive` go before our own defaults."""
+
+    is_sqlite: bool
+    path: str = ""
+    options: dict[str, Any] = field(default_factory=dict, repr=False)  # arguments of asyncpg.connect
+    settings: dict[str, str] = field(default_factory=dict)  # of each session
+    keepalive: dict[str, int] = field(default_factory=dict)  # by libpq's names; 0 is the system's
+
+
+def parse_url(text: str) -> DatabaseUrl:
+    """Understand ``sqlite:///file.db`` or ``postgresql://user@host/database``. Raises InvalidDatabaseUrl."""
+    scheme, found, rest = text.partition("://")
+    path, _, query = rest.partition("/")[2].partition("?")
+    match scheme.partition("+")[0] if found else "":
+        case "sqlite" if query or path in {"", ":memory:"}:
+            raise InvalidDatabaseUrl("must name a file, and no options: sqlite:///licensegraph.db")
+        case "sqlite":
+            return DatabaseUrl(is_sqlite=True, path=path)
+        case "postgresql" | "postgres" if "%00" not in rest and (parts := _PARTS.fullmatch(rest)):
+            return _postgresql(_parameters(*parts.groups("")))
+        case other if re.fullmatch(r"(?a)(?!postgres)\w+", other):
+            raise InvalidDatabaseUrl(f"cannot be {other}: use sqlite:///file.db or postgresql://…")
+    raise InvalidDatabaseUrl("is not a URL: write sqlite:///file.db or postgresql://user@host/database")
+
+
+def _parameters(user: str, password: str, netloc: str, database: str, query: str) -> dict[str, str]:
+    """What is given by libpq's names, each valid by itself. Of two the last one counts, and empty is none."""
+    found = re.findall(r"(?:^|,)(?:\[(.*?)\]|([^:,]*))(?::([0-9]*))?", netloc)
+    host, port = ",".join(v6 or name for v6, name, _ in found), ",".join(each[2] for each in found)
+    given = {"user": user, "password": password, "host": host, "port": port, "database": database}
+    for each in query.split("&") if query else ():
+        name, _, value = each.partition("=")
+        given[_OTHER_NAMES.get(name, name)] = "require" if each == "ssl=true" else value
+    for name in sorted(given.keys() - _KNOWN):  # what stands before an @ may be a part of the password
+        shown = f": {name}" if name.isidentifier() and "@" not in query else ""
+        raise InvalidDatabaseUrl(f"has an option that is not understood{shown}")
+    given = {name: unquote(value) for name, value in given.items() if value}
+    for name, value in given.items():
+        if name in _CHOICES and value not in _CHOICES[name]:
+            raise InvalidDatabaseUrl(f"{name} must be one of {', '.join(_CHOICES[name])}")
+        if name in _LARGEST and not (re.fullmatch("[0-9]{1,10}", value) and int(value) <= _LARGEST[name]):
+            raise InvalidDatabaseUrl(f"{name} must be a number from 0 to {_LARGEST[name]}")
+        if name in _FILES and not os.access(value, os.R_OK) and value != "system":
+            raise InvalidDatabaseUrl(f"{name} must be a file that can be read")
+    return given
+
+
+def _postgresql(given: dict[str, str]) -> DatabaseUrl:
+    hosts, ports = (given.get(name, "").split(",") for name in ("host", "port"))
+    numbers = [int(port or 5432) if re.fullmatch("[0-9]{0,5}", port) else 0 for port in ports]
+    if "" in hosts[1:] or len(ports) not in {1, len(hosts)} or not all(0 < each < 65_536 for each in numbers):
+        raise InvalidDatabaseUrl("port must be a number up to 65535, or one for each host")
+    tls = {name: given[name] for name in ("sslmode", "sslpassword", *_FILES) if name in given}
+    system = "system" in map(tls.get, _FILES)  # whom the operating system trusts
+    if system and tls != {"sslmode": "verify-full", "sslrootcert": "system"}:
+        raise InvalidDatabaseUrl("sslrootcert=system needs sslmode=verify-full, and no sslcert")
+    for name, value in (("channel_binding", "require"), ("sslnegotiation", "direct")):
+        if given.get(name) == value and given.get("sslmode") not in _SURE:
+            raise InvalidDatabaseUrl(f"{name}={value} needs sslmode to be one of {', '.join(_SURE)}")
+    text = given.get("options", "")
+    settings = {name.lower(): re.sub(r"\\(.)", r"\1", value) for name, value in re.findall(_SETTING, text)}
+    if not re.fullmatch(rf"(?:{_SETTING})*\s*", text) or "client_encoding" in settings:
+        raise InvalidDatabaseUrl("options must be written -c name=value, and cannot set client_encoding")
+    names = (given.get(_NAMES[0]), settings.pop(_NAMES[0], ""), given.get(_NAMES[1]))
+    options = {name: given.get(name) for name in _ARGUMENTS} | {
+        "dsn": None if system else f"postgresql://?{urlencode(tls, quote_via=quote)}",
+        "host": hosts if hosts[0] else None,
+        "port": numbers if any(ports) else None,
+        "ssl": system or None,
+        "direct_tls": given["sslnegotiation"] == "direct" if "sslnegotiation" in given else None,
+        "timeout": int(given.get("connect_timeout", 0)),
+        "server_settings": {"application_name": next(filter(None, names), "licensegraph")},
+    }
+    return DatabaseUrl(False, "", options, settings, {n: int(given[n]) for n in _KEEPALIVE.keys() & given})
