@@ -19,6 +19,7 @@ from asgi.request_log import RequestLog
 from commands.serve import count_no_memory
 from db.deadlines import Timeouts
 from db.engine import Database, StoreUnavailable
+from db.migrations import UnfitDatabase, refusing_unfit, require_current
 from db.postgresql import PoolerFound
 from resolvers.keyring import Keyring, MasterKeyError
 from resolvers.master_key import unlock
@@ -59,10 +60,14 @@ def create_app(settings: Settings | None = None) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         try:
-            made = await unlock(keyring, database, given=settings.master_key, file=settings.master_key_file)
-            if made is not None:
-                log.warning("master_key.made", file=str(made))
-            await make_missing(database, keyring)
+            await require_current(database)
+            async with refusing_unfit():
+                made = await unlock(
+                    keyring, database, given=settings.master_key, file=settings.master_key_file
+                )
+                if made is not None:
+                    log.warning("master_key.made", file=str(made))
+                await make_missing(database, keyring)
             async with purging(database):
                 yield
         finally:
@@ -141,7 +146,7 @@ async def _said_plainly(send: Send, message: Message) -> None:
     """Have the server write one line, where a traceback would tell the operator no more."""
     error = sys.exception()
     if message["type"] == "lifespan.startup.failed" and isinstance(
-        error, MasterKeyError | StoreUnavailable | PoolerFound
+        error, MasterKeyError | StoreUnavailable | PoolerFound | UnfitDatabase
     ):
         message = {**message, "message": str(error)}
     await send(message)

@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from commands import serve
 from db.engine import StoreUnavailable
-from db.migrations import MigrationError
+from db.migrations import MigrationError, UnfitDatabase
 from db.postgresql import PoolerFound
 from resolvers.counters import CountersOff
 from resolvers.errors import Refused
@@ -24,6 +24,7 @@ _SAID_PLAINLY = (
     PoolerFound,
     serve.CannotServe,
     MigrationError,
+    UnfitDatabase,
     CommandError,
     CountersOff,
     MasterKeyError,

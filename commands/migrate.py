@@ -29,7 +29,10 @@ async def opened(settings: Settings, *, migrate: bool = True) -> AsyncIterator[D
         url, pool_size=settings.pool_size, timeouts=UNLIMITED, pooled=settings.transaction_pooling
     )
     try:
-        yield database
+        if not migrate:
+            await migrations.require_current(database)
+        async with migrations.refusing_unfit():
+            yield database
     finally:
         await database.close()
 

@@ -20,7 +20,6 @@ from uvicorn.supervisors import Multiprocess
 from asgi import logs
 from commands import first_start
 from commands.migrate import opened_with_keyring
-from db.engine import DRIVER_ERRORS
 from resolvers.signing_keys import make_missing
 from settings import Settings, read_settings
 
@@ -62,14 +61,9 @@ def serve(
 
 async def _prepare(settings: Settings, *, migrate: bool) -> str | None:
     """Make the database ready. Answers its first key, if this made it."""
-    try:
-        async with opened_with_keyring(settings, migrate=migrate) as (database, keyring):
-            await make_missing(database, keyring)
-            return await first_start.begin(database, keyring)
-    except DRIVER_ERRORS as error:
-        if migrate:
-            raise
-        raise CannotServe("the database is not up to date: run `python server.py migrate`") from error
+    async with opened_with_keyring(settings, migrate=migrate) as (database, keyring):
+        await make_missing(database, keyring)
+        return await first_start.begin(database, keyring)
 
 
 def _listen(host: str, port: int) -> socket.socket:

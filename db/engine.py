@@ -261,7 +261,7 @@ class Database:
         try:
             await self._health.fetch(_WRITES_NOTHING, (), deadline)
         except Exception as error:
-            return not self._readers.is_unavailable(_driver_error(error))
+            return not self._readers.is_unavailable(driver_error(error))
         return True
 
     @asynccontextmanager
@@ -299,11 +299,11 @@ class Database:
 
     def raise_if_unavailable(self, error: BaseException | None) -> None:
         """Raise StoreUnavailable for an error that says that the store, not the statement, failed."""
-        if error is not None and self._readers.is_unavailable(_driver_error(error)):
+        if error is not None and self._readers.is_unavailable(driver_error(error)):
             raise StoreUnavailable("the database does not answer") from error
 
 
-def _driver_error(error: BaseException) -> BaseException:
+def driver_error(error: BaseException) -> BaseException:
     """What the driver said, where SQLAlchemy has put it into an error of its own."""
     if isinstance(error, DBAPIError) and error.orig is not None:
         return error.orig.__cause__ or error.orig

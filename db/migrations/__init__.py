@@ -1,19 +1,24 @@
 """The history of the schema: one, for both databases. A released migration is never edited."""
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from io import StringIO
 from pathlib import Path
 from typing import TypeVar
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from db import postgresql, sqlite
 from db.deadlines import UNLIMITED
-from db.engine import Database
+from db.engine import Database, driver_error
+from db.statements import Query
 from db.urls import parse_url
 
 T = TypeVar("T")
@@ -22,13 +27,20 @@ T = TypeVar("T")
 _POSTGRES_LOCK = 4_812_377_310
 OTHERS_MIGRATE_MS = 600_000
 
+_REVISION = Query("SELECT version_num FROM alembic_version", ())
+_ENCODING = Query("SELECT current_setting('server_encoding')", ())
+
 
 class MigrationError(Exception):
     """A migration would leave rows behind that point to nothing. Nothing was changed."""
 
 
-def configuration(connection: Connection) -> Config:
-    """Alembic's configuration for a connection that is inside a transaction."""
+class UnfitDatabase(Exception):
+    """A database that cannot be served as it is. The message, one line, says why and what to do."""
+
+
+def configuration(connection: Connection | None = None) -> Config:
+    """Alembic's configuration, for a connection that is inside a transaction where it needs one."""
     config = Config(attributes={"connection": connection}, stdout=StringIO())  # commands chat
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
@@ -41,7 +53,7 @@ async def upgrade(url: str, revision: str = "head", *, pooled: bool = False) -> 
     `pooled` is as `Database` has it.
 
     Processes that start together take turns: the second finds the work done. Raises StoreUnavailable,
-    InvalidDatabaseUrl and MigrationError.
+    InvalidDatabaseUrl, UnfitDatabase and MigrationError.
     """
     return await in_transaction(url, _upgrade, revision, pooled=pooled)
 
@@ -49,6 +61,35 @@ async def upgrade(url: str, revision: str = "head", *, pooled: bool = False) -> 
 async def downgrade(url: str, revision: str) -> None:
     """Take a database back to a revision; "base" is the empty one. One transaction; raises as `upgrade`."""
     await in_transaction(url, _downgrade, revision)
+
+
+async def require_current(database: Database) -> None:
+    """Return if a database is at the revision of this program. Raises UnfitDatabase and StoreUnavailable."""
+    try:
+        async with refusing_unfit(), database.read() as session:
+            if not database.is_sqlite:
+                _require_utf8((await session.rows(_ENCODING, {}))[0][0])
+            revision = (await session.rows(_REVISION, {}))[0][0]
+    except (sqlite3.OperationalError, asyncpg.UndefinedTableError):
+        revision = None
+    if not _is_head(revision):
+        raise UnfitDatabase("the database is not up to date: run `python server.py migrate`")
+
+
+@asynccontextmanager
+async def refusing_unfit() -> AsyncIterator[None]:
+    """Raise UnfitDatabase where a statement of the block fails for the rights that the role does not have."""
+    try:
+        yield
+    except (DBAPIError, asyncpg.InsufficientPrivilegeError) as error:
+        cause = driver_error(error)
+        if not isinstance(cause, asyncpg.InsufficientPrivilegeError):
+            raise
+        raise UnfitDatabase(
+            f"the role of DATABASE_URL lacks a right ({cause.message}): to migrate it has to own the tables "
+            "and to have CREATE on the schema, to serve it has to have SELECT, INSERT, UPDATE and DELETE on "
+            "every table"
+        ) from error
 
 
 async def check(url: str) -> None:
@@ -72,12 +113,13 @@ async def in_transaction(url: str, work: Callable[..., T], *arguments: object, p
         else postgresql.create_engine(parsed, 1, UNLIMITED, pooled=pooled, parses_json=True)
     )
     try:
-        async with engine.begin() as connection:
+        async with refusing_unfit(), engine.begin() as connection:
             if database.is_sqlite:
                 await connection.exec_driver_sql(f"PRAGMA busy_timeout={OTHERS_MIGRATE_MS}")
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 await connection.exec_driver_sql(postgresql.set_locally(parsed, UNLIMITED))
+                _require_utf8(await connection.scalar(text(_ENCODING.sql)))
                 await connection.execute(
                     text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _POSTGRES_LOCK}
                 )
@@ -91,14 +133,30 @@ async def in_transaction(url: str, work: Callable[..., T], *arguments: object, p
 
 def _upgrade(connection: Connection, revision: str) -> bool:
     before = MigrationContext.configure(connection).get_current_revision()
-    if (
-        revision == "head"
-        and before == ScriptDirectory.from_config(configuration(connection)).get_current_head()
-    ):
+    if _is_head(before) and revision == "head":
         return False
     command.upgrade(configuration(connection), revision)
     check_foreign_keys(connection)
     return before != MigrationContext.configure(connection).get_current_revision()
+
+
+def _is_head(revision: str | None) -> bool:
+    """Whether a database is up to date. Raises UnfitDatabase for a revision that is not of this program."""
+    scripts = ScriptDirectory.from_config(configuration())
+    if revision is not None and revision not in {script.revision for script in scripts.walk_revisions()}:
+        raise UnfitDatabase(
+            "the database is of a later version of Licensegraph: this one does not know its revision "
+            f"{revision}; start that version"
+        )
+    return revision == scripts.get_current_head()
+
+
+def _require_utf8(encoding: object) -> None:
+    if encoding != "UTF8":
+        raise UnfitDatabase(
+            f"the encoding of the database is {encoding}, and has to be UTF8: make another one with "
+            "CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'"
+        )
 
 
 def _downgrade(connection: Connection, revision: str) -> None:
