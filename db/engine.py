@@ -26,8 +26,7 @@ from db import postgresql, sqlite
 from db.connections import Connections, ResultRow
 from db.deadlines import Timeouts
 from db.postgresql import PooledConnections, PostgresqlConnections
-from db.short_reads import ShortReads
-from db.sqlite import SqliteConnections
+from db.sqlite import SqliteConnections, SqliteReaders
 from db.statements import ROW_ID, Query, Statements, change, insertion
 from db.urls import parse_url
 
@@ -50,8 +49,6 @@ _ANSWERS = "SELECT version_num FROM alembic_version"
 # It is refused where anything else would be that writes.
 _WRITES_NOTHING = "UPDATE alembic_version SET version_num = version_num WHERE false"
 COMMITTED_LATELY_S = 1
-
-
 CLOSE_TIMEOUT_S = 5
 
 
@@ -69,10 +66,10 @@ class ReadSession:
     Used in an ``async with``, which raises StoreUnavailable when the database does not answer in time.
     """
 
-    def __init__(self, database: "Database", connections: Connections, timeouts: Timeouts) -> None:
+    def __init__(self, database: "Database", connections: Connections) -> None:
         self.database = database
         self._connections = connections
-        self._timeouts = timeouts
+        self._timeouts = database.timeouts
 
     async def __aenter__(self) -> Self:
         return self
@@ -87,13 +84,7 @@ class ReadSession:
         """
         if not isinstance(query, Query):
             query = self.database.statements.compile(query)
-        arguments = query.stored(values)
-        if self.database.is_sqlite:
-            short = self.database.short_reads or await self.database.open_short_reads()
-            rows = short.fetch(query.sql, arguments)
-            if rows is not None:
-                return query.rows(rows)
-        deadline = self._timeouts.deadlines().statement
+        arguments, deadline = query.stored(values), self._timeouts.of_statement()
         return query.rows(await self._connections.fetch(query.sql, arguments, deadline, may_repeat=True))
 
     async def row(self, query: Query | Select[Any], values: Mapping[str, object]) -> ResultRow | None:
@@ -159,7 +150,7 @@ class WriteSession:
         await self._connections.load(self._connection or await self._begin(), table.name, columns, rows)
 
     async def end(self, error: BaseException | None) -> None:
-        """Commit, or roll back what an error has broken off. Raises what the driver raises."""
+        """Commit, or roll back what an error has broken off. Raises what the driver raises for a commit."""
         if self._connection is None:
             return
         connection, self._connection = self._connection, None
@@ -171,8 +162,10 @@ class WriteSession:
             await self._connections.run(connection, verb, (), self._deadlines.statement)
         except BaseException:
             self._connections.clear(connection)
-            raise
-        self._connections.give_back(connection)
+            if error is None:
+                raise
+        else:
+            self._connections.give_back(connection)
 
     async def _fetch(self, sql: str, arguments: Sequence[Any] = ()) -> Sequence[ResultRow]:
         connection = self._connection or await self._begin()
@@ -207,14 +200,13 @@ class Database:
         parsed = parse_url(url)
         self.is_sqlite = parsed.is_sqlite
         self.timeouts = timeouts
-        self.short_reads: ShortReads | None = None
-        self._opening = asyncio.Lock()
-        self._path = parsed.path
         self._committed_at = float("-inf")
+        self._readers: Connections
         if self.is_sqlite:
             readers, writers = sqlite.readers(pool_size), 1
             self.engine = sqlite.create_engine(parsed.path, readers + writers + 1)
             connections: Callable[[AsyncEngine, int], Connections] = SqliteConnections
+            self._readers = SqliteReaders(self.engine, readers, parsed.path)
         else:
             writers = pool_size // 2 or 1
             readers = pool_size - writers or 1
@@ -222,14 +214,13 @@ class Database:
             connections = PostgresqlConnections
             if pooled:
                 connections = partial(PooledConnections, setup=postgresql.set_locally(parsed, timeouts))
-        self._readers, self._writers, self._health = (
-            connections(self.engine, size) for size in (readers, writers, 1)
-        )
+            self._readers = connections(self.engine, readers)
+        self._writers, self._health = connections(self.engine, writers), connections(self.engine, 1)
         self.statements = Statements(self._readers.dialect)
 
     def read(self) -> ReadSession:
         """A session for reading. Raises StoreUnavailable when the database does not answer in time."""
-        return ReadSession(self, self._readers, self.timeouts)
+        return ReadSession(self, self._readers)
 
     async def execute(self, query: Query, values: Mapping[str, object]) -> Sequence[ResultRow]:
         """Run one statement that writes as a transaction of its own, in one hop or trip.
@@ -238,7 +229,7 @@ class Database:
         """
         try:
             # All that such a statement may wait for is a lock.
-            rows = await self._writers.fetch(query.sql, query.stored(values), self.timeouts.deadlines().lock)
+            rows = await self._writers.fetch(query.sql, query.stored(values), self.timeouts.of_lock())
         except BaseException as error:
             self.raise_if_unavailable(error)
             raise
@@ -250,7 +241,7 @@ class Database:
 
         Raises StoreUnavailable when not even reads are answered.
         """
-        deadline = _OF_HEALTH.deadlines().statement
+        deadline = _OF_HEALTH.of_statement()
         try:
             await self._health.fetch(_ANSWERS, (), deadline, may_repeat=True)
         except BaseException as error:
@@ -280,17 +271,8 @@ class Database:
             self.raise_if_unavailable(error)
             raise
 
-    async def open_short_reads(self) -> ShortReads:
-        """Open the connection of short reads, unless it is open."""
-        async with self._opening:
-            if self.short_reads is None:
-                self.short_reads = ShortReads(await asyncio.to_thread(sqlite.connect_short, self._path))
-            return self.short_reads
-
     async def close(self) -> None:
         """Close every connection, in seconds, whatever the network does."""
-        if self.short_reads is not None:
-            self.short_reads.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 for connections in (self._readers, self._writers, self._health):

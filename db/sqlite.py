@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from db.connections import Connections, ResultRow
 from db.deadlines import Deadlines, seconds_left
 from db.shaping import cursors, texts
+from db.short_reads import ShortReads
 
 # How long SQLite itself waits for a lock, which nothing can interrupt; then it is asked again.
 BUSY_TIMEOUT_MS = 200
@@ -106,6 +107,37 @@ class SqliteConnections(Connections):
     def is_unique_violation(error: BaseException) -> bool:
         """By SQLite's extended result code."""
         return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_UNIQUE
+
+
+class SqliteReaders(SqliteConnections):
+    """Those that read. Short reads are done on the event loop's own thread (`db.short_reads`)."""
+
+    def __init__(self, engine: AsyncEngine, size: int, path: str) -> None:
+        super().__init__(engine, size)
+        self._path = path
+        self._opening = asyncio.Lock()
+        self._short: ShortReads | None = None
+
+    async def fetch(
+        self, sql: str, arguments: Sequence[Any], deadline: float | None, *, may_repeat: bool = False
+    ) -> Sequence[ResultRow]:
+        """Run a read here, or in one hop to a thread."""
+        rows = (self._short or await self._open_short()).fetch(sql, arguments)
+        if rows is None:
+            rows = await super().fetch(sql, arguments, deadline, may_repeat=may_repeat)
+        return rows
+
+    async def close(self) -> None:
+        """Close the connections that nobody has taken."""
+        if self._short is not None:
+            self._short.close()
+        await super().close()
+
+    async def _open_short(self) -> ShortReads:
+        async with self._opening:
+            if self._short is None:
+                self._short = ShortReads(await asyncio.to_thread(connect_short, self._path))
+            return self._short
 
 
 def create_engine(path: str, size: int, *, enforce_foreign_keys: bool = True) -> AsyncEngine:

@@ -113,7 +113,7 @@ class Keyring:
         new = ids.new_id(ids.SIGNING_KEY)
         self._waiting += 1
         try:
-            async with asyncio.timeout(seconds_left(self._timeouts.deadlines().statement)):
+            async with asyncio.timeout(seconds_left(self._timeouts.of_statement())):
                 # Whoever gives up before it is begun leaves the queue.
                 pem, sealed = await asyncio.get_running_loop().run_in_executor(
                     self._maker, _make, algorithm, self._rsa_bits, cipher, new.id
