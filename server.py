@@ -19,8 +19,8 @@ from asgi.request_log import RequestLog
 from commands.serve import count_no_memory
 from db.deadlines import Timeouts
 from db.engine import Database, StoreUnavailable
-from db.migrations import UnfitDatabase, refusing_unfit, require_current
 from db.postgresql import PoolerFound
+from db.revisions import UnfitDatabase, refusing_unfit, require_current
 from resolvers.keyring import Keyring, MasterKeyError
 from resolvers.master_key import unlock
 from resolvers.purge import purging

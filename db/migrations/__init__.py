@@ -1,24 +1,21 @@
 """The history of the schema: one, for both databases. A released migration is never edited."""
 
-import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import TypeVar
 
-import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
 
 from db import postgresql, sqlite
 from db.deadlines import UNLIMITED
-from db.engine import Database, driver_error
-from db.statements import Query
+from db.engine import Database
+from db.revisions import ENCODING, MigrationError, refusing_unfit, require_known, require_utf8
 from db.urls import parse_url
 
 T = TypeVar("T")
@@ -26,17 +23,6 @@ T = TypeVar("T")
 # Any number will do, as long as every process that migrates takes the same lock.
 _POSTGRES_LOCK = 4_812_377_310
 OTHERS_MIGRATE_MS = 600_000
-
-_REVISION = Query("SELECT version_num FROM alembic_version", ())
-_ENCODING = Query("SELECT current_setting('server_encoding')", ())
-
-
-class MigrationError(Exception):
-    """A migration would leave rows behind that point to nothing. Nothing was changed."""
-
-
-class UnfitDatabase(Exception):
-    """A database that cannot be served as it is. The message, one line, says why and what to do."""
 
 
 def configuration(connection: Connection | None = None) -> Config:
@@ -55,41 +41,15 @@ async def upgrade(url: str, revision: str = "head", *, pooled: bool = False) -> 
     Processes that start together take turns: the second finds the work done. Raises StoreUnavailable,
     InvalidDatabaseUrl, UnfitDatabase and MigrationError.
     """
-    return await in_transaction(url, _upgrade, revision, pooled=pooled)
+    try:
+        return await in_transaction(url, _upgrade, revision, pooled=pooled)
+    except CommandError as error:
+        raise MigrationError(str(error)) from error
 
 
 async def downgrade(url: str, revision: str) -> None:
     """Take a database back to a revision; "base" is the empty one. One transaction; raises as `upgrade`."""
     await in_transaction(url, _downgrade, revision)
-
-
-async def require_current(database: Database) -> None:
-    """Return if a database is at the revision of this program. Raises UnfitDatabase and StoreUnavailable."""
-    try:
-        async with refusing_unfit(), database.read() as session:
-            if not database.is_sqlite:
-                _require_utf8((await session.rows(_ENCODING, {}))[0][0])
-            revision = (await session.rows(_REVISION, {}))[0][0]
-    except (sqlite3.OperationalError, asyncpg.UndefinedTableError):
-        revision = None
-    if not _is_head(revision):
-        raise UnfitDatabase("the database is not up to date: run `python server.py migrate`")
-
-
-@asynccontextmanager
-async def refusing_unfit() -> AsyncIterator[None]:
-    """Raise UnfitDatabase where a statement of the block fails for the rights that the role does not have."""
-    try:
-        yield
-    except (DBAPIError, asyncpg.InsufficientPrivilegeError) as error:
-        cause = driver_error(error)
-        if not isinstance(cause, asyncpg.InsufficientPrivilegeError):
-            raise
-        raise UnfitDatabase(
-            f"the role of DATABASE_URL lacks a right ({cause.message}): to migrate it has to own the tables "
-            "and to have CREATE on the schema, to serve it has to have SELECT, INSERT, UPDATE and DELETE on "
-            "every table"
-        ) from error
 
 
 async def check(url: str) -> None:
@@ -119,7 +79,7 @@ async def in_transaction(url: str, work: Callable[..., T], *arguments: object, p
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 await connection.exec_driver_sql(postgresql.set_locally(parsed, UNLIMITED))
-                _require_utf8(await connection.scalar(text(_ENCODING.sql)))
+                require_utf8(await connection.scalar(text(ENCODING)))
                 await connection.execute(
                     text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _POSTGRES_LOCK}
                 )
@@ -143,20 +103,9 @@ def _upgrade(connection: Connection, revision: str) -> bool:
 def _is_head(revision: str | None) -> bool:
     """Whether a database is up to date. Raises UnfitDatabase for a revision that is not of this program."""
     scripts = ScriptDirectory.from_config(configuration())
-    if revision is not None and revision not in {script.revision for script in scripts.walk_revisions()}:
-        raise UnfitDatabase(
-            "the database is of a later version of Licensegraph: this one does not know its revision "
-            f"{revision}; start that version"
-        )
+    if revision is not None:
+        require_known(revision, [script.revision for script in scripts.walk_revisions()])
     return revision == scripts.get_current_head()
-
-
-def _require_utf8(encoding: object) -> None:
-    if encoding != "UTF8":
-        raise UnfitDatabase(
-            f"the encoding of the database is {encoding}, and has to be UTF8: make another one with "
-            "CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'"
-        )
 
 
 def _downgrade(connection: Connection, revision: str) -> None:
