@@ -18,7 +18,7 @@ JOSE := tests/outside/jose/node_modules
 WEB := web/dist/.built
 WEB_SOURCES := schema/schema.graphql $(wildcard schema/tabs/*) $(shell find web \( -name node_modules -o -name dist -o -name graph \) -prune -o -type f -print)
 
-.PHONY: help serve web screenshots test check check-server check-web fuzz bench peers outside overhead verification scrolling plans format snapshots lock clean
+.PHONY: help serve web screenshots test check check-server check-web fuzz bench peers outside overhead verification faults scrolling plans format snapshots lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
@@ -107,6 +107,9 @@ overhead: $(VENV)/.development ## measure what GraphQL adds around a statement
 
 verification: $(VENV)/.development ## measure what verifying a license costs, against looking up a customer
 	@$(BIN)/python -m bench.verification $(ARGS)
+
+faults: $(VENV)/.development ## bring about all kinds of faults at once, and see what another client is answered
+	@$(BIN)/python -m bench.faults $(ARGS)
 
 scrolling: $(VENV)/.development $(WEB) ## measure how smooth the dashboard scrolls through 100,000 customers
 	@$(BIN)/python -m bench.scrolling $(ARGS)

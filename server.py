@@ -16,10 +16,11 @@ from asgi.abandonment import Abandonment
 from asgi.authentication import Authentication
 from asgi.pages import ASSETS, GRAPHQL_PATHS, Pages, wants_page
 from asgi.request_log import RequestLog
+from commands.serve import count_no_memory
 from db.deadlines import Timeouts
 from db.engine import Database, StoreUnavailable
 from db.postgresql import PoolerFound
-from db.sqlite import count_no_memory
+from db.revisions import UnfitDatabase, refusing_unfit, require_current
 from resolvers.keyring import Keyring, MasterKeyError
 from resolvers.master_key import unlock
 from resolvers.purge import purging
@@ -47,21 +48,26 @@ def create_app(settings: Settings | None = None) -> Starlette:
         count_no_memory()
         settings = read_settings()
         logs.configure(settings.log_level, settings.log_format)
+    timeouts = Timeouts(settings.statement_timeout_s, settings.lock_timeout_s)
     database = Database(
         settings.database_url.get_secret_value(),
         pool_size=settings.pool_size,
-        timeouts=Timeouts(settings.statement_timeout_s, settings.lock_timeout_s),
+        timeouts=timeouts,
         pooled=settings.transaction_pooling,
     )
-    keyring = Keyring(rsa_bits=settings.rsa_bits, issuer=settings.issuer)
+    keyring = Keyring(rsa_bits=settings.rsa_bits, issuer=settings.issuer, timeouts=timeouts)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         try:
-            made = await unlock(keyring, database, given=settings.master_key, file=settings.master_key_file)
-            if made is not None:
-                log.warning("master_key.made", file=str(made))
-            await make_missing(database, keyring)
+            await require_current(database)
+            async with refusing_unfit():
+                made = await unlock(
+                    keyring, database, given=settings.master_key, file=settings.master_key_file
+                )
+                if made is not None:
+                    log.warning("master_key.made", file=str(made))
+                await make_missing(database, keyring)
             async with purging(database):
                 yield
         finally:
@@ -140,7 +146,7 @@ async def _said_plainly(send: Send, message: Message) -> None:
     """Have the server write one line, where a traceback would tell the operator no more."""
     error = sys.exception()
     if message["type"] == "lifespan.startup.failed" and isinstance(
-        error, MasterKeyError | StoreUnavailable | PoolerFound
+        error, MasterKeyError | StoreUnavailable | PoolerFound | UnfitDatabase
     ):
         message = {**message, "message": str(error)}
     await send(message)

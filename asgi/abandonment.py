@@ -25,14 +25,24 @@ class Abandonment:
             await self._app(scope, receive, send)
             return
         watched = _Watched(receive)
+        has_begun = False
+
+        async def send_watched(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                watched.end()  # to a server, a client that has its answer is gone
+            await send(message)
+
         token = deadlines.arrive()
         try:
-            await self._app(scope, watched, send)
+            await self._app(scope, watched, send_watched)
         except asyncio.CancelledError:
             if not watched.is_abandoned:
                 raise
             watched.task.uncancel()
-            await Response(status_code=CLIENT_CLOSED_REQUEST)(scope, receive, send)
+            if not has_begun:
+                await Response(status_code=CLIENT_CLOSED_REQUEST)(scope, receive, send)
         finally:
             deadlines.forget(token)
             watched.end()
@@ -68,6 +78,7 @@ class _Watched:
         self._timer.cancel()
         if self._ahead is not None:
             self._ahead.cancel()
+            self._ahead = None
 
     def _look(self) -> None:
         if self._ahead is None:

@@ -7,12 +7,12 @@ from unittest.mock import patch
 
 from sqlalchemy import ClauseElement
 
-from db.engine import ReadSession, WriteSession
+from db.engine import Database, ReadSession, WriteSession
 from db.statements import Query
 
 Values: TypeAlias = Mapping[str, object]
 
-_DOORS = ((ReadSession, "rows"), (WriteSession, "execute"), (WriteSession, "execute_alone"))
+_DOORS = ((ReadSession, "rows"), (WriteSession, "execute"), (Database, "execute"))
 
 
 @contextmanager
@@ -25,13 +25,14 @@ def noted() -> Iterator[list[tuple[Query, Values]]]:
 
     def noting(run: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def noted(
-            session: ReadSession | WriteSession,
+            session: ReadSession | WriteSession | Database,
             statement: Query | ClauseElement,
             values: Values | None = None,
         ) -> Any:
-            query = (
-                statement if isinstance(statement, Query) else session.database.statements.compile(statement)
-            )
+            if isinstance(statement, Query):
+                query = statement
+            else:
+                query = session.database.statements.compile(statement)
             ran.append((query, values or {}))
             return await run(session, statement, values or {})
 

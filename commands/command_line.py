@@ -5,13 +5,12 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from alembic.util import CommandError
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from commands import serve
 from db.engine import StoreUnavailable
-from db.migrations import MigrationError
 from db.postgresql import PoolerFound
+from db.revisions import MigrationError, UnfitDatabase
 from resolvers.counters import CountersOff
 from resolvers.errors import Refused
 from resolvers.keyring import MasterKeyError
@@ -24,7 +23,7 @@ _SAID_PLAINLY = (
     PoolerFound,
     serve.CannotServe,
     MigrationError,
-    CommandError,
+    UnfitDatabase,
     CountersOff,
     MasterKeyError,
     Refused,

@@ -6,9 +6,10 @@ from datetime import timedelta
 from db import clock
 from db.engine import Database, WriteSession
 from resolvers.accounts import first_account
-from resolvers.apps import create_app
-from resolvers.customers import create_customer
+from resolvers.apps import CreateApp, add_app
+from resolvers.customers import CreateCustomer, add_customer
 from resolvers.features import create_feature
+from resolvers.inputs import check
 from resolvers.keyring import Keyring
 from resolvers.keys import KeyKind, add_key
 from resolvers.licenses import create_license, revoke_license
@@ -77,7 +78,9 @@ def welcome(url: str, key: str) -> str:
 async def _make_app(session: WriteSession, viewer: Viewer) -> None:
     description = "An app to look around in. Delete it whenever you like."
     app = {"name": "My App", "slug": APP_SLUG, "description": description, "signing_algorithm": "EdDSA"}
-    await create_app(viewer, session, app)
+    given = check(CreateApp, app, {"http_webhooks": False})
+    key = await viewer.policy.keyring.make(given.signing_algorithm)
+    await add_app(viewer, session, given, key)
     for feature, name in _FEATURES:
         await create_feature(viewer, session, APP_SLUG, {"slug": feature, "name": name})
     tier_ids = {
@@ -86,10 +89,10 @@ async def _make_app(session: WriteSession, viewer: Viewer) -> None:
     }
     for email, full_name, external_id, metadata in _CUSTOMERS:
         values = {"email": email, "name": full_name, "external_id": external_id, "metadata": metadata}
-        customer = await create_customer(viewer, session, APP_SLUG, values)
+        customer_id = await add_customer(viewer, session, APP_SLUG, check(CreateCustomer, values))
         plan = metadata["plan"]
         tier_id = tier_ids["team" if plan == "team" else "solo"]
-        await _issue(session, viewer, {"customer_id": customer.id, "tier_id": tier_id}, plan)
+        await _issue(session, viewer, {"customer_id": customer_id, "tier_id": tier_id}, plan)
 
 
 async def _issue(session: WriteSession, viewer: Viewer, given: Mapping[str, object], plan: str) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from db import migrations
 from db.deadlines import UNLIMITED
 from db.engine import Database
+from db.revisions import is_current, refusing_unfit, require_current
 from resolvers.keyring import Keyring
 from resolvers.master_key import unlock
 from settings import Settings, read_settings
@@ -13,23 +13,31 @@ from settings import Settings, read_settings
 
 async def migrate() -> str:
     """Bring the database up to date. Run again, it finds nothing to do."""
-    settings = read_settings()
-    url = settings.database_url.get_secret_value()
-    changed = await migrations.upgrade(url, pooled=settings.transaction_pooling)
+    changed = await _upgrade(read_settings())
     return "The database has been brought up to date." if changed else "The database is up to date already."
+
+
+async def _upgrade(settings: Settings) -> bool:
+    from db import migrations  # noqa: PLC0415  (Alembic: what needs nothing of it does not wait for it)
+
+    url = settings.database_url.get_secret_value()
+    return await migrations.upgrade(url, pooled=settings.transaction_pooling)
 
 
 @asynccontextmanager
 async def opened(settings: Settings, *, migrate: bool = True) -> AsyncIterator[Database]:
     """The settings' database, open, and brought up to date unless that is not wanted."""
     url = settings.database_url.get_secret_value()
-    if migrate:
-        await migrations.upgrade(url, pooled=settings.transaction_pooling)
     database = Database(
         url, pool_size=settings.pool_size, timeouts=UNLIMITED, pooled=settings.transaction_pooling
     )
     try:
-        yield database
+        if not migrate:
+            await require_current(database)
+        elif not await is_current(database):
+            await _upgrade(settings)
+        async with refusing_unfit():
+            yield database
     finally:
         await database.close()
 

@@ -1,9 +1,14 @@
 """`serve`: answer requests, after bringing the database up to date."""
 
+import _sqlite3
 import asyncio
+import ctypes
+import gc
 import signal
 import socket
+import sqlite3
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import uvicorn
@@ -15,11 +20,10 @@ from uvicorn.supervisors import Multiprocess
 from asgi import logs
 from commands import first_start
 from commands.migrate import opened_with_keyring
-from db.engine import DRIVER_ERRORS
-from db.sqlite import count_no_memory
 from resolvers.signing_keys import make_missing
 from settings import Settings, read_settings
 
+_SQLITE_CONFIG_MEMSTATUS = 9  # sqlite3.h
 GRACE_SECONDS = 25  # to finish what is in flight; orchestrators wait 30 before they kill
 
 
@@ -57,14 +61,9 @@ def serve(
 
 async def _prepare(settings: Settings, *, migrate: bool) -> str | None:
     """Make the database ready. Answers its first key, if this made it."""
-    try:
-        async with opened_with_keyring(settings, migrate=migrate) as (database, keyring):
-            await make_missing(database, keyring)
-            return await first_start.begin(database, keyring)
-    except DRIVER_ERRORS as error:
-        if migrate:
-            raise
-        raise CannotServe("the database is not up to date: run `python server.py migrate`") from error
+    async with opened_with_keyring(settings, migrate=migrate) as (database, keyring):
+        await make_missing(database, keyring)
+        return await first_start.begin(database, keyring)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -102,3 +101,21 @@ def _answer(listener: socket.socket, workers: int) -> None:
     supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         sys.exit(STARTUP_FAILURE)
+
+
+def count_no_memory() -> None:
+    """Have SQLite keep no statistics of its memory. To be called before anything is opened.
+
+    It counts every allocation under a lock that all threads share: those that read a dashboard at once spent
+    more than half of their time on it. Python has no function for it. Where the library cannot be reached, or
+    is in use, everything stays as it was.
+    """
+    # Elsewhere a function of variable arguments may be called in another way.
+    if sys.platform != "linux" or any(isinstance(each, sqlite3.Connection) for each in gc.get_objects()):
+        return
+    with suppress(AttributeError, OSError):  # built into Python, or hidden there
+        library = ctypes.CDLL(_sqlite3.__file__)
+        shut_down, configure = library.sqlite3_shutdown, library.sqlite3_config
+        shut_down()
+        configure(_SQLITE_CONFIG_MEMSTATUS, 0)
+        library.sqlite3_initialize()

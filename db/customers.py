@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -21,13 +20,13 @@ from sqlalchemy.dialects.postgresql import insert as insertion
 from sqlalchemy.sql.dml import ReturningInsert
 
 from db import apps, clock, ids
-from db.engine import WriteSession
+from db.engine import Database, WriteSession
 from db.metadata import metadata
 from db.shaping.compiler import Compiler, are_columns
 from db.shaping.nouns import Condition, KeptTotal, Kind, Noun, Ordering, ToMany, ToOne, Unique, column
 from db.shaping.selection import Field
 from db.shaping.texts import contains, found_in_customers
-from db.statements import CACHED_STATEMENTS, if_free, locking, parameters_of
+from db.statements import if_free, locking, parameters_of
 from db.types import JsonObject, PlainText, UtcDateTime, fold
 
 customers = Table(
@@ -137,7 +136,7 @@ async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
 
 
 async def insert_alone(
-    session: WriteSession,
+    database: Database,
     account_id: str,
     app_slug: str,
     values: Mapping[str, object],
@@ -149,7 +148,10 @@ async def insert_alone(
     or an email or external id is taken.
     """
     parameters = {**values, "slug": app_slug, "account": account_id}
-    return (await session.execute_alone(_insertion(tuple(values), fields), parameters)).scalar()
+    making = (tuple(values), fields)
+    query = await database.statements.query_of(making, _insertion, lambda _: False)
+    rows = await database.execute(query, parameters)
+    return rows[0][0] if rows else None
 
 
 def can_be_returned(fields: tuple[Field, ...]) -> bool:
@@ -157,8 +159,8 @@ def can_be_returned(fields: tuple[Field, ...]) -> bool:
     return are_columns(CUSTOMER, fields)
 
 
-@lru_cache(CACHED_STATEMENTS)
-def _insertion(columns: tuple[str, ...], fields: tuple[Field, ...]) -> ReturningInsert[Any]:
+def _insertion(making: tuple[tuple[str, ...], tuple[Field, ...]]) -> ReturningInsert[Any]:
+    columns, fields = making
     # A parameter in a SELECT has no type but the one it is cast to.
     values = [cast(value, value.type) for value in parameters_of(customers, columns).values()]
     app = apps.by_slug().with_only_columns(apps.apps.c.id, *values)

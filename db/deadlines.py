@@ -32,12 +32,17 @@ class Timeouts:
     statement: float = 10
     lock: float = 5
 
+    def of_statement(self) -> float | None:
+        """The deadline of a statement. Outside of a request it counts from now."""
+        return (_arrival.get() or time.monotonic()) + self.statement if self.statement else None
+
+    def of_lock(self) -> float | None:
+        """The deadline of a lock, likewise."""
+        return (_arrival.get() or time.monotonic()) + self.lock if self.lock else self.of_statement()
+
     def deadlines(self) -> Deadlines:
-        """The deadlines of a session that begins now. Outside of a request they count from now."""
-        start = _arrival.get() or time.monotonic()
-        statement = start + self.statement if self.statement else None
-        lock = start + self.lock if self.lock else statement
-        return Deadlines(statement, lock)
+        """Both, for a transaction that begins now."""
+        return Deadlines(self.of_statement(), self.of_lock())
 
 
 UNLIMITED = Timeouts(statement=0, lock=0)

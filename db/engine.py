@@ -12,20 +12,21 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Self
 
 import asyncpg
 from sqlalchemy import ClauseElement, Table
 from sqlalchemy.engine.result import Result
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.selectable import Select
 
 from db import postgresql, sqlite
-from db.connections import Checkout, Connections, Driver, ResultRow
+from db.connections import Connections, ResultRow
 from db.deadlines import Timeouts
-from db.postgresql import Postgresql
-from db.short_reads import ShortReads
-from db.sqlite import Sqlite
+from db.postgresql import PooledConnections, PostgresqlConnections
+from db.sqlite import SqliteConnections, SqliteReaders
 from db.statements import ROW_ID, Query, Statements, change, insertion
 from db.urls import parse_url
 
@@ -43,13 +44,11 @@ DRIVER_ERRORS = (sqlite3.Error, asyncpg.PostgresError)
 """What the drivers raise when a statement fails, and not the store."""
 
 TIMEOUTS = Timeouts()
-_OF_HEALTH = Timeouts(statement=1, lock=1)
+_OF_HEALTH = Timeouts(statement=0.8, lock=0.8)  # to answer within a second
 _ANSWERS = "SELECT version_num FROM alembic_version"
 # It is refused where anything else would be that writes.
 _WRITES_NOTHING = "UPDATE alembic_version SET version_num = version_num WHERE false"
 COMMITTED_LATELY_S = 1
-
-
 CLOSE_TIMEOUT_S = 5
 
 
@@ -67,10 +66,10 @@ class ReadSession:
     Used in an ``async with``, which raises StoreUnavailable when the database does not answer in time.
     """
 
-    def __init__(self, database: "Database", connections: Connections, timeouts: Timeouts) -> None:
+    def __init__(self, database: "Database", connections: Connections) -> None:
         self.database = database
         self._connections = connections
-        self._timeouts = timeouts
+        self._timeouts = database.timeouts
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,13 +84,7 @@ class ReadSession:
         """
         if not isinstance(query, Query):
             query = self.database.statements.compile(query)
-        arguments = query.stored(values)
-        if self.database.is_sqlite:
-            short = self.database.short_reads or await self.database.open_short_reads()
-            rows = short.fetch(query.sql, arguments)
-            if rows is not None:
-                return query.rows(rows)
-        deadline = self._timeouts.deadlines().statement
+        arguments, deadline = query.stored(values), self._timeouts.of_statement()
         return query.rows(await self._connections.fetch(query.sql, arguments, deadline, may_repeat=True))
 
     async def row(self, query: Query | Select[Any], values: Mapping[str, object]) -> ResultRow | None:
@@ -106,22 +99,11 @@ class WriteSession:
     It begins with its first statement: a block that sends none costs nothing.
     """
 
-    def __init__(self, database: "Database", connections: Connections, driver: Driver) -> None:
+    def __init__(self, database: "Database", connections: Connections) -> None:
         self.database = database
         self._connections = connections
-        self._driver = driver
         self._deadlines = database.timeouts.deadlines()
-        self._checkout: Checkout | None = None
-        self._after_commit: list[Callable[[], None]] = []
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether a statement has been run inside the transaction."""
-        return self._checkout is not None
-
-    def after_commit(self, call: Callable[[], None]) -> None:
-        """Have something called when the transaction is committed; if it is rolled back, never."""
-        self._after_commit.append(call)
+        self._connection: Any = None
 
     async def execute(
         self, statement: ClauseElement, values: Mapping[str, object] | None = None
@@ -129,14 +111,6 @@ class WriteSession:
         """Run one statement inside the transaction."""
         query = self.database.statements.compile(statement)
         return query.result(await self._fetch(query.sql, query.stored(values or {})))
-
-    async def execute_alone(self, statement: ClauseElement, values: Mapping[str, object]) -> Result[Any]:
-        """Run one statement as a transaction of its own, in one hop or trip; only if none `has_begun`."""
-        assert not self.has_begun
-        query = self.database.statements.compile(statement)
-        # All that such a statement may wait for is a lock.
-        rows = await self._connections.fetch(query.sql, query.stored(values), self._deadlines.lock)
-        return query.result(rows)
 
     async def insert_if_free(self, table: Table, values: Mapping[str, object]) -> bool:
         """Add a row unless a unique constraint stands against it, exactly, under any concurrency.
@@ -156,7 +130,7 @@ class WriteSession:
         try:
             result = await self.execute(statement, values)
         except Exception as error:
-            if not self._driver.is_unique_violation(error):
+            if not self._connections.is_unique_violation(error):
                 raise
             await self._fetch("ROLLBACK TO part")
             await self._fetch("RELEASE part")
@@ -173,42 +147,39 @@ class WriteSession:
 
     async def load(self, table: Table, columns: Sequence[str], rows: Sequence[ResultRow]) -> None:
         """Append many rows the fastest way the database has. Values are written as they are stored."""
-        await self._driver.load(await self._connection(), table.name, columns, rows)
+        await self._connections.load(self._connection or await self._begin(), table.name, columns, rows)
 
     async def end(self, error: BaseException | None) -> None:
-        """Commit, or roll back what an error has broken off. Raises what the driver raises."""
-        if self._checkout is None:
+        """Commit, or roll back what an error has broken off. Raises what the driver raises for a commit."""
+        if self._connection is None:
             return
-        checkout, self._checkout = self._checkout, None
+        connection, self._connection = self._connection, None
         if error is not None and self._connections.is_cut_short(error):
-            self._connections.clear(checkout)
+            self._connections.clear(connection)
             return
         verb = "COMMIT" if error is None else "ROLLBACK"
         try:
-            await self._driver.fetch(checkout.driver_connection, verb, (), self._deadlines.statement)
+            await self._connections.run(connection, verb, (), self._deadlines.statement)
         except BaseException:
-            self._connections.clear(checkout)
-            raise
-        self._connections.give_back(checkout)
-        if error is None:
-            for call in self._after_commit:
-                call()
+            self._connections.clear(connection)
+            if error is None:
+                raise
+        else:
+            self._connections.give_back(connection)
 
     async def _fetch(self, sql: str, arguments: Sequence[Any] = ()) -> Sequence[ResultRow]:
-        connection = await self._connection()
-        return await self._driver.fetch(connection, sql, arguments, self._deadlines.statement)
+        connection = self._connection or await self._begin()
+        return await self._connections.run(connection, sql, arguments, self._deadlines.statement)
 
-    async def _connection(self) -> Any:
-        """The driver's connection, inside the transaction, which begins with this."""
-        if self._checkout is None:
-            checkout = await self._connections.take(self._deadlines.lock)
-            try:
-                await self._driver.begin(checkout.driver_connection, self._deadlines)
-            except BaseException:
-                self._connections.clear(checkout)
-                raise
-            self._checkout = checkout
-        return self._checkout.driver_connection
+    async def _begin(self) -> Any:
+        connection = await self._connections.take(self._deadlines.lock)
+        try:
+            await self._connections.begin(connection, self._deadlines)
+        except BaseException:
+            self._connections.clear(connection)
+            raise
+        self._connection = connection
+        return connection
 
 
 class Database:
@@ -229,34 +200,48 @@ class Database:
         parsed = parse_url(url)
         self.is_sqlite = parsed.is_sqlite
         self.timeouts = timeouts
-        self.short_reads: ShortReads | None = None
-        self._opening = asyncio.Lock()
-        self._path = parsed.url.database or ""
         self._committed_at = float("-inf")
-        self._driver: Driver
+        self._readers: Connections
         if self.is_sqlite:
-            self._driver, readers, writers = Sqlite(), sqlite.readers(pool_size), 1
-            self.engine = sqlite.create_engine(parsed.url, readers + writers + 1)
+            readers, writers = sqlite.readers(pool_size), 1
+            self.engine = sqlite.create_engine(parsed.path, readers + writers + 1)
+            connections: Callable[[AsyncEngine, int], Connections] = SqliteConnections
+            self._readers = SqliteReaders(self.engine, readers, parsed.path)
         else:
-            self._driver, writers = Postgresql(timeouts, pooled=pooled), max(1, pool_size // 2)
-            readers = max(1, pool_size - writers)
-            size = readers + writers + 1
-            self.engine = postgresql.create_engine(parsed, size, timeouts, pooled=pooled)
-        self.statements = Statements(self._driver.dialect)
-        self._readers, self._writers, self._health = (
-            Connections(self.engine, self._driver, size) for size in (readers, writers, 1)
-        )
+            writers = pool_size // 2 or 1
+            readers = pool_size - writers or 1
+            self.engine = postgresql.create_engine(parsed, readers + writers + 1, timeouts, pooled=pooled)
+            connections = PostgresqlConnections
+            if pooled:
+                connections = partial(PooledConnections, setup=postgresql.set_locally(parsed, timeouts))
+            self._readers = connections(self.engine, readers)
+        self._writers, self._health = connections(self.engine, writers), connections(self.engine, 1)
+        self.statements = Statements(self._readers.dialect)
 
     def read(self) -> ReadSession:
         """A session for reading. Raises StoreUnavailable when the database does not answer in time."""
-        return ReadSession(self, self._readers, self.timeouts)
+        return ReadSession(self, self._readers)
+
+    async def execute(self, query: Query, values: Mapping[str, object]) -> Sequence[ResultRow]:
+        """Run one statement that writes as a transaction of its own, in one hop or trip.
+
+        Raises StoreUnavailable when the database does not answer in time.
+        """
+        try:
+            # All that such a statement may wait for is a lock.
+            rows = await self._writers.fetch(query.sql, query.stored(values), self.timeouts.of_lock())
+        except BaseException as error:
+            self.raise_if_unavailable(error)
+            raise
+        self._committed_at = time.monotonic()
+        return query.rows(rows)
 
     async def takes_writes(self) -> bool:
         """Ask within a second, on a connection that nobody else keeps waiting, whether writes are taken.
 
         Raises StoreUnavailable when not even reads are answered.
         """
-        deadline = _OF_HEALTH.deadlines().statement
+        deadline = _OF_HEALTH.of_statement()
         try:
             await self._health.fetch(_ANSWERS, (), deadline, may_repeat=True)
         except BaseException as error:
@@ -267,13 +252,13 @@ class Database:
         try:
             await self._health.fetch(_WRITES_NOTHING, (), deadline)
         except Exception as error:
-            return not self._driver.is_unavailable(_driver_error(error))
+            return not self._readers.is_unavailable(driver_error(error))
         return True
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[WriteSession]:
         """One transaction. Raises StoreUnavailable when the database does not answer in time."""
-        session = WriteSession(self, self._writers, self._driver)
+        session = WriteSession(self, self._writers)
         try:
             try:
                 yield session
@@ -286,17 +271,8 @@ class Database:
             self.raise_if_unavailable(error)
             raise
 
-    async def open_short_reads(self) -> ShortReads:
-        """Open the connection of short reads, unless it is open."""
-        async with self._opening:
-            if self.short_reads is None:
-                self.short_reads = ShortReads(await asyncio.to_thread(sqlite.connect_short, self._path))
-            return self.short_reads
-
     async def close(self) -> None:
         """Close every connection, in seconds, whatever the network does."""
-        if self.short_reads is not None:
-            self.short_reads.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 for connections in (self._readers, self._writers, self._health):
@@ -305,11 +281,11 @@ class Database:
 
     def raise_if_unavailable(self, error: BaseException | None) -> None:
         """Raise StoreUnavailable for an error that says that the store, not the statement, failed."""
-        if error is not None and self._driver.is_unavailable(_driver_error(error)):
+        if error is not None and self._readers.is_unavailable(driver_error(error)):
             raise StoreUnavailable("the database does not answer") from error
 
 
-def _driver_error(error: BaseException) -> BaseException:
+def driver_error(error: BaseException) -> BaseException:
     """What the driver said, where SQLAlchemy has put it into an error of its own."""
     if isinstance(error, DBAPIError) and error.orig is not None:
         return error.orig.__cause__ or error.orig

@@ -10,10 +10,11 @@ from sqlalchemy import AsyncAdaptedQueuePool
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from db.connections import ResultRow
+from db.connections import Connections, ResultRow
 from db.deadlines import Deadlines, Timeouts, seconds_left
 from db.urls import DatabaseUrl
 
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 CONNECT_TIMEOUT_S = 10
 POOLER_TIMEOUT_S = 2
 
@@ -38,7 +39,14 @@ _GET_ROOM = """
 """
 
 # Seconds without a sign of life, seconds between probes, and how many of them go unanswered.
-_KEEPALIVE = {"SO_KEEPALIVE": 1, "TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2}
+_KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}
+_IN_SOCKET = {  # libpq's names
+    "keepalives": (socket.SOL_SOCKET, "SO_KEEPALIVE"),
+    "keepalives_idle": (socket.IPPROTO_TCP, "TCP_KEEPIDLE"),
+    "keepalives_interval": (socket.IPPROTO_TCP, "TCP_KEEPINTVL"),
+    "keepalives_count": (socket.IPPROTO_TCP, "TCP_KEEPCNT"),
+    "tcp_user_timeout": (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT"),
+}
 
 # By the class of the SQLSTATE: the store, and not the statement, failed, or it was not to be had in time.
 _UNAVAILABLE_CLASSES = {
@@ -64,37 +72,18 @@ class PoolerFound(Exception):
         )
 
 
-class Postgresql:
-    """`db.connections.Driver` for asyncpg.
-
-    With `pooled`, a pooler lends connections for single transactions: what is set for a session, or prepared
-    in it, is gone with the next one.
-    """
+class PostgresqlConnections(Connections):
+    """Of asyncpg: each statement is one round trip."""
 
     dialect = PGDialect_asyncpg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
-    def __init__(self, timeouts: Timeouts, *, pooled: bool = False) -> None:
-        self._pooled = pooled
-        self._begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
-        if pooled:
-            self._begin += f"; {set_locally(timeouts)}"
+    _begin = BEGIN
 
-    async def fetch(
+    async def run(
         self, connection: asyncpg.Connection, sql: str, arguments: Sequence[Any], deadline: float | None
     ) -> Sequence[ResultRow]:
-        """Run a statement in one round trip. asyncpg asks the server to cancel what is given up."""
-        if not self._pooled or connection.is_in_transaction():
-            rows: Sequence[ResultRow] = await connection.fetch(
-                sql, *arguments, timeout=seconds_left(deadline)
-            )
-            return rows
-        await self.begin(connection, Deadlines(deadline, deadline))
-        try:
-            rows = await connection.fetch(sql, *arguments, timeout=seconds_left(deadline))
-        except asyncpg.PostgresError:
-            await connection.execute("ROLLBACK", timeout=seconds_left(deadline))
-            raise
-        await connection.execute("COMMIT", timeout=seconds_left(deadline))
+        """Run a statement. asyncpg asks the server to cancel what is given up."""
+        rows: Sequence[ResultRow] = await connection.fetch(sql, *arguments, timeout=seconds_left(deadline))
         return rows
 
     async def begin(self, connection: asyncpg.Connection, deadlines: Deadlines) -> None:
@@ -113,11 +102,12 @@ class Postgresql:
         """Append many rows by COPY."""
         await connection.copy_records_to_table(table, columns=columns, records=rows)
 
-    async def clear(self, _connection: asyncpg.Connection) -> bool:
+    async def end_all(self, _connection: asyncpg.Connection) -> bool:
         """Closing it waits for the cancellation that asyncpg has asked for: that is all there is to do."""
         return False
 
-    def is_unavailable(self, error: BaseException) -> bool:
+    @staticmethod
+    def is_unavailable(error: BaseException) -> bool:
         """By the class of the SQLSTATE, or what asyncpg itself raises."""
         if isinstance(error, asyncpg.PostgresError):
             return (error.sqlstate or "")[:2] in _UNAVAILABLE_CLASSES
@@ -125,9 +115,36 @@ class Postgresql:
             error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError
         )
 
-    def is_unique_violation(self, error: BaseException) -> bool:
+    @staticmethod
+    def is_unique_violation(error: BaseException) -> bool:
         """By asyncpg's type."""
         return isinstance(error, asyncpg.UniqueViolationError)
+
+
+class PooledConnections(PostgresqlConnections):
+    """Lent by a pooler for single transactions.
+
+    What is set for a session, or prepared in it, is gone with the next transaction.
+    """
+
+    def __init__(self, engine: AsyncEngine, size: int, setup: str) -> None:
+        super().__init__(engine, size)
+        self._begin = f"{BEGIN}; {setup}"
+
+    async def run(
+        self, connection: asyncpg.Connection, sql: str, arguments: Sequence[Any], deadline: float | None
+    ) -> Sequence[ResultRow]:
+        """Run a statement, in a transaction of its own unless it is in one: three trips."""
+        if connection.is_in_transaction():
+            return await super().run(connection, sql, arguments, deadline)
+        await self.begin(connection, Deadlines(deadline, deadline))
+        try:
+            rows = await super().run(connection, sql, arguments, deadline)
+        except asyncpg.PostgresError:
+            await connection.execute("ROLLBACK", timeout=seconds_left(deadline))
+            raise
+        await connection.execute("COMMIT", timeout=seconds_left(deadline))
+        return rows
 
 
 class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
@@ -143,15 +160,15 @@ def create_engine(
     Its connections raise PoolerFound where a pooler lends them for single transactions, unless `pooled`
     says so. `parses_json` is for SQLAlchemy's own reading of tables.
     """
-    settings = {"application_name": "licensegraph"} | ({} if pooled else _settings(timeouts))
-    _, address = Postgresql.dialect.create_connect_args(url.url)  # type: ignore[no-untyped-call]
-    options: dict[str, Any] = {
-        "timeout": CONNECT_TIMEOUT_S,
-        **address,
-        **url.connect_args,
-        "server_settings": settings | url.connect_args["server_settings"],
-        "connection_class": asyncpg.Connection if parses_json and not pooled else _PlainConnection,
-    } | ({"statement_cache_size": 0} if pooled else {})
+    options: dict[str, Any] = (
+        url.options
+        | {
+            "timeout": url.options["timeout"] or CONNECT_TIMEOUT_S,
+            "server_settings": url.options["server_settings"] | ({} if pooled else _settings(url, timeouts)),
+            "connection_class": asyncpg.Connection if parses_json and not pooled else _PlainConnection,
+        }
+        | ({"statement_cache_size": 0} if pooled else {})
+    )
 
     async def connect() -> asyncpg.Connection:
         try:
@@ -159,7 +176,7 @@ def create_engine(
         except asyncpg.ProtocolViolationError as error:  # what PgBouncer says of settings for a session
             raise PoolerFound from error
         try:
-            _set_socket_options(connection, {**_KEEPALIVE, **url.socket_options})
+            _keep_alive(connection, _KEEPALIVE | url.keepalive)
             if not pooled:
                 pid = await connection.fetchval(_GET_ROOM)
                 if pid != connection.get_server_pid() and await _is_lent(options):
@@ -183,18 +200,20 @@ def create_engine(
     )
 
 
-def set_locally(timeouts: Timeouts) -> str:
+def set_locally(url: DatabaseUrl, timeouts: Timeouts) -> str:
     """A statement that makes the settings of a session those of a transaction."""
-    changes = [f"set_config('{name}', '{value}', true)" for name, value in _settings(timeouts).items()]
+    quoted = ((name, value.replace("'", "''")) for name, value in _settings(url, timeouts).items())
+    changes = [f"set_config('{name}', '{value}', true)" for name, value in quoted]
     return f"SELECT {', '.join(changes)}"
 
 
-def _settings(timeouts: Timeouts) -> dict[str, str]:
-    """What holds for every session, by parameter of the server."""
-    return SETTINGS | {
+def _settings(url: DatabaseUrl, timeouts: Timeouts) -> dict[str, str]:
+    """What holds for every session, by parameter of the server. What the URL says goes before it."""
+    timed = {
         "statement_timeout": str(int(timeouts.statement * 1000)),
         "lock_timeout": str(int(timeouts.lock * 1000)),
     }
+    return SETTINGS | timed | url.settings
 
 
 async def _is_lent(options: dict[str, Any]) -> bool:
@@ -220,13 +239,14 @@ async def _server_pid(connection: asyncpg.Connection) -> int:
         return pid
 
 
-def _set_socket_options(connection: asyncpg.Connection, options: Mapping[str, int]) -> None:
+def _keep_alive(connection: asyncpg.Connection, keepalive: Mapping[str, int]) -> None:
     """Notice a network that has gone silent."""
     transport: asyncio.Transport = connection._transport  # noqa: SLF001  (asyncpg has no setting for it)
     found: socket.socket | None = transport.get_extra_info("socket")
     if found is None or found.family == socket.AF_UNIX:
         return
-    for name, value in options.items():
-        if hasattr(socket, name):
-            level = socket.SOL_SOCKET if name == "SO_KEEPALIVE" else socket.IPPROTO_TCP
+    for parameter, value in keepalive.items():
+        level, name = _IN_SOCKET[parameter]
+        # 0 is what the system does, but for the one that switches all of them on.
+        if hasattr(socket, name) and (value or parameter == "keepalives"):
             found.setsockopt(level, getattr(socket, name), value)

@@ -9,7 +9,7 @@ from db.customers import CUSTOMER
 from db.engine import ReadSession, ResultRow
 from db.features import FEATURE
 from db.licenses import LICENSE
-from db.shaping.compiler import Compiler
+from db.shaping.compiler import Compiler, takes_long
 from db.shaping.nouns import Noun
 from db.shaping.selection import Read, Value
 from db.tiers import TIER
@@ -35,7 +35,7 @@ async def rows(
 
     JSON comes as text. `tokens` says whether those of licenses may be seen; else they are null.
     """
-    query = session.database.statements.query_of(_compiler.compile, read)
+    query = await session.database.statements.query_of(read, _compiler.compile, takes_long)
     parameters: dict[str, Any] = {f"v{slot}": value for slot, value in enumerate(values)}
     parameters["account"] = account_id
     parameters["tokens"] = tokens

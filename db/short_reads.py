@@ -19,21 +19,21 @@ KNOWN_LONG = 512
 class ShortReads:
     """Runs reads as long as they are short.
 
-    The one home of what is known of long ones: the texts of the last `KNOWN_LONG` that were, which are not
+    The one home of what is known of long ones: the hashes of the last `KNOWN_LONG` that were, which are not
     tried here again until they are forgotten.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """The connection is for nothing else, and does not wait for locks."""
         self._connection = connection
-        self._long: LRUCache[str, bool] = LRUCache(KNOWN_LONG)
+        self._long: LRUCache[int, bool] = LRUCache(KNOWN_LONG)
         self._alarms = 0
         connection.set_progress_handler(self._is_long, SHORT_STEPS)
         self.close: Callable[[], None] = connection.close
 
     def fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[Any] | None:
         """The rows of a statement; None when it is a long one, or would have to wait for the file."""
-        if sql in self._long:
+        if hash(sql) in self._long:
             return None
         self._alarms = 0
         try:
@@ -41,7 +41,7 @@ class ShortReads:
         except sqlite3.OperationalError as error:
             match error.sqlite_errorcode & 0xFF:
                 case sqlite3.SQLITE_INTERRUPT:
-                    self._long[sql] = True
+                    self._long[hash(sql)] = True
                     return None
                 case sqlite3.SQLITE_BUSY:
                     return None

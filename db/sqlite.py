@@ -4,32 +4,28 @@ SQLite has one writer at a time: the writers of this process wait for their turn
 costs nothing; those of other processes are waited for here.
 """
 
-import _sqlite3
 import asyncio
-import ctypes
-import gc
 import os
 import sqlite3
-import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import aiosqlite
-from sqlalchemy import URL, AsyncAdaptedQueuePool, event
+from sqlalchemy import AsyncAdaptedQueuePool, event
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from db.connections import ResultRow
+from db.connections import Connections, ResultRow
 from db.deadlines import Deadlines, seconds_left
 from db.shaping import cursors, texts
+from db.short_reads import ShortReads
 
 # How long SQLite itself waits for a lock, which nothing can interrupt; then it is asked again.
 BUSY_TIMEOUT_MS = 200
 WAL_TIMEOUT_S = 5
 # Of each connection. A statement that is kept prepared holds up to some hundreds of kilobytes.
-PREPARED_STATEMENTS = 32
+PREPARED_STATEMENTS = 16
 # In autocommit, BEGIN is ours to send.
 CONNECT_OPTIONS: dict[str, Any] = {
     "isolation_level": None,
@@ -37,7 +33,6 @@ CONNECT_OPTIONS: dict[str, Any] = {
     "cached_statements": PREPARED_STATEMENTS,
 }
 
-_SQLITE_CONFIG_MEMSTATUS = 9  # sqlite3.h
 # What SQLite says when it is the store, and not the statement, that failed.
 _UNAVAILABLE = {
     sqlite3.SQLITE_BUSY,
@@ -53,12 +48,12 @@ _UNAVAILABLE = {
 }
 
 
-class Sqlite:
-    """`db.connections.Driver` for aiosqlite."""
+class SqliteConnections(Connections):
+    """Of aiosqlite: each has a thread."""
 
     dialect = SQLiteDialect_aiosqlite(paramstyle="qmark")
 
-    async def fetch(
+    async def run(
         self, connection: aiosqlite.Connection, sql: str, arguments: Sequence[Any], deadline: float | None
     ) -> Sequence[ResultRow]:
         """Run a statement in one hop, and again as long as the file is locked."""
@@ -72,7 +67,7 @@ class Sqlite:
 
     async def begin(self, connection: aiosqlite.Connection, deadlines: Deadlines) -> None:
         """Take the lock at once: of many that read and then write, all but one would fail later."""
-        await self.fetch(connection, "BEGIN IMMEDIATE", (), deadlines.lock)
+        await self.run(connection, "BEGIN IMMEDIATE", (), deadlines.lock)
 
     def is_open(self, _connection: aiosqlite.Connection) -> bool:
         """A file is not lost."""
@@ -88,7 +83,7 @@ class Sqlite:
             rows,
         )
 
-    async def clear(self, connection: aiosqlite.Connection) -> bool:
+    async def end_all(self, connection: aiosqlite.Connection) -> bool:
         """Interrupt what the connection's thread runs, wait until it has, and roll back."""
         idle = asyncio.ensure_future(connection.execute_fetchall("SELECT 1"))
         while not idle.done():
@@ -100,19 +95,52 @@ class Sqlite:
             await connection.execute_fetchall("ROLLBACK")
         return True
 
-    def is_unavailable(self, error: BaseException) -> bool:
+    @staticmethod
+    def is_unavailable(error: BaseException) -> bool:
         """By SQLite's primary result code."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         return isinstance(error, OSError | TimeoutError) or (
             isinstance(error, sqlite3.Error) and code in _UNAVAILABLE
         )
 
-    def is_unique_violation(self, error: BaseException) -> bool:
+    @staticmethod
+    def is_unique_violation(error: BaseException) -> bool:
         """By SQLite's extended result code."""
         return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_UNIQUE
 
 
-def create_engine(url: URL, size: int, *, enforce_foreign_keys: bool = True) -> AsyncEngine:
+class SqliteReaders(SqliteConnections):
+    """Those that read. Short reads are done on the event loop's own thread (`db.short_reads`)."""
+
+    def __init__(self, engine: AsyncEngine, size: int, path: str) -> None:
+        super().__init__(engine, size)
+        self._path = path
+        self._opening = asyncio.Lock()
+        self._short: ShortReads | None = None
+
+    async def fetch(
+        self, sql: str, arguments: Sequence[Any], deadline: float | None, *, may_repeat: bool = False
+    ) -> Sequence[ResultRow]:
+        """Run a read here, or in one hop to a thread."""
+        rows = (self._short or await self._open_short()).fetch(sql, arguments)
+        if rows is None:
+            rows = await super().fetch(sql, arguments, deadline, may_repeat=may_repeat)
+        return rows
+
+    async def close(self) -> None:
+        """Close the connections that nobody has taken."""
+        if self._short is not None:
+            self._short.close()
+        await super().close()
+
+    async def _open_short(self) -> ShortReads:
+        async with self._opening:
+            if self._short is None:
+                self._short = ShortReads(await asyncio.to_thread(connect_short, self._path))
+            return self._short
+
+
+def create_engine(path: str, size: int, *, enforce_foreign_keys: bool = True) -> AsyncEngine:
     """An engine of at most `size` connections, in autocommit: BEGIN is the caller's to send.
 
     `enforce_foreign_keys` is for the migrations alone: rebuilding a table with enforcement on would cascade
@@ -120,7 +148,7 @@ def create_engine(url: URL, size: int, *, enforce_foreign_keys: bool = True) -> 
     """
 
     async def connect() -> aiosqlite.Connection:
-        connection: aiosqlite.Connection = aiosqlite.connect(url.database or "", **CONNECT_OPTIONS)
+        connection: aiosqlite.Connection = aiosqlite.connect(path, **CONNECT_OPTIONS)
         thread = connection._thread  # noqa: SLF001  (SQLAlchemy makes it a daemon like this, too)
         thread.daemon = True
         try:
@@ -197,21 +225,3 @@ def _use_write_ahead_log(connection: Any) -> None:
             time.sleep(0.01)
         else:
             return
-
-
-def count_no_memory() -> None:
-    """Have SQLite keep no statistics of its memory. To be called before anything is opened.
-
-    It counts every allocation under a lock that all threads share: those that read a dashboard at once spent
-    more than half of their time on it. Python has no function for it. Where the library cannot be reached, or
-    is in use, everything stays as it was.
-    """
-    # Elsewhere a function of variable arguments may be called in another way.
-    if sys.platform != "linux" or any(isinstance(each, sqlite3.Connection) for each in gc.get_objects()):
-        return
-    with suppress(AttributeError, OSError):  # built into Python, or hidden there
-        library = ctypes.CDLL(_sqlite3.__file__)
-        shut_down, configure = library.sqlite3_shutdown, library.sqlite3_config
-        shut_down()
-        configure(_SQLITE_CONFIG_MEMSTATUS, 0)
-        library.sqlite3_initialize()

@@ -1,23 +1,29 @@
 """Statements: written by SQLAlchemy, once, in the form in which the drivers take them."""
 
+import asyncio
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, partial
 from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
+from cachetools import LRUCache
 from sqlalchemy import BindParameter, ClauseElement, ColumnElement, Dialect, Table, Update, bindparam, text
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.engine.result import IteratorResult, Result, SimpleResultMetaData
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import ReturningInsert
-from sqlalchemy.sql.selectable import Select, SelectBase
+from sqlalchemy.sql.selectable import Select
 
 from db.connections import ResultRow
+from db.sizes import size_of
 
-# Of reads; the least recently used goes first. Compiling one takes milliseconds, running it microseconds. A
-# text is some tens of kilobytes.
-CACHED_STATEMENTS = 512
+CACHED_BYTES = 16 << 20
+_ENTRY_BYTES = 384  # what the cache itself needs for an entry
+
+# Compiling keeps Python's interpreter busy: a second thread would only get in the way of the first.
+_compiler = ThreadPoolExecutor(1, "compiler")
 
 ROW_ID = "row_id"
 """The parameter that says which row is changed, beside those that are named for the columns."""
@@ -110,14 +116,68 @@ def _compiled_for(_dialect: Dialect) -> WeakKeyDictionary[ClauseElement, Query]:
     return WeakKeyDictionary()
 
 
+class _Key:
+    """A selection as a key. Its hash, which takes longer the larger it is, is worked out once."""
+
+    __slots__ = ("_hash", "selection")
+
+    def __init__(self, selection: Hashable) -> None:
+        self.selection = selection
+        self._hash = hash(selection)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.selection == other.selection
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A compiled read, and the bytes that it takes together with its selection."""
+
+    query: Query
+    size: int
+
+
 class Statements:
-    """The statements of one kind of database, compiled."""
+    """The statements of one database, compiled.
+
+    Reads are kept by their selections, and what was not used for longest goes first: texts, selections and
+    all else take 16 MiB (`CACHED_BYTES`) at most. A read that takes more than that by itself is not kept.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._compiled = _compiled_for(dialect)
-        self.query_of = lru_cache(CACHED_STATEMENTS)(self._query_of)
-        """The query of a read, made by a function from a selection (`db.reads`), and kept by both."""
+        self._reads: LRUCache[_Key, _Kept] = LRUCache(CACHED_BYTES, getsizeof=lambda kept: kept.size)
+        self._compiling: dict[_Key, asyncio.Future[_Kept]] = {}
+
+    async def query_of(
+        self, selection: S, make: Callable[[S], ClauseElement], takes_long: Callable[[S], bool]
+    ) -> Query:
+        """The query that `make` makes from a selection. A selection has one query.
+
+        One that is kept is answered without giving up the turn. Another is compiled: in a thread if it
+        `takes_long`, and once for all who ask for it meanwhile.
+        """
+        key = _Key(selection)
+        try:
+            return self._reads[key].query
+        except KeyError:
+            pass
+        compiling = self._compiling.get(key)
+        if compiling is None:
+            if not takes_long(selection):
+                kept = self._compile_read(selection, make)
+                self._keep(key, kept)
+                return kept.query
+            loop = asyncio.get_running_loop()
+            compiling = loop.run_in_executor(_compiler, self._compile_read, selection, make)
+            self._compiling[key] = compiling
+            compiling.add_done_callback(partial(self._end_compiling, key))
+        # Whoever gives up leaves it to the others, and to the cache.
+        return (await asyncio.shield(compiling)).query
 
     def compile(self, statement: ClauseElement) -> Query:
         """The driver's text of a statement, made once for as long as the statement lives."""
@@ -126,7 +186,7 @@ class Statements:
             query = self._compiled[statement] = self.compile_once(statement)
         return query
 
-    def compile_once(self, statement: ClauseElement | SelectBase) -> Query:
+    def compile_once(self, statement: ClauseElement) -> Query:
         """The driver's text of a statement, for callers that keep it themselves."""
         dialect = self._dialect
         # IN over a list of values is spelt out now; SQLAlchemy would do so when it runs a statement.
@@ -150,5 +210,15 @@ class Statements:
             ),
         )
 
-    def _query_of(self, make: Callable[[S], SelectBase], selection: S) -> Query:
-        return self.compile_once(make(selection))
+    def _compile_read(self, selection: S, make: Callable[[S], ClauseElement]) -> _Kept:
+        query = self.compile_once(make(selection))
+        return _Kept(query, _ENTRY_BYTES + size_of(selection, query))
+
+    def _end_compiling(self, key: _Key, compiling: "asyncio.Future[_Kept]") -> None:
+        del self._compiling[key]
+        if not compiling.cancelled() and compiling.exception() is None:
+            self._keep(key, compiling.result())
+
+    def _keep(self, key: _Key, kept: _Kept) -> None:
+        if kept.size <= self._reads.maxsize:
+            self._reads[key] = kept

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from db import apps, clock, ids, signing_keys
-from db.engine import ReadSession, WriteSession
+from db.engine import Database, ReadSession, WriteSession
 from db.types import fold
 from resolvers import reading
 from resolvers.errors import FaultCode, Faults, fault, unknown
@@ -26,7 +25,7 @@ from resolvers.inputs import (
     invalid,
     is_slug,
 )
-from resolvers.keyring import Algorithm
+from resolvers.keyring import Algorithm, NewSigningKey
 from resolvers.purge import begin_soon
 from resolvers.reading import FieldShape, Json, Shape
 from resolvers.signing_keys import FIRST_GENERATION, row_of
@@ -126,15 +125,21 @@ async def field_of_app(
     return await reading.field_of(viewer, session, "App", "slug", slug, shape)
 
 
-async def create_app(viewer: Viewer, session: WriteSession, values: Mapping[str, object]) -> str:
+async def create_app(viewer: Viewer, database: Database, values: Mapping[str, object]) -> str:
     """Make an app with its first signing key, and answer its id. Raises Faults."""
     viewer.require(Scope.WRITE)
     given = check(CreateApp, values, _context(viewer))
     # A key takes up to seconds to make: it is made before the transaction begins, and not for nothing.
-    async with session.database.read() as reader:
+    async with database.read() as reader:
         if await apps.is_taken(reader, given.slug):
             raise _slug_taken()
     key = await viewer.policy.keyring.make(given.signing_algorithm)
+    async with database.write() as session:
+        return await add_app(viewer, session, given, key)
+
+
+async def add_app(viewer: Viewer, session: WriteSession, given: CreateApp, key: NewSigningKey) -> str:
+    """Add an app with its first signing key, inside a transaction, and answer its id. Raises Faults."""
     new = ids.new_id(ids.APP)
     row = {
         "id": new.id,
@@ -171,18 +176,19 @@ async def update_app(viewer: Viewer, session: WriteSession, slug: str, values: M
     return id
 
 
-async def delete_app(viewer: Viewer, session: WriteSession, slug: str) -> DeletedApp:
+async def delete_app(viewer: Viewer, database: Database, slug: str) -> DeletedApp:
     """Delete the app of this slug with all its customers and licenses. Raises Faults.
 
     Nobody finds them any more, and the slug is free. The rows go afterwards: see `resolvers.purge`.
     """
     viewer.require(Scope.WRITE)
-    id = await apps.find_for_update(session, viewer.account_id, slug) if is_slug(slug) else None
-    if id is None:
-        raise unknown(slug, "slug")
-    totals = await apps.totals(session, id)
-    await apps.disown(session, id)
-    session.after_commit(partial(begin_soon, session.database))
+    async with database.write() as session:
+        id = await apps.find_for_update(session, viewer.account_id, slug) if is_slug(slug) else None
+        if id is None:
+            raise unknown(slug, "slug")
+        totals = await apps.totals(session, id)
+        await apps.disown(session, id)
+    begin_soon(database)
     return DeletedApp(id, totals.customers, totals.licenses)
 
 

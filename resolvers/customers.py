@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from db import clock, customers, ids, licenses, signing_keys
 from db.customers import StoredCustomer
-from db.engine import ReadSession, UniqueViolation, WriteSession
+from db.engine import Database, ReadSession, UniqueViolation, WriteSession
 from db.shaping.selection import Values
 from db.types import fold, fold_optional
 from resolvers import reading
@@ -74,7 +74,7 @@ async def customer_in_app(
 
 async def create_customer(
     viewer: Viewer,
-    session: WriteSession,
+    database: Database,
     app_slug: str,
     values: Mapping[str, object],
     shape: Shape | None = None,
@@ -84,19 +84,25 @@ async def create_customer(
     if shape is not None:
         reading.require_shape(viewer, "Customer", shape)
     given = check(CreateCustomer, values)
-    made = await _insert_alone(viewer, session, app_slug, given, shape)
+    made = await _insert_alone(viewer, database, app_slug, given, shape)
     if made is not None:
         return made
+    async with database.write() as session:
+        return SavedCustomer(await add_customer(viewer, session, app_slug, given), created=True)
+
+
+async def add_customer(viewer: Viewer, session: WriteSession, app_slug: str, given: CreateCustomer) -> str:
+    """Add a customer to an app, inside a transaction, and answer the id. Raises Faults."""
     app_id = await require_app(viewer, session, app_slug)
     id = await _insert(session, app_id, given)
     if id is None:
         raise await _taken(session, app_id, _unique(given))
-    return SavedCustomer(id, created=True)
+    return id
 
 
 async def get_or_create_customer(
     viewer: Viewer,
-    session: WriteSession,
+    database: Database,
     app_slug: str,
     values: Mapping[str, object],
     shape: Shape | None = None,
@@ -108,10 +114,17 @@ async def get_or_create_customer(
     viewer.require(Scope.WRITE)
     given = check(CreateCustomer, values)
     # Mostly the customer is there, or there is room: neither needs more than a statement.
-    saved = await _find(viewer, session, app_slug, given.email, shape)
-    saved = saved or await _insert_alone(viewer, session, app_slug, given, shape)
+    saved = await _find(viewer, database, app_slug, given.email, shape)
+    saved = saved or await _insert_alone(viewer, database, app_slug, given, shape)
     if saved is not None:
         return saved
+    async with database.write() as session:
+        return await _get_or_add(viewer, session, app_slug, given)
+
+
+async def _get_or_add(
+    viewer: Viewer, session: WriteSession, app_slug: str, given: CreateCustomer
+) -> SavedCustomer:
     email = fold(given.email)
     app_id = await require_app(viewer, session, app_slug)
     while True:
@@ -168,23 +181,23 @@ async def _require_customer(viewer: Viewer, session: WriteSession, id: str) -> S
 
 
 async def _find(
-    viewer: Viewer, session: WriteSession, app_slug: str, email: str, shape: Shape | None
+    viewer: Viewer, database: Database, app_slug: str, email: str, shape: Shape | None
 ) -> SavedCustomer | None:
     wanted = shape or Shape((), Values())
-    async with session.database.read() as reader:
+    async with database.read() as reader:
         found = await reading.child_of_app(viewer, reader, app_slug, "Customer", "email", email, wanted)
     return None if found is None else SavedCustomer(found[0], created=False, shown=Shown(wanted, found[1]))
 
 
 async def _insert_alone(
-    viewer: Viewer, session: WriteSession, app_slug: str, given: CreateCustomer, shape: Shape | None
+    viewer: Viewer, database: Database, app_slug: str, given: CreateCustomer, shape: Shape | None
 ) -> SavedCustomer | None:
-    if session.has_begun or not is_slug(app_slug):
+    if not is_slug(app_slug):
         return None
     row = _row(given)
     wanted = shape if shape is not None and customers.can_be_returned(shape.fields) else None
     fields = () if wanted is None else wanted.fields
-    json = await customers.insert_alone(session, viewer.account_id, app_slug, row, fields)
+    json = await customers.insert_alone(database, viewer.account_id, app_slug, row, fields)
     if json is None:
         return None
     return SavedCustomer(str(row["id"]), created=True, shown=None if wanted is None else Shown(wanted, json))

@@ -4,6 +4,7 @@
     ├─ Unauthenticated  no key where one is needed, or one that is unknown, revoked, expired or malformed
     ├─ Forbidden        the key may not do this
     ├─ BadUserInput     an argument that cannot be understood: nothing was asked of the store
+    ├─ Busy             too many wait for the same already; later it may be done
     └─ Faults           what the caller can mend, all of it at once; nothing was written
 
 Every door has one table from these to its own codes. `db.engine.StoreUnavailable` passes through as it is.
@@ -59,6 +60,10 @@ class BadUserInput(Refused):
     def __init__(self, argument: str, message: str) -> None:
         super().__init__(message)
         self.argument = argument
+
+
+class Busy(Refused):
+    """Too many wait for the same already, or the time for it is over. It may be asked for again later."""
 
 
 class Faults(Refused):

@@ -30,7 +30,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from db import ids
+from db.deadlines import UNLIMITED, Timeouts, seconds_left
+from resolvers.errors import Busy
 
+# RSA keys are made one at a time: each keeps a processor for up to seconds.
+KEYS_WAITING = 16
 THREADS = min(4, os.cpu_count() or 1)
 # One turn of a thread. Whoever wants a single signature waits for a turn and not for a whole rotation.
 SIGNATURES_PER_TURN = 16
@@ -78,25 +82,46 @@ class Keyring:
     Made locked: before `unlock` it raises MasterKeyError wherever it needs the master key. To be closed.
     """
 
-    def __init__(self, *, rsa_bits: int = 4096, issuer: str = "license-server") -> None:
-        """`rsa_bits` is the size of new RS256 keys; `issuer` is what tokens name as theirs."""
+    def __init__(
+        self, *, rsa_bits: int = 4096, issuer: str = "license-server", timeouts: Timeouts = UNLIMITED
+    ) -> None:
+        """`rsa_bits` is the size of new RS256 keys; `issuer` is what tokens name as theirs.
+
+        A key is waited for no longer than for a statement.
+        """
         self.issuer = issuer
         self._rsa_bits = rsa_bits
         self._cipher: AESGCM | None = None
         self._private_keys: LRUCache[str, _PrivateKey] = LRUCache(CACHED_PRIVATE_KEYS)
+        self._timeouts = timeouts
         self._threads = ThreadPoolExecutor(THREADS, "keyring")
+        self._maker = ThreadPoolExecutor(1, "key-maker")
+        self._waiting = 0
 
     def unlock(self, master_key: bytes) -> None:
         """Take the master key, of 32 bytes. Which one it is, `resolvers.master_key` knows."""
         self._cipher = AESGCM(master_key)
 
     async def make(self, algorithm: Algorithm) -> NewSigningKey:
-        """Make a signing key, in a thread: finding the primes of an RSA key can take a second."""
+        """Make a signing key, in a thread that signs nothing.
+
+        Raises Busy when `KEYS_WAITING` others wait for theirs, and when it has not come in time.
+        """
         cipher = self._unlocked()
+        if self._waiting >= KEYS_WAITING:
+            raise Busy("Too many signing keys are being made. Try again later.")
         new = ids.new_id(ids.SIGNING_KEY)
-        pem, sealed = await asyncio.get_running_loop().run_in_executor(
-            self._threads, _make, algorithm, self._rsa_bits, cipher, new.id
-        )
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(seconds_left(self._timeouts.of_statement())):
+                # Whoever gives up before it is begun leaves the queue.
+                pem, sealed = await asyncio.get_running_loop().run_in_executor(
+                    self._maker, _make, algorithm, self._rsa_bits, cipher, new.id
+                )
+        except TimeoutError:
+            raise Busy("The signing key was not made in time. Try again later.") from None
+        finally:
+            self._waiting -= 1
         return NewSigningKey(new.id, new.created_at, pem, sealed)
 
     async def sign(self, key_id: str, sealed: bytes, claims: Sequence[Mapping[str, object]]) -> list[str]:
@@ -123,7 +148,8 @@ class Keyring:
         """Forget every key and end the threads, once they are done with what they have begun."""
         self._cipher = None
         self._private_keys.clear()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._maker):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _unlocked(self) -> AESGCM:
         if self._cipher is None:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from db import clock, ids, licenses, signing_keys, tiers
 from db import tokens as stored_tokens
-from db.engine import ReadSession, UniqueViolation, WriteSession
+from db.engine import Database, ReadSession, UniqueViolation, WriteSession
 from db.licenses import StoredLicense
 from resolvers import reading, tokens
 from resolvers.apps import require_app
@@ -167,7 +167,7 @@ async def regenerate_license(viewer: Viewer, session: WriteSession, id: str) -> 
 
 async def renew_license(
     viewer: Viewer,
-    session: WriteSession,
+    database: Database,
     current_token: str,
     shapes: Sequence[Shape] = (),
     addressed: tuple[str, str] | None = None,
@@ -178,17 +178,18 @@ async def renew_license(
     is the app's slug and the license's id where the caller named them beside the token: one of another
     license is not good. Raises Unauthenticated for a token that is not good, Forbidden, and Faults.
     """
-    async with session.database.read() as reader:
+    async with database.read() as reader:
         proven = await prove(reader, current_token)
     if addressed not in {None, (proven.app_slug, proven.license_id)}:
         raise Unauthenticated(BAD_TOKEN)
     allowed = holder(viewer, proven.account_id)
     for shape in shapes:
         reading.require_shape(allowed, "License", shape)
-    found = await licenses.find_for_update(session, proven.account_id, proven.license_id)
-    if found is None:
-        raise Unauthenticated(BAD_TOKEN)
-    return Renewed(await _regenerate(viewer, session, found, "current_token"), allowed)
+    async with database.write() as session:
+        found = await licenses.find_for_update(session, proven.account_id, proven.license_id)
+        if found is None:
+            raise Unauthenticated(BAD_TOKEN)
+        return Renewed(await _regenerate(viewer, session, found, "current_token"), allowed)
 
 
 async def _regenerate(viewer: Viewer, session: WriteSession, found: StoredLicense, field: str) -> str:

@@ -47,15 +47,14 @@ def _nothing(_signed: int, _of: int) -> None:
 
 
 async def rotate_app_keys(
-    viewer: Viewer, session: WriteSession, slug: str, *, immediately: bool = False
+    viewer: Viewer, database: Database, slug: str, *, immediately: bool = False
 ) -> RotatedApp:
     """Give an app a new signing key, and drop those before it `immediately` or in good time. Raises Faults.
 
-    Refused where there are more live licenses than a request signs for (`Policy.rotation_limit`). The session
-    is not used: a rotation is many transactions.
+    Refused where there are more live licenses than a request signs for (`Policy.rotation_limit`).
     """
     viewer.require(Scope.WRITE)
-    database, limit = session.database, viewer.policy.rotation_limit
+    limit = viewer.policy.rotation_limit
     async with database.read() as reader:
         app = await apps.for_signing(reader, slug, viewer.account_id) if is_slug(slug) else None
         if app is None:

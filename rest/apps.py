@@ -66,8 +66,7 @@ async def list_apps(call: Call) -> Response:
 async def create_app(call: Call) -> Response:
     """Create an app, and its first signing key."""
     values = await call.body()
-    async with call.database.write() as session:
-        await apps.create_app(call.viewer, session, values)
+    await apps.create_app(call.viewer, call.database, values)
     slug = values["slug"]
     return envelopes.created(await _require(call, slug, _FIELDS), f"{APPS}/{slug}")
 
@@ -91,8 +90,7 @@ async def update_app(call: Call) -> Response:
 @operation("DELETE", APP, scope=Scope.WRITE, answers={204: None})
 async def delete_app(call: Call) -> Response:
     """Delete an app with all its customers, licenses, tiers and features, for good."""
-    async with call.database.write() as session:
-        await apps.delete_app(call.viewer, session, call.path["slug"])
+    await apps.delete_app(call.viewer, call.database, call.path["slug"])
     return envelopes.nothing()
 
 

@@ -92,8 +92,7 @@ async def create_customer(call: Call) -> Response:
     """Create a customer."""
     await require_app(call)
     values = await call.body()
-    async with call.database.write() as session:
-        made = await customers.create_customer(call.viewer, session, call.path["slug"], values, _shape())
+    made = await customers.create_customer(call.viewer, call.database, call.path["slug"], values, _shape())
     return await _saved(call, made)
 
 
@@ -108,10 +107,8 @@ async def get_or_create_customer(call: Call) -> Response:
     """Find the customer of this email, who is answered unchanged, or create one."""
     await require_app(call)
     values = await call.body()
-    async with call.database.write() as session:
-        saved = await customers.get_or_create_customer(
-            call.viewer, session, call.path["slug"], values, _shape()
-        )
+    slug = call.path["slug"]
+    saved = await customers.get_or_create_customer(call.viewer, call.database, slug, values, _shape())
     return await _saved(call, saved)
 
 

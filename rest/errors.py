@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from asgi.bodies import MalformedJson, PayloadTooLarge
 from db.engine import StoreUnavailable
-from resolvers.errors import BadUserInput, FaultCode, Faults, Forbidden, Unauthenticated
+from resolvers.errors import BadUserInput, Busy, FaultCode, Faults, Forbidden, Unauthenticated
 from rest.envelopes import Answer, JsonResponse
 
 
@@ -43,6 +43,8 @@ STATUSES = {
     Code.INTERNAL_ERROR: 500,
     Code.UNAVAILABLE: 503,
 }
+
+_TRY_AGAIN = {"Retry-After": "1"}
 
 # Faults of the body itself. Where there is one, the store was not asked about the others.
 _MALFORMED = {FaultCode.BLANK, FaultCode.INVALID, FaultCode.TOO_LONG}
@@ -115,7 +117,11 @@ def problem_of(error: Exception) -> Problem:
         case MalformedJson() | ClientDisconnect():
             return Problem(Code.BAD_REQUEST, "The body is not JSON.")
         case StoreUnavailable():
-            return Problem(Code.UNAVAILABLE, "The store does not answer; try again later.")
+            return Problem(
+                Code.UNAVAILABLE, "The store does not answer; try again later.", headers=_TRY_AGAIN
+            )
+        case Busy():
+            return Problem(Code.UNAVAILABLE, str(error), headers=_TRY_AGAIN)
         case _:
             return Problem(
                 Code.INTERNAL_ERROR, "Something went wrong here; the request's id helps to find out what."

@@ -167,12 +167,12 @@ async def regenerate_license(call: Call) -> Response:
     slug, id = call.path["slug"], call.path["id"]
     token = await _current_token(call)
     viewer = call.viewer
-    async with call.database.write() as session:
-        if token is None:
+    if token is None:
+        async with call.database.write() as session:
             await licenses.regenerate_license(viewer, session, id)
-        else:
-            renewed = await licenses.renew_license(viewer, session, token, addressed=(slug, id))
-            viewer = renewed.viewer
+    else:
+        renewed = await licenses.renew_license(viewer, call.database, token, addressed=(slug, id))
+        viewer = renewed.viewer
     return envelopes.one(await _read(viewer, call, id))
 
 

@@ -84,8 +84,7 @@ async def rotate_keys(call: Call) -> Response:
     """Replace the signing key. Every license that is neither revoked nor expired gets a new token."""
     query = await query_in_app(call, RotationQuery)
     slug, immediately = call.path["slug"], query.retire == _IMMEDIATELY
-    async with call.database.write() as session:
-        rotated = await rotation.rotate_app_keys(call.viewer, session, slug, immediately=immediately)
+    rotated = await rotation.rotate_app_keys(call.viewer, call.database, slug, immediately=immediately)
     answer = RotatedKeys(
         message="Signing keys replaced",
         licenses_resigned=rotated.licenses_resigned,

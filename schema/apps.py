@@ -23,10 +23,11 @@ from schema.connections import (
     OrderDirection,
     answered_by_root,
 )
+from schema.cost import SIGNING_KEY_COST, costs
 from schema.customers import Customer, CustomerFilterArgument, CustomerOrderArgument, CustomerRefArgument
 from schema.features import Feature, FeatureSlugArgument
 from schema.licenses import License, LicenseFilterArgument, LicenseOrderArgument, LicenseRefArgument
-from schema.payloads import Payload, mutate, read_back
+from schema.payloads import Payload, mutate, mutate_alone, read_back
 from schema.reading import read
 from schema.scalars import DateTime
 from schema.tiers import Tier, TierSlugArgument
@@ -259,11 +260,14 @@ class AppQueries:
 
 @strawberry.type
 class AppMutations:
-    @strawberry.mutation(description="Make an app.")
+    @strawberry.mutation(
+        metadata=costs(SIGNING_KEY_COST),
+        description="Make an app. Its signing key is made with it, which costs 2,000.",
+    )
     async def create_app(
         self, info: strawberry.Info, input: Annotated[CreateAppInput, InputArgument]
     ) -> CreateAppPayload | None:
-        return await mutate(info, CreateAppPayload, apps.create_app, values_of(input))
+        return await mutate_alone(info, CreateAppPayload, apps.create_app, values_of(input))
 
     @strawberry.mutation(description="Change an app. Its slug stays.")
     async def update_app(
@@ -275,14 +279,16 @@ class AppMutations:
     async def delete_app(
         self, info: strawberry.Info, input: Annotated[DeleteAppInput, InputArgument]
     ) -> DeleteAppPayload | None:
-        return await mutate(info, DeleteAppPayload, apps.delete_app, input.slug)
+        return await mutate_alone(info, DeleteAppPayload, apps.delete_app, input.slug)
 
     @strawberry.mutation(
+        metadata=costs(SIGNING_KEY_COST),
         description="Give an app a new signing key. All its live licenses get a token "
-        "under it at one moment. An app with very many of them is WRONG_STATE: a command does it."
+        "under it at one moment. It costs 2,000. An app with very many of them is WRONG_STATE: a command "
+        "does it.",
     )
     async def rotate_app_keys(
         self, info: strawberry.Info, input: Annotated[RotateAppKeysInput, InputArgument]
     ) -> RotateAppKeysPayload | None:
         resolver = partial(rotate_app_keys, immediately=input.retire is RetireOldKey.IMMEDIATELY)
-        return await mutate(info, RotateAppKeysPayload, resolver, input.app_slug)
+        return await mutate_alone(info, RotateAppKeysPayload, resolver, input.app_slug)

@@ -2,12 +2,14 @@
 
 A connection counts its page size once for each of `nodes` and `edges` that is selected, a list all that it
 may hold, every level multiplies, a `totalCount` adds 1 wherever it stands, a single object 1, and a license's
-`token` as much again. A mutation adds 10.
+`token` as much again. A mutation adds 10, one that makes a signing key 2,000.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
+
+from graphql import GraphQLField
 
 from db.shaping.selection import (
     Connection,
@@ -28,6 +30,21 @@ from resolvers.reading import FieldShape, Shape
 from schema.context import AnyShape, PlainShape
 
 MUTATION_COST = 10
+SIGNING_KEY_COST = 2_000
+"""What a mutation costs that makes a signing key: an RSA key takes up to seconds of a processor."""
+
+_METADATA = "cost"
+
+
+def costs(cost: int) -> dict[str, int]:
+    """The metadata of a mutation that costs other than `MUTATION_COST`."""
+    return {_METADATA: cost}
+
+
+def cost_of_mutation(field: GraphQLField) -> int:
+    """What a mutation costs, whatever it answers."""
+    cost: int = field.extensions["strawberry-definition"].metadata.get(_METADATA, MUTATION_COST)
+    return cost
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from schema.connections import (
 )
 from schema.context import shapes_below
 from schema.licenses import License, LicenseFilterArgument, LicenseOrderArgument
-from schema.payloads import Payload, mutate, read_back
+from schema.payloads import Payload, mutate, mutate_alone, read_back
 from schema.reading import read
 from schema.scalars import DateTime, JSONObject
 
@@ -207,7 +207,7 @@ class CustomerMutations:
         self, info: strawberry.Info, input: Annotated[CreateCustomerInput, InputArgument]
     ) -> CreateCustomerPayload | None:
         resolver = partial(customers.create_customer, shape=next(iter(shapes_below(info)), None))
-        return await mutate(info, CreateCustomerPayload, resolver, input.app_slug, values_of(input))
+        return await mutate_alone(info, CreateCustomerPayload, resolver, input.app_slug, values_of(input))
 
     @strawberry.mutation(
         description="The customer of this email, unchanged, or a new one. Many calls at once make one."
@@ -216,7 +216,9 @@ class CustomerMutations:
         self, info: strawberry.Info, input: Annotated[CreateCustomerInput, InputArgument]
     ) -> GetOrCreateCustomerPayload | None:
         resolver = partial(customers.get_or_create_customer, shape=next(iter(shapes_below(info)), None))
-        return await mutate(info, GetOrCreateCustomerPayload, resolver, input.app_slug, values_of(input))
+        return await mutate_alone(
+            info, GetOrCreateCustomerPayload, resolver, input.app_slug, values_of(input)
+        )
 
     @strawberry.mutation(description="Change a customer.")
     async def update_customer(

@@ -24,6 +24,8 @@ from schema.limits import Limits
 from schema.media_types import MediaType, negotiated
 from schema.operations import MutationNotAllowed, Operations, Outcome, Request
 
+RETRY_AFTER_S = "1"
+
 
 class _HttpRefusal(Exception):
     """A request that does not get as far as a document."""
@@ -167,6 +169,7 @@ def _response(
             # What is answered holds for the moment, and may be a token.
             "Cache-Control": "no-store",
             "Vary": "Accept",
+            **({"Retry-After": RETRY_AFTER_S} if status == 503 else {}),
             **(headers or {}),
         },
     )

@@ -9,7 +9,7 @@ from graphql import GraphQLError, GraphQLSyntaxError
 
 from asgi.bodies import MalformedJson, PayloadTooLarge
 from db.engine import StoreUnavailable
-from resolvers.errors import BadUserInput, Forbidden, Unauthenticated
+from resolvers.errors import BadUserInput, Busy, Forbidden, Unauthenticated
 from resolvers.inputs import is_storable
 
 log = structlog.get_logger("licensegraph.graphql")
@@ -46,6 +46,7 @@ _CODES: dict[type[Exception], Code] = {
     Forbidden: Code.FORBIDDEN,
     BadUserInput: Code.BAD_USER_INPUT,
     StoreUnavailable: Code.UNAVAILABLE,
+    Busy: Code.UNAVAILABLE,
     MalformedJson: Code.BAD_USER_INPUT,
     PayloadTooLarge: Code.BAD_USER_INPUT,
     CostLimitExceeded: Code.COST_LIMIT_EXCEEDED,

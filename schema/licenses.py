@@ -13,7 +13,7 @@ from schema.arguments import IdArgument, InputArgument, values_of
 from schema.connections import Node, OrderDirection, answered_by_root
 from schema.context import shapes_below
 from schema.openness import open_if
-from schema.payloads import Payload, mutate, read_back
+from schema.payloads import Payload, mutate, mutate_alone, read_back
 from schema.reading import read
 from schema.scalars import UUID, DateTime, JSONObject
 
@@ -257,7 +257,9 @@ class LicenseMutations:
     ) -> RegenerateLicensePayload | None:
         if isinstance(input.current_token, str):
             resolver = partial(licenses.renew_license, shapes=shapes_below(info))
-            return await mutate(info, RegenerateLicensePayload, resolver, input.current_token, scope=None)
+            return await mutate_alone(
+                info, RegenerateLicensePayload, resolver, input.current_token, scope=None
+            )
         return await mutate(info, RegenerateLicensePayload, licenses.regenerate_license, input.id)
 
     @strawberry.mutation(description="Revoke a license. Revoking a revoked one changes nothing.")

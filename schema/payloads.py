@@ -6,7 +6,7 @@ from typing import Any, Concatenate, Self, TypeVar
 
 import strawberry
 
-from db.engine import ReadSession, WriteSession
+from db.engine import Database, ReadSession, WriteSession
 from resolvers.errors import Fault, Faults
 from resolvers.reading import Json, Shown
 from resolvers.viewer import Scope, Viewer
@@ -57,7 +57,23 @@ async def mutate(
     *arguments: object,
     scope: Scope | None = Scope.WRITE,
 ) -> P:
-    """Run a resolver in a transaction of its own; what the caller can mend comes back as userErrors.
+    """As `mutate_alone`, for a resolver that runs inside one transaction."""
+
+    async def in_transaction(viewer: Viewer, database: Database) -> Any:
+        async with database.write() as session:
+            return await resolver(viewer, session, *arguments)
+
+    return await mutate_alone(info, payload, in_transaction, scope=scope)
+
+
+async def mutate_alone(
+    info: strawberry.Info,
+    payload: type[P],
+    resolver: Callable[Concatenate[Viewer, Database, ...], Awaitable[Any]],
+    *arguments: object,
+    scope: Scope | None = Scope.WRITE,
+) -> P:
+    """Run a resolver that opens its own sessions; what the caller can mend comes back as userErrors.
 
     `scope` is what the viewer's key must allow; None: that is for the resolver to say.
     """
@@ -66,8 +82,7 @@ async def mutate(
         # The resolver says so too. Here it keeps the door to the one writer shut to those who may not write.
         context.viewer.require(scope)
     try:
-        async with context.database.write() as session:
-            outcome = await resolver(context.viewer, session, *arguments)
+        outcome = await resolver(context.viewer, context.database, *arguments)
     except Faults as refused:
         return payload(user_errors=[_user_error(fault) for fault in refused.faults])
     return payload.of(outcome)

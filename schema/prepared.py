@@ -1,27 +1,64 @@
 """What has been worked out for documents seen before: who brings one again pays for its variables alone."""
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from cachetools import LRUCache
-from graphql import DirectiveNode, DocumentNode, VariableNode, Visitor, visit
+from graphql import DirectiveNode, DocumentNode, GraphQLField, Node, VariableNode, Visitor, visit
 
+from db.shaping.nouns import Noun
+from db.sizes import size_of
 from schema.context import AnyShape
 from schema.executor import SplicingExecutor
 from schema.roots import Answers, Judged, Outline, ResponsePath, Survey, judge
 from schema.selections import Form
 
-CACHED_CHARACTERS = 2_000_000
-CACHED_FIELDS = 100_000
+CACHED_BYTES = 32 << 20
+_LARGEST = CACHED_BYTES // 8
+
+# Of the syntax tree, at most: a field that is nothing but a name. Comments, which count too, take far less.
+_TOKEN_BYTES = 640
+_ENTRY_BYTES = 512  # what a dictionary or the cache itself needs for an entry
+_NOT_OURS = (Node, GraphQLField, Noun)  # counted with the document, or there anyway
+
+_Operation: TypeAlias = tuple[str | None, tuple[Any, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Document:
-    """A valid document. `switches` are the variables that its directives (@skip, @include) read."""
+    """A valid document, with what has been worked out for it.
+
+    `switches` are the variables that its directives (@skip, @include) read. `outlines` are those of its
+    operations, by the values of these; `answers` what each root answers, by outline and by the form that the
+    arguments take. `size` is what all of it takes, in bytes, estimated from above.
+    """
 
     text: str
     node: DocumentNode
     switches: tuple[str, ...]
+    outlines: dict[_Operation, Outline] = field(default_factory=dict, init=False)
+    answers: dict[tuple[Outline, tuple[Form, ...]], Answers] = field(default_factory=dict, init=False)
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.forget()
+
+    def add(self, operation: _Operation, survey: Survey) -> None:
+        """Keep what was worked out for an operation."""
+        forms = tuple(survey.judged.forms)
+        outline = self.outlines.get(operation)
+        if outline is None:
+            outline = self.outlines[operation] = survey.outline
+            self.size += _ENTRY_BYTES + size_of(operation, outline, apart_from=_NOT_OURS)
+        self.answers[outline, forms] = replace(survey.answers, outline=outline)
+        self.size += _ENTRY_BYTES + size_of(forms, survey.answers.roots, apart_from=_NOT_OURS)
+
+    def forget(self) -> None:
+        """Keep the document alone."""
+        self.outlines.clear()
+        self.answers.clear()
+        self.size = _ENTRY_BYTES + _TOKEN_BYTES * self.node.token_count + 2 * sys.getsizeof(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +70,12 @@ class Prepared:
     cost: int
 
 
-_Operation: TypeAlias = tuple[str, str | None, tuple[Any, ...]]
-
-
 class PreparedOperations:
-    """The one home of what is kept of documents; what was not used for longest goes first.
+    """The one home of what is kept of documents; the one that was not used for longest goes first.
 
-    - parsed and validated documents by their text, up to `CACHED_CHARACTERS` characters in all;
-    - the outline of each of their operations, by the values of the variables in directives;
-    - what each root answers, by outline and by the form that the arguments take; together with the outlines
-      up to `CACHED_FIELDS` selected fields (fragments let a short text select much).
-
-    A stream of ever new documents so takes some tens of megabytes at most. Nothing is ever invalid: all of it
+    All of it takes 32 MiB (`CACHED_BYTES`) at most: parsed and validated documents by their text, and with
+    each what has been worked out for it. A document takes an eighth of that at most; one that grows beyond
+    is worked out anew, and one that is larger by itself is not kept. Nothing is ever invalid: all of it
     follows from the text, the schema and the limits, which are the process's own.
     """
 
@@ -52,13 +83,7 @@ class PreparedOperations:
         """`max_fields` bounds what fragments of one operation may unfold to; 0 sets no bound."""
         self._max_fields = max_fields
         self._documents: LRUCache[str, Document] = LRUCache(
-            CACHED_CHARACTERS, getsizeof=lambda document: len(document.text)
-        )
-        self._outlines: LRUCache[_Operation, Outline] = LRUCache(
-            CACHED_FIELDS // 2, getsizeof=lambda outline: 1 + outline.fields
-        )
-        self._answers: LRUCache[tuple[Outline, tuple[Form, ...]], Answers] = LRUCache(
-            CACHED_FIELDS // 2, getsizeof=lambda answers: 1 + answers.outline.fields
+            CACHED_BYTES, getsizeof=lambda document: document.size
         )
 
     def document(self, text: str) -> Document | None:
@@ -70,31 +95,34 @@ class PreparedOperations:
         switches = _Switches()
         visit(node, switches)
         document = Document(text, node, tuple(sorted(switches.names)))
-        if len(text) <= CACHED_CHARACTERS:
-            self._documents[text] = document
+        self._keep(document)
         return document
 
     def operation(self, document: Document, executor: SplicingExecutor) -> Prepared:
         """The executor's operation with its values. Raises GraphQLError and LimitExceeded for those."""
         name = executor.operation.name
         coerced = executor.variable_values.coerced
-        key = (
-            document.text,
+        operation = (
             None if name is None else str(name.value),
             tuple(coerced.get(switch) for switch in document.switches),
         )
-        outline = self._outlines.get(key)
+        outline = document.outlines.get(operation)
         if outline is not None:
             judged = judge(outline, executor)
-            answers = self._answers.get((outline, tuple(judged.forms)))
+            answers = document.answers.get((outline, tuple(judged.forms)))
             if answers is not None:
                 return _prepared(answers, judged)
         survey = Survey(executor, self._max_fields)
-        if outline is None and survey.outline.fields < self._outlines.maxsize:
-            self._outlines[key] = outline = survey.outline
-        if outline is not None:
-            self._answers[outline, tuple(survey.judged.forms)] = survey.answers
+        document.add(operation, survey)
+        self._keep(document)
         return _prepared(survey.answers, survey.judged)
+
+    def _keep(self, document: Document) -> None:
+        """Keep a document that is new, or that has grown."""
+        if document.size > _LARGEST:
+            document.forget()
+        if document.size <= _LARGEST:
+            self._documents[document.text] = document
 
 
 def _prepared(answers: Answers, judged: Judged) -> Prepared:

@@ -26,7 +26,7 @@ from resolvers import reading, verification
 from resolvers.errors import BadUserInput
 from resolvers.reading import Shape
 from schema.context import AnyShape, PlainShape
-from schema.cost import MUTATION_COST, Cost, costs_of
+from schema.cost import Cost, cost_of_mutation, costs_of
 from schema.executor import SplicingExecutor
 from schema.names import snake_case
 from schema.openness import OpenIf, always, open_if_of
@@ -49,7 +49,7 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a root is to answer, in one form of its statement. The values of `shape` are another request's."""
+    """What a root is to answer, in one form of its statement. `shape` is without values."""
 
     shape: AnyShape
     costs: tuple[Cost, ...]
@@ -151,7 +151,7 @@ class Survey:
                 continue
             field, known = type.fields[name], len(self._answers)
             if is_mutation:
-                fixed_cost += MUTATION_COST
+                fixed_cost += cost_of_mutation(field)
                 self._add_mutation(key, field, details)
             else:
                 self._add_query(key, field, details)
@@ -195,7 +195,7 @@ class Survey:
         asked_by: tuple[GraphQLField, FieldDetailsList] | None,
     ) -> None:
         self._roots.append(Root(path, tuple(self._selections.sites), asked_by))
-        self._answers.append(Answer(shape, costs_of(shape)))
+        self._answers.append(Answer(shape.with_values(Values()), costs_of(shape)))
         self.judged.forms += self._selections.forms
         self.judged.values.append(shape.values)
         self.judged.counts.append(count)

@@ -65,7 +65,7 @@ class Statements:
             self._connected(database, raw)
 
         if database.is_sqlite:
-            self._short[database._path] = database
+            self._short[database._readers._path] = database
 
     @contextmanager
     def recorded(self, database: Database) -> Iterator[Recording]:

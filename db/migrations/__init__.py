@@ -3,31 +3,30 @@
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from db import postgresql, sqlite
-from db.deadlines import UNLIMITED, Deadlines
+from db.deadlines import UNLIMITED
 from db.engine import Database
+from db.revisions import ENCODING, MigrationError, refusing_unfit, require_known, require_utf8
 from db.urls import parse_url
 
 T = TypeVar("T")
 
 # Any number will do, as long as every process that migrates takes the same lock.
 _POSTGRES_LOCK = 4_812_377_310
+OTHERS_MIGRATE_MS = 600_000
 
 
-class MigrationError(Exception):
-    """A migration would leave rows behind that point to nothing. Nothing was changed."""
-
-
-def configuration(connection: Connection) -> Config:
-    """Alembic's configuration for a connection that is inside a transaction."""
+def configuration(connection: Connection | None = None) -> Config:
+    """Alembic's configuration, for a connection that is inside a transaction where it needs one."""
     config = Config(attributes={"connection": connection}, stdout=StringIO())  # commands chat
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
@@ -40,9 +39,12 @@ async def upgrade(url: str, revision: str = "head", *, pooled: bool = False) -> 
     `pooled` is as `Database` has it.
 
     Processes that start together take turns: the second finds the work done. Raises StoreUnavailable,
-    InvalidDatabaseUrl and MigrationError.
+    InvalidDatabaseUrl, UnfitDatabase and MigrationError.
     """
-    return await in_transaction(url, _upgrade, revision, pooled=pooled)
+    try:
+        return await in_transaction(url, _upgrade, revision, pooled=pooled)
+    except CommandError as error:
+        raise MigrationError(str(error)) from error
 
 
 async def downgrade(url: str, revision: str) -> None:
@@ -66,16 +68,18 @@ async def in_transaction(url: str, work: Callable[..., T], *arguments: object, p
     """
     database, parsed = Database(url), parse_url(url)
     engine = (
-        sqlite.create_engine(parsed.url, 1, enforce_foreign_keys=False)
+        sqlite.create_engine(parsed.path, 1, enforce_foreign_keys=False)
         if database.is_sqlite
         else postgresql.create_engine(parsed, 1, UNLIMITED, pooled=pooled, parses_json=True)
     )
     try:
-        async with engine.begin() as connection:
+        async with refusing_unfit(), engine.begin() as connection:
             if database.is_sqlite:
-                driver_connection: Any = (await connection.get_raw_connection()).driver_connection
-                await sqlite.Sqlite().begin(driver_connection, Deadlines(None, None))
+                await connection.exec_driver_sql(f"PRAGMA busy_timeout={OTHERS_MIGRATE_MS}")
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
+                await connection.exec_driver_sql(postgresql.set_locally(parsed, UNLIMITED))
+                require_utf8(await connection.scalar(text(ENCODING)))
                 await connection.execute(
                     text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _POSTGRES_LOCK}
                 )
@@ -89,14 +93,19 @@ async def in_transaction(url: str, work: Callable[..., T], *arguments: object, p
 
 def _upgrade(connection: Connection, revision: str) -> bool:
     before = MigrationContext.configure(connection).get_current_revision()
-    if (
-        revision == "head"
-        and before == ScriptDirectory.from_config(configuration(connection)).get_current_head()
-    ):
+    if _is_head(before) and revision == "head":
         return False
     command.upgrade(configuration(connection), revision)
     check_foreign_keys(connection)
     return before != MigrationContext.configure(connection).get_current_revision()
+
+
+def _is_head(revision: str | None) -> bool:
+    """Whether a database is up to date. Raises UnfitDatabase for a revision that is not of this program."""
+    scripts = ScriptDirectory.from_config(configuration())
+    if revision is not None:
+        require_known(revision, [script.revision for script in scripts.walk_revisions()])
+    return revision == scripts.get_current_head()
 
 
 def _downgrade(connection: Connection, revision: str) -> None:

@@ -36,7 +36,27 @@ from db.shaping.selection import (
     Scalar,
     Total,
     Typename,
+    parts_of,
 )
+
+# What compiling takes, in units of about 10 µs: a scalar is 1. A filter may have a search written out.
+_OBJECT, _CONNECTION, _FILTER = 30, 60, 200
+_LONG = 500
+
+
+def takes_long(read: Read) -> bool:
+    """Whether compiling a read takes more than about 5 ms."""
+    return sum(map(_effort, parts_of(read))) > _LONG
+
+
+def _effort(part: object) -> int:
+    match part:
+        case Object() | ObjectList():
+            return _OBJECT
+        case Connection(page=page):
+            return _CONNECTION + _FILTER * len(page.filters)
+        case _:
+            return 1
 
 
 class Compiler:

@@ -7,9 +7,9 @@ the tree itself is the key under which its compiled statement is cached.
 GraphQL makes selections from a document (`schema.selections`), REST has constant ones.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 Slot: TypeAlias = int
 Value: TypeAlias = str | int | None
@@ -241,6 +241,7 @@ class ManyRead:
 
 
 Read: TypeAlias = OneRead | FieldRead | ChildRead | ConnectionRead | ManyRead
+AnyPart: TypeAlias = Read | Field | Part | EdgePart
 
 
 def shows_license_alone(read: Read) -> bool:
@@ -263,31 +264,36 @@ def nouns_of(read: Read) -> frozenset[str]:
     return frozenset(_nouns(read))
 
 
-def _nouns(part: Read | Field | Part | EdgePart) -> Iterator[str]:
-    match part:
-        case OneRead(noun, _, fields) | Object(_, _, noun, fields) | ObjectList(_, _, noun, fields):
-            yield noun
-            for field in fields:
-                yield from _nouns(field)
-        case FieldRead(noun, _, field) | ChildRead(noun, _, field):
-            yield noun
-            yield from _nouns(field)
-        case ConnectionRead(connection):
-            yield from _nouns(connection)
-        case ManyRead(_, groups):
-            for noun, fields in groups:
+def _nouns(read: Read) -> Iterator[str]:
+    for part in parts_of(read):
+        if isinstance(part, ManyRead):
+            yield from (noun for noun, _ in part.fields_by_noun)
+        else:
+            noun: str | None = getattr(part, "noun", None)  # whatever shows rows says of which noun
+            if noun is not None:
                 yield noun
-                for field in fields:
-                    yield from _nouns(field)
-        case Connection(_, _, noun, _, parts):
-            yield noun
-            for child in parts:
-                yield from _nouns(child)
-        case Nodes(_, fields) | EdgeNode(_, fields):
-            for field in fields:
-                yield from _nouns(field)
-        case Edges(_, edge_parts):
-            for edge_part in edge_parts:
-                yield from _nouns(edge_part)
+
+
+def parts_of(part: AnyPart) -> Iterator[AnyPart]:
+    """A read, or a part of one, and all that is selected below it."""
+    yield part
+    for child in _below(part):
+        yield from parts_of(child)
+
+
+def _below(part: AnyPart) -> Iterable[AnyPart]:
+    match part:
+        case OneRead() | Object() | ObjectList() | Nodes() | EdgeNode():
+            return part.fields
+        case Connection() | Group() | Edges():
+            return part.parts
+        case FieldRead(field=field) | ChildRead(child=field):
+            return (field,)
+        case ConnectionRead(connection):
+            return (connection,)
+        case ManyRead(_, groups):
+            return (field for _, fields in groups for field in fields)
+        case Typename() | Scalar() | EdgeCursor() | Total() | HasMore() | PageCursor() | Echo():
+            return ()
         case _:
-            return
+            assert_never(part)

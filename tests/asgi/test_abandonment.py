@@ -69,6 +69,35 @@ async def test_statement_of_a_client_that_is_gone_stops(
     assert client.received[0]["status"] == CLIENT_CLOSED_REQUEST
 
 
+async def test_app_that_has_answered_is_left_to_finish(client: Client) -> None:
+    """As servers do: to them, a client that has its answer is gone."""
+    finished = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.15)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        client.hangs_up.set()
+        await asyncio.sleep(0.15)
+        finished.set()
+
+    await Abandonment(app)(SCOPE, client.receive, client.send)
+
+    assert finished.is_set()
+    assert [message["type"] for message in client.received] == ["http.response.start", "http.response.body"]
+
+
+async def test_answer_that_has_begun_is_not_begun_again(client: Client) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        client.hangs_up.set()
+        await asyncio.Event().wait()
+
+    await Abandonment(app)(SCOPE, client.receive, client.send)
+
+    assert [message["status"] for message in client.received] == [200]
+
+
 async def test_body_that_comes_late_is_read_whole() -> None:
     client = Client(body(b"a", more=True), body(b"b", more=True), body(b"c"))
     read = []

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import os
 import re
 import shlex
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -327,3 +330,30 @@ def test_without_migrating_a_migrated_database_is_served(tmp_path: Path, databas
     with serving(tmp_path, "--no-migrate", DATABASE_URL=database_url) as server:
         assert httpx.get(f"{server.url}/api/health").status_code == 200
         assert server.stop() == 0
+
+
+def test_alembic_is_not_loaded_where_nothing_is_to_be_migrated(database_url: str, tmp_path: Path) -> None:
+    program = (
+        "import asyncio, sys; from server import create_app; from commands.migrate import opened; "
+        "from settings import read_settings\n"
+        "async def main():\n"
+        "    async with opened(read_settings()): pass\n"
+        "asyncio.run(main()); create_app(); print('alembic' in sys.modules)"
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(PROGRAM.parent),
+        "DATABASE_URL": database_url,
+    }
+
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert said.stdout == "False\n"

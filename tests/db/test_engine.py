@@ -664,13 +664,3 @@ async def test_statement_that_is_wrong_is_not_the_stores_fault(database: Databas
 
     assert not isinstance(raised.value, StoreUnavailable)
     assert await names(database) == []
-
-
-# The URL
-
-
-@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"])
-async def test_sqlite_goes_by_every_name_people_have(sqlite_url: str, scheme: str) -> None:
-    async with opened(sqlite_url.replace("sqlite", scheme, 1)) as database:
-        assert database.is_sqlite
-        assert await names(database) == []

@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from db import clock, master_key, migrations
 from db.engine import Database, StoreUnavailable
 from db.metadata import is_modelled, metadata
+from db.revisions import REVISIONS, MigrationError, UnfitDatabase
 from tests.factories import (
     make_account,
     make_app,
@@ -160,7 +161,7 @@ def add_migration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AddMigrati
     """Adds a migration to the end of the history, as long as the test runs."""
     known = migrations.configuration
 
-    def longer(connection: Connection) -> Config:
+    def longer(connection: Connection | None = None) -> Config:
         config = known(connection)
         folders = [str(ROOT / "db" / "migrations" / "versions"), str(tmp_path)]
         config.set_main_option("version_locations", os.pathsep.join(folders))
@@ -179,6 +180,12 @@ def add_migration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AddMigrati
         monkeypatch.setattr(migrations, "configuration", longer)
 
     return add
+
+
+def test_revisions_are_known_by_the_names_of_their_files() -> None:
+    scripts = ScriptDirectory.from_config(migrations.configuration())
+
+    assert [script.revision for script in scripts.walk_revisions()][::-1] == REVISIONS
 
 
 async def test_upgrade_and_downgrade_and_upgrade_again(unmigrated_url: str) -> None:
@@ -381,9 +388,7 @@ async def test_migration_that_leaves_a_row_pointing_to_nothing_changes_nothing(
     add_migration("op.execute(\"UPDATE customers SET app_id = 'app_gone'\")")
     # PostgreSQL refuses the statement itself; SQLite's foreign keys are off, and what came of it is checked.
     is_sqlite = database_url.startswith("sqlite")
-    refusal = (
-        (migrations.MigrationError, "customers") if is_sqlite else (IntegrityError, "fk_customers_app_id")
-    )
+    refusal = (MigrationError, "customers") if is_sqlite else (IntegrityError, "fk_customers_app_id")
 
     for _ in range(2):
         with pytest.raises(refusal[0], match=refusal[1]):
@@ -453,7 +458,7 @@ async def test_database_of_a_later_version_is_left_alone(database_url: str) -> N
     )
     before = await run(database_url, contents)
 
-    with pytest.raises(CommandError, match="9"):
+    with pytest.raises(UnfitDatabase, match="does not know its revision 9;"):
         await migrations.upgrade(database_url)
 
     assert await run(database_url, contents) == before

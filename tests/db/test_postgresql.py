@@ -148,9 +148,40 @@ async def test_read_only_mode_that_is_over_is_over(postgresql_url: str) -> None:
 async def test_server_ends_a_statement_whose_client_is_silent(postgresql_url: str) -> None:
     """The server has the deadline too: whoever asked may be behind a network that is gone."""
     async with opened(postgresql_url, timeouts=Timeouts(statement=1)) as database:
-        checkout = await database._readers.take(None)
+        connection = await database._readers.take(None)
         with pytest.raises(asyncpg.QueryCanceledError):
-            await checkout.driver_connection.fetch("SELECT pg_sleep(30)")
-        database._readers.give_back(checkout)
+            await connection.fetch("SELECT pg_sleep(30)")
+        database._readers.give_back(connection)
         async with database.read() as session:
             assert await session.rows(Query("SELECT 1", ()), {}) == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.InternalClientError("got result for unknown protocol state 3"),
+        asyncpg.InterfaceError("connection is closed"),
+        asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
+        asyncpg.AdminShutdownError("terminating connection due to administrator command"),
+        asyncpg.CannotConnectNowError("the database system is starting up"),
+        asyncpg.IdleSessionTimeoutError("terminating connection due to idle-session timeout"),
+        asyncpg.SerializationError("could not serialize access due to concurrent update"),
+        asyncpg.DeadlockDetectedError("deadlock detected"),
+        asyncpg.LockNotAvailableError("canceling statement due to lock timeout"),
+        asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
+        asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT in a read-only transaction"),
+        asyncpg.OutOfMemoryError("out of memory"),
+        ConnectionResetError(),
+        TimeoutError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_store_that_fails_is_unavailable_however_it_says_so(
+    postgresql_url: str, error: Exception
+) -> None:
+    async with opened(postgresql_url) as database:
+        for session in (database.read, database.write):
+            with pytest.raises(StoreUnavailable) as raised:
+                async with session():
+                    raise error
+            assert raised.value.__cause__ is error

@@ -30,6 +30,28 @@ from tests.keyrings import SETTINGS
 from tests.rest.expecting import error, stored
 
 
+async def test_app_whose_key_would_wait_too_long_is_not_made_and_may_be_asked_for_again(
+    doors: Doors, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("resolvers.keyring.KEYS_WAITING", 0)
+    before = await stored(database, apps)
+
+    there = await doors.client.post("/api/v1/apps", json={"name": "New", "slug": "new"})
+    here = await doors.client.post(
+        "/graphql",
+        json={"query": 'mutation { createApp(input: {name: "New", slug: "new"}) { userErrors { code } } }'},
+    )
+
+    message = "Too many signing keys are being made. Try again later."
+    assert error(there) == (503, "unavailable", None)
+    assert there.json()["error"]["message"] == message
+    assert here.status_code == 503
+    (refusal,) = here.json()["errors"]
+    assert (refusal["message"], refusal["extensions"]) == (message, {"code": "UNAVAILABLE"})
+    assert there.headers["retry-after"] == here.headers["retry-after"] == "1"
+    assert await stored(database, apps) == before
+
+
 async def test_faults_of_a_customer_are_user_errors_there_and_details_here(doors: Doors, database: Database):
     for slug in (BY_REST, BY_GRAPH):
         await doors.rest(

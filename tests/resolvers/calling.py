@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
+from inspect import signature
 from typing import Any, Concatenate, TypeAlias, TypeVar
 
 import pytest
 from sqlalchemy import Select, Table, select
 
-from db.engine import Database, WriteSession
+from db.engine import Database
 from db.metadata import metadata
 from db.shaping.selection import Scalar, Values
 from resolvers.errors import Faults
@@ -20,18 +21,20 @@ Row: TypeAlias = Mapping[str, Any]
 
 async def write(
     database: Database,
-    resolver: Callable[Concatenate[Viewer, WriteSession, ...], Awaitable[T]],
+    resolver: Callable[Concatenate[Viewer, Any, ...], Awaitable[T]],
     viewer: Viewer,
     *arguments: object,
 ) -> T:
-    """Call a resolver in a transaction of its own."""
+    """Call a resolver that writes, in a transaction of its own unless it opens its own."""
+    if "database" in signature(resolver).parameters:
+        return await resolver(viewer, database, *arguments)
     async with database.write() as session:
         return await resolver(viewer, session, *arguments)
 
 
 async def refused(
     database: Database,
-    resolver: Callable[Concatenate[Viewer, WriteSession, ...], Awaitable[object]],
+    resolver: Callable[Concatenate[Viewer, Any, ...], Awaitable[object]],
     viewer: Viewer,
     *arguments: object,
 ) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import resolvers.keyring
-from resolvers.keyring import Algorithm, Keyring, MasterKeyError, NewSigningKey, jwk_of, verifies
+from db.deadlines import Timeouts
+from resolvers.errors import Busy
+from resolvers.keyring import (
+    KEYS_WAITING,
+    Algorithm,
+    Keyring,
+    MasterKeyError,
+    NewSigningKey,
+    jwk_of,
+    verifies,
+)
 from resolvers.viewer import Policy
 from tests.keyrings import MASTER_KEY, RSA_BITS, unlocked
 
@@ -346,3 +357,80 @@ async def test_a_member_of_a_key_set_has_these_members_and_no_others(keyring: Ke
     assert (rsa_member["kty"], rsa_member["e"]) == ("RSA", "AQAB")
     assert list(eddsa_member) == ["kty", "use", "alg", "kid", "x", "crv"]
     assert (eddsa_member["kty"], eddsa_member["crv"]) == ("OKP", "Ed25519")
+
+
+# Making keys takes its turns
+
+
+class Held:
+    """Makes keys as the keyring does, when it is let."""
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+        self.made = 0
+        self._make = resolvers.keyring._make
+
+    def make(self, *arguments: Any) -> tuple[str, bytes]:
+        self.made += 1
+        assert self.let_go.wait(30)
+        return self._make(*arguments)
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
+    """Keys that are being made are held until they are let go."""
+    held = Held()
+    monkeypatch.setattr(resolvers.keyring, "_make", held.make)
+    yield held
+    held.let_go.set()
+
+
+async def test_signing_does_not_wait_for_keys_that_are_made(keyring: Keyring, held: Held) -> None:
+    held.let_go.set()
+    key = await keyring.make(Algorithm.EDDSA)
+    held.let_go.clear()
+    making = [asyncio.create_task(keyring.make(Algorithm.EDDSA)) for _ in range(8)]
+    await asyncio.sleep(0.05)
+
+    (token,) = await keyring.sign(key.id, key.sealed, [{"sub": "x"}])
+
+    assert verifies(key.public_key_pem, token)
+    assert not any(task.done() for task in making)
+    held.let_go.set()
+    await asyncio.gather(*making)
+
+
+async def test_one_more_than_may_wait_is_refused(keyring: Keyring, held: Held) -> None:
+    making = [asyncio.create_task(keyring.make(Algorithm.EDDSA)) for _ in range(KEYS_WAITING)]
+    await asyncio.sleep(0.05)
+
+    with pytest.raises(Busy):
+        await keyring.make(Algorithm.EDDSA)
+
+    held.let_go.set()
+    assert len({key.id for key in await asyncio.gather(*making)}) == KEYS_WAITING
+    await keyring.make(Algorithm.EDDSA)
+
+
+async def test_whoever_gives_up_leaves_the_queue(keyring: Keyring, held: Held) -> None:
+    making = [asyncio.create_task(keyring.make(Algorithm.EDDSA)) for _ in range(5)]
+    await asyncio.sleep(0.05)
+    for task in making[1:]:
+        task.cancel()
+    await asyncio.wait(making[1:])
+
+    held.let_go.set()
+    await making[0]
+    await keyring.make(Algorithm.EDDSA)
+    assert held.made == 2
+
+
+async def test_key_is_waited_for_as_long_as_a_statement(held: Held) -> None:
+    keyring = Keyring(rsa_bits=RSA_BITS, timeouts=Timeouts(statement=0.1))
+    keyring.unlock(bytes(32))
+
+    with pytest.raises(Busy):
+        await keyring.make(Algorithm.EDDSA)
+
+    held.let_go.set()
+    keyring.close()

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from db.apps import app_counters, apps
 from db.customers import customers
-from db.engine import Database, StoreUnavailable, WriteSession
+from db.engine import Database, StoreUnavailable
 from db.licenses import licenses
 from resolvers import purge as module
 from resolvers.apps import create_app, delete_app
@@ -213,12 +213,13 @@ async def test_a_deletion_that_is_rolled_back_wakes_nobody(
     woken = []
     monkeypatch.setattr("resolvers.apps.begin_soon", woken.append)
 
-    async def delete_and_fail(viewer: Viewer, session: WriteSession) -> None:
-        await delete_app(viewer, session, app.slug)
+    async def fail(*_: object) -> None:
         raise RuntimeError
 
-    with pytest.raises(RuntimeError):
-        await write(database, delete_and_fail, viewer)
+    with monkeypatch.context() as patch:
+        patch.setattr("db.apps.disown", fail)
+        with pytest.raises(RuntimeError):
+            await delete_app(viewer, database, app.slug)
     assert woken == []
 
     await write(database, delete_app, viewer, app.slug)

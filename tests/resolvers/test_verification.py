@@ -342,8 +342,7 @@ async def test_a_token_of_a_dropped_key_does_not_hold_from_that_moment_on(
     database: Database, viewer: Viewer, ask: Any, issued: Issued, clock: Clock
 ) -> None:
     clock.passes(days=1)
-    async with database.write() as session:
-        await rotate_app_keys(viewer, session, "editor", immediately=True)
+    await rotate_app_keys(viewer, database, "editor", immediately=True)
     dropped_at = clock.now
     clock.passes(days=1)
 

@@ -118,13 +118,14 @@ async def test_a_store_that_does_not_answer_is_unavailable(url: str):
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
         key = {"Authorization": "Bearer sk_live_" + "0" * 32}
         answers = [
-            error(await client.get("/api/v1/apps", headers=key)),
-            error(await client.post(CUSTOMERS, headers=key, json={})),
-            error(await client.get("/api/health")),
+            await client.get("/api/v1/apps", headers=key),
+            await client.post(CUSTOMERS, headers=key, json={}),
+            await client.get("/api/health"),
         ]
     await database.close()
 
-    assert answers == [(503, "unavailable", None)] * 3
+    assert [error(answer) for answer in answers] == [(503, "unavailable", None)] * 3
+    assert [answer.headers["retry-after"] for answer in answers] == ["1"] * 3
 
 
 def _answer(cause: Exception) -> tuple[int, str, object]:

@@ -32,6 +32,7 @@ async def test_an_unreachable_store_is_unavailable(tmp_path: Path, store: str, a
     response = await Graph(client, TOKEN).post("{ apps { totalCount } }", Accept=accept)
 
     assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
     (error,) = response.json()["errors"]
     assert error == {"message": "the database does not answer", "extensions": {"code": "UNAVAILABLE"}}
     await database.close()
@@ -50,6 +51,7 @@ async def test_a_store_that_fails_after_the_key_was_known_is_unavailable_too(
     some = await graph.post('{ __typename app(slug: "atlas") { id } }')
 
     assert all.status_code == 503
+    assert all.headers["retry-after"] == "1"
     assert all.json()["data"] is None
     assert {error["extensions"]["code"] for error in all.json()["errors"]} == {"UNAVAILABLE"}
     assert some.status_code == 200

@@ -171,7 +171,7 @@ async def test_fragments_that_unfold_without_end(graph: Graph) -> None:
         ('{ verifyLicenses(appSlug: "x", by: {jtis: "a"}) { valid } }', 1),
         ('mutation { deleteApp(input: {slug: "x"}) { deletedAppId } }', 10),
         ('mutation { regenerateLicense(input: {id: "x"}) { license { id token tier { id } } } }', 10 + 3),
-        ('mutation { rotateAppKeys(input: {appSlug: "x"}) { licensesResigned } }', 10),
+        ('mutation { rotateAppKeys(input: {appSlug: "x"}) { licensesResigned } }', 2_000),
         (
             'mutation { a: updateApp(input: {slug: "x"}) { app { licenses(first: 5) { nodes { id } } } } }',
             10 + 1 + 5,
@@ -318,3 +318,21 @@ async def test_wide_and_long_selections_are_answered(
     assert list(data["app"]) == [*(f"name_{i}" for i in range(98)), long]
     assert {data["app"][f"name_{i}"] for i in range(98)} == {'Atlas "Studio"'}
     assert data["app"][long] == {f"{long}x": [{"email": "a@b.de"}]}
+
+
+async def test_apps_and_rotations_cost_what_their_signing_keys_do(
+    graph: Graph, database: Database, account: Account
+) -> None:
+    def made(apps: int) -> str:
+        return " ".join(
+            f'a{number}: createApp(input: {{name: "New", slug: "new-{number}"}}) {{ userErrors {{ code }} }}'
+            for number in range(apps)
+        )
+
+    rotation = 'rotateAppKeys(input: {appSlug: "new-0"}) { userErrors { code } }'
+    await refused(graph, f"mutation {{ {made(11)} }}", "COST_LIMIT_EXCEEDED")
+    await refused(graph, f"mutation {{ {made(10)} {rotation} }}", "COST_LIMIT_EXCEEDED")
+    assert await graph.data("{ apps { totalCount } }") == {"apps": {"totalCount": 0}}
+
+    response = await graph.post(f"mutation {{ {made(2)} {rotation} }}")
+    assert response.json()["extensions"]["cost"] == {"requested": 6_000, "maximum": 20_000}

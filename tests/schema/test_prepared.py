@@ -1,14 +1,19 @@
 """A document that comes again is prepared: what differs between its requests is still each request's own."""
 
+import re
+from collections.abc import Callable
+from itertools import islice, product
+
 import pytest
+from graphql import parse
 from starlette.applications import Starlette
 
+from db import ids
 from db.engine import Database
-from resolvers.viewer import Policy, Scope, Viewer
 from schema import prepared, roots
-from schema.context import Context
-from schema.limits import Limits
-from schema.operations import Operations, Request
+from schema.executor import SplicingExecutor
+from schema.graph import graphql_schema
+from schema.prepared import Document, PreparedOperations
 from tests.factories import Account, make_app, make_customer, make_license
 from tests.schema.conftest import Graph
 
@@ -117,18 +122,107 @@ async def test_the_cost_is_each_requests_own(graph: Graph, slug: str) -> None:
     assert costs == [4, 6, 4]
 
 
-async def test_what_is_kept_is_bounded(
-    app: Starlette, graph: Graph, slug: str, monkeypatch: pytest.MonkeyPatch, surveys: list[object]
-) -> None:
-    monkeypatch.setattr(prepared, "CACHED_FIELDS", 40)
-    kept = prepared.PreparedOperations(0)
-    documents = [f'{{ app(slug: "editor") {{ a{number}: id b: id }} }}' for number in range(50)]
-    operations = Operations(Limits())
-    monkeypatch.setattr(operations, "_prepared", kept)
-    viewer = Viewer("acc_none", frozenset(Scope), Policy())
-    for document in documents:
-        await operations.execute(Request(document), Context(viewer, app.state.database))
+# ---------------------------------------------------------------- memory
 
-    assert len(surveys) == 50
-    # Half of the bound for each, and one more than its two fields is what a document takes.
-    assert len(kept._outlines) == len(kept._answers) == 20 // 3
+FRAGMENT = "query ($id: ID!) {{ customer(id: $id) {{ app {{ {0} }} }} }} fragment F on Customer {{ {1} }}"
+LARGE = {
+    "fields": lambda number: (
+        "{ apps { nodes { " + " ".join(f"n{number}x{each:04}: id" for each in range(1_600)) + " } } }"
+    ),
+    "pages": lambda number: (
+        "query ($search: String, $first: Int) { "
+        + " ".join(
+            f"p{number}x{each}: apps(first: $first) {{ nodes {{ customers(filter: {{search: $search}}) "
+            f"{{ totalCount }} }} }}"
+            for each in range(50)
+        )
+        + " }"
+    ),
+    "fragments": lambda number: FRAGMENT.format(
+        " ".join(f"c{each}: customer(by: {{id: $id}}) {{ ...F }}" for each in range(40)),
+        " ".join(f"n{number}x{each}: email" for each in range(60)),
+    ),
+    "comments": lambda number: "{ apps { totalCount } }" + f"\n#{number}" * 4_900,
+    "long text": lambda number: "{ apps { totalCount } } # " + f"{number} é 👩 " * 20_000,
+}
+"""Documents that take much memory, each for a reason of its own; every number makes another."""
+
+
+def bring(kept: PreparedOperations, text: str, **variables: object) -> Document:
+    """A document's way through what is kept, as of one that has been found valid."""
+    variables = {"id": ids.new_id(ids.CUSTOMER).id, **variables}
+    document = kept.document(text) or kept.keep(text, parse(text))
+    executor = SplicingExecutor.build(graphql_schema, document.node, raw_variable_values=variables)
+    assert isinstance(executor, SplicingExecutor)
+    kept.operation(document, executor)
+    return document
+
+
+def test_the_bound_is_the_documented_one() -> None:
+    (megabytes,) = re.findall(r"(\d+) MiB", PreparedOperations.__doc__ or "")
+
+    assert int(megabytes) << 20 == prepared.CACHED_BYTES
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_a_stream_of_new_documents_stays_within_the_bound(
+    monkeypatch: pytest.MonkeyPatch, traced: Callable[[], int], kind: str
+) -> None:
+    monkeypatch.setattr(prepared, "CACHED_BYTES", 8 << 20)
+    kept = PreparedOperations(0)
+    number, seen = 0, 0
+    while seen < 2 * prepared.CACHED_BYTES:
+        seen += bring(kept, LARGE[kind](number)).size
+        number += 1
+
+    # What is reckoned is an upper bound, four times what short comments take.
+    assert 0.2 * prepared.CACHED_BYTES < traced() < prepared.CACHED_BYTES
+
+
+def test_a_document_that_comes_in_ever_new_forms_stays_within_its_part(traced: Callable[[], int]) -> None:
+    pages = range(8)
+    text = 'query ({}) {{ app(slug: "editor") {{ {} }} }}'.format(
+        ", ".join(f"$order{each}: CustomerOrder" for each in pages),
+        " ".join(f"p{each}: customers(orderBy: $order{each}) {{ totalCount }}" for each in pages),
+    )
+    kept = PreparedOperations(0)
+    orders = [
+        {"field": field, "direction": direction}
+        for field in ("CREATED_AT", "EMAIL", "NAME")
+        for direction in ("ASC", "DESC")
+    ]
+    sizes = []
+    for chosen in islice(product(orders, repeat=len(pages)), 1_500):
+        variables = {f"order{each}": order for each, order in zip(pages, chosen, strict=True)}
+        sizes.append(bring(kept, text, **variables).size)
+    document = kept.document(text)
+
+    part = prepared.CACHED_BYTES // 8
+    assert 0.9 * part < max(sizes) <= part
+    assert document is not None
+    assert sizes[-1] == document.size == kept._documents.currsize < max(sizes)
+    assert traced() < part
+
+
+def test_a_document_larger_than_its_part_is_not_kept() -> None:
+    kept = PreparedOperations(0)
+    text = "{ apps { totalCount } } # " + "x" * (prepared.CACHED_BYTES // 16)
+
+    bring(kept, text)
+    bring(kept, text[: len(text) // 2])
+
+    assert kept.document(text) is None
+    assert kept.document(text[: len(text) // 2]) is not None
+
+
+async def test_no_values_of_a_request_are_kept(
+    app: Starlette, graph: Graph, slug: str, traced: Callable[[], int]
+) -> None:
+    await graph.data(PAGE, slug=slug, first=2)
+
+    before = traced()
+    for number in range(20):
+        named = PAGE.replace("query Page", f"query Page{number}")
+        await graph.data(named, slug="x" * 500_000, first=2)
+
+    assert traced() - before < 5_000_000
