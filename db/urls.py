@@ -24,6 +24,7 @@ _NAMES = ("application_name", "fallback_application_name")
 _OTHER_NAMES = {"dbname": "database", "ssl": "sslmode"}
 _KNOWN = {*_CHOICES, *_LARGEST, *_FILES, *_ARGUMENTS, *_NAMES, "sslpassword", "host", "port", "options"}
 _HOST = r"(?:\[[^\[\]]+\]|[^:@\[\],/?]*)(?::[0-9]*)?"
+_NAME = re.compile(r"(?s)/.*|(?:[^.]{1,63}\.)*[^.]{0,63}")  # of a socket's folder, or in DNS
 _PARTS = re.compile(rf"(?s)(?:([^:@/]*)(?::([^@/]*))?@)?({_HOST}(?:,{_HOST})*)(?:/([^?]*))?(?:\?(.*))?")
 _SETTING = r"\s*(?:-c\s*|--)([A-Za-z_][A-Za-z0-9_.]*)=((?:\\.|[^\\\s])*)(?!\S)"
 
@@ -67,8 +68,8 @@ def _parameters(user: str, password: str, netloc: str, database: str, query: str
     for each in query.split("&") if query else ():
         name, _, value = each.partition("=")
         given[_OTHER_NAMES.get(name, name)] = "require" if each == "ssl=true" else value
-    for name in sorted(given.keys() - _KNOWN):  # what stands before an @ may be a part of the password
-        shown = f": {name}" if name.isidentifier() and "@" not in query else ""
+    for name in sorted(given.keys() - _KNOWN):  # beside an @ or a password, it may be a part of that
+        shown = f": {name}" if name.isidentifier() and not re.search("@|password=", query) else ""
         raise InvalidDatabaseUrl(f"has an option that is not understood{shown}")
     given = {name: unquote(value) for name, value in given.items() if value}
     for name, value in given.items():
@@ -86,6 +87,8 @@ def _postgresql(given: dict[str, str]) -> DatabaseUrl:
     numbers = [int(port or 5432) if re.fullmatch("[0-9]{0,5}", port) else 0 for port in ports]
     if "" in hosts[1:] or len(ports) not in {1, len(hosts)} or not all(0 < each < 65_536 for each in numbers):
         raise InvalidDatabaseUrl("port must be a number up to 65535, or one for each host")
+    if not all(map(_NAME.fullmatch, hosts)):
+        raise InvalidDatabaseUrl("host must be a name, an address, or the folder of a socket")
     tls = {name: given[name] for name in ("sslmode", "sslpassword", *_FILES) if name in given}
     system = "system" in map(tls.get, _FILES)  # whom the operating system trusts
     if system and tls != {"sslmode": "verify-full", "sslrootcert": "system"}:

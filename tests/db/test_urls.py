@@ -220,6 +220,9 @@ def test_files_of_tls_must_be_there(tmp_path: Path) -> None:
         ("port=65536", "port must be a number up to 65535, or one for each host"),
         ("port=abc", "port must be a number up to 65535, or one for each host"),
         ("host=a,b,c&port=1,2", "port must be a number up to 65535, or one for each host"),
+        ("host=a..b", "host must be a name, an address, or the folder of a socket"),
+        ("host=a,.b", "host must be a name, an address, or the folder of a socket"),
+        (f"host={'a' * 64}.example", "host must be a name, an address, or the folder of a socket"),
         ("options=endpoint%3Dx", "options must be written -c name=value, and cannot set client_encoding"),
         (
             "options=-cClient_Encoding%3Dlatin1",
@@ -227,6 +230,7 @@ def test_files_of_tls_must_be_there(tmp_path: Path) -> None:
         ),
         ("pgbouncer=true", "has an option that is not understood: pgbouncer"),
         ("sslmode=require&statement_timeout=", "has an option that is not understood: statement_timeout"),
+        ("password=hun&ter2=", "has an option that is not understood"),
         ("hunter%202=1", "has an option that is not understood"),
         ("hunter\n2=1", "has an option that is not understood"),
         ("sslmode=require&", "has an option that is not understood"),
@@ -236,7 +240,7 @@ def test_option_that_is_not_understood(query: str, said: str) -> None:
     assert refusal(f"postgresql://u:secret@h/db?{query}") == said
 
 
-texts = st.text(st.characters(codec="utf-8"), max_size=8)
+texts = st.text(st.characters(codec="utf-8") | st.sampled_from("@:/?&=%"), max_size=8)
 queries = st.sampled_from(
     ["", "sslmode=on", "port=x", "foo=1", "sslmode", "channel_binding=require", "options=x", "sslcert=x"]
 )
@@ -251,7 +255,8 @@ def test_no_message_tells_the_password(before: str, after: str, query: str, raw:
     text = password if raw else quote(password, safe="")
     for url in (
         f"postgresql://u:{text}@{netloc}/db?{query}",
-        f"postgresql://{netloc}/db?password={quote(password, safe='')}&{query}",
+        f"postgresql://{netloc}/db?password={text}&{query}",
+        f"postgresql://{netloc}/db?sslpassword={text}&{query}",
         f"mysql://u:{text}@{netloc}/db?{query}",
         f"u:{text}@{netloc}/db?{query}",
     ):
