@@ -190,13 +190,19 @@ def test_a_role_that_may_not_make_tables(
 
 
 @pytest.mark.parametrize(
-    ("grants", "table"), [((), "alembic_version"), (("SELECT ON alembic_version",), "master_key")]
+    ("grants", "table"),
+    [
+        ((), "alembic_version"),
+        (("SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public",), "customers"),
+    ],
 )
 def test_a_role_that_may_not_read_a_table(
     tmp_path: Path, migrated_postgresql: str, worker: str, grants: tuple[str, ...], table: str
 ) -> None:
     said = f"the role of DATABASE_URL lacks a right (permission denied for table {table}): {RIGHTS}"
     with role(migrated_postgresql, worker, *grants) as url:
+        execute(migrated_postgresql, f"REVOKE ALL ON {table} FROM guest_{worker}")
+
         assert refused(tmp_path, url, *SERVE) == said
         assert refused(tmp_path, url, *AS_IT_IS) == said
         assert refused_by_factory(url) == said
