@@ -204,7 +204,7 @@ def set_up(connection: Any, *, enforce_foreign_keys: bool = True) -> None:
         "synchronous=FULL",
         f"foreign_keys={'ON' if enforce_foreign_keys else 'OFF'}",
         "temp_store=MEMORY",
-        "cache_size=-4000",
+        "cache_size=-2000",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -44,24 +44,23 @@ class Query:
     parameters: tuple[tuple[str, Any], ...]
     processors: tuple[Processor | None, ...] = ()
     columns: tuple[tuple[str, Processor | None], ...] = ()
+    converts: bool = False  # whether any column has a processor
 
     def stored(self, values: Mapping[str, object]) -> list[Any]:
         """The arguments for the driver, of values as Python has them."""
-        arguments = []
-        for (name, constant), process in zip(self.parameters, self.processors, strict=True):
-            value = values.get(name, constant)
-            arguments.append(value if process is None else process(value))
-        return arguments
+        return [
+            values.get(name, constant) if process is None else process(values.get(name, constant))
+            for (name, constant), process in zip(self.parameters, self.processors, strict=True)
+        ]
 
     def rows(self, rows: Sequence[ResultRow]) -> Sequence[ResultRow]:
         """Rows of the driver's, their values as Python has them."""
-        processors = [process for _, process in self.columns]
-        if not any(processors):
+        if not self.converts:
             return rows
         return [
             tuple(
                 value if process is None else process(value)
-                for value, process in zip(row, processors, strict=True)
+                for value, (_, process) in zip(row, self.columns, strict=True)
             )
             for row in rows
         ]
@@ -196,7 +195,10 @@ class Statements:
         names = compiled.positiontup or ()
         values = compiled.params
         types = {name: parameter.type for parameter, name in compiled.bind_names.items()}
-        columns = getattr(statement, "exported_columns", None) or ()
+        columns = tuple(
+            (column.key or "", column.type.dialect_impl(dialect).result_processor(dialect, None))
+            for column in getattr(statement, "exported_columns", None) or ()
+        )
         return Query(
             compiled.string,
             tuple((name, values[name]) for name in names),
@@ -204,10 +206,8 @@ class Statements:
                 types[name].dialect_impl(dialect).bind_processor(dialect) if name in types else None
                 for name in names
             ),
-            tuple(
-                (column.key or "", column.type.dialect_impl(dialect).result_processor(dialect, None))
-                for column in columns
-            ),
+            columns,
+            any(process is not None for _, process in columns),
         )
 
     def _compile_read(self, selection: S, make: Callable[[S], ClauseElement]) -> _Kept:
