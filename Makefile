@@ -93,7 +93,8 @@ check-web:
 	fi
 
 fuzz: $(VENV)/.development ## generated queries against the reference executor, for longer
-	@$(BIN)/python -m pytest -q tests/schema/test_against_reference.py --hypothesis-profile=fuzz $(ARGS)
+	@$(BIN)/python -m pytest -q tests/schema/test_against_reference.py --hypothesis-profile=fuzz \
+	  -o faulthandler_timeout=0 $(ARGS)
 
 bench: $(VENV)/.development $(POSTGRAPHILE)/.installed ## measure everybody, about ten minutes; W=W2 for one workload
 	@$(BIN)/python -m bench $(if $(W),--workload $(W)) $(ARGS)

@@ -19,13 +19,14 @@ from sqlalchemy import (
 
 from db import apps, ids
 from db.engine import WriteSession
-from db.features import MOST_IN_APP, features
+from db.features import features
 from db.metadata import metadata
 from db.shaping.json import json_array, json_string
 from db.shaping.nouns import Attribute, Kind, Noun, Ordering, Row, Through, ToMany, ToOne, Unique, column
 from db.statements import locking
 from db.types import PlainText, UtcDateTime
 
+TYPICAL_FEATURES = 20
 LOWEST_POSITION, HIGHEST_POSITION = -(2**31), 2**31 - 1
 
 tiers = Table(
@@ -83,7 +84,7 @@ TIER = Noun(
         "created_at": column("created_at"),
     },
     objects={"app": ToOne("App", "app_id")},
-    lists={"features": Through("Feature", tier_features, "tier_id", "feature_id", "slug", MOST_IN_APP)},
+    lists={"features": Through("Feature", tier_features, "tier_id", "feature_id", "slug", TYPICAL_FEATURES)},
     connections={"licenses": ToMany("License", "tier_id")},
     lookups={"id": Unique("id"), "slug": Unique("slug")},
     orders={"position": Ordering("rank")},

@@ -1,7 +1,7 @@
 """The cost of a document: the most objects it could return, worked out before anything is asked.
 
-A connection counts its page size once for each of `nodes` and `edges` that is selected, a list all that it
-may hold, every level multiplies, a `totalCount` adds 1 wherever it stands, a single object 1, and a license's
+A connection counts its page size once for each of `nodes` and `edges` that is selected, a list what it
+typically holds, every level multiplies, a `totalCount` adds 1 wherever it stands, a single object 1, and a license's
 `token` as much again. A mutation adds 10, one that makes a signing key 2,000.
 """
 
@@ -94,8 +94,8 @@ def _fields(fields: Iterable[Field]) -> Iterator[Cost]:
                 yield Cost(cost)
             case Object(fields=below):
                 yield _sum(1, _fields(below))
-            case ObjectList(fields=below, most=most):
-                yield _times(most, _sum(1, _fields(below)))
+            case ObjectList(fields=below, typical=typical):
+                yield _times(typical, _sum(1, _fields(below)))
             case Connection(page=page, parts=parts):
                 yield Cost(_totals(parts), ((page.size, _sum(0, _rows(parts))),))
             case _:

@@ -214,7 +214,7 @@ class Selections:
         child = NOUNS[target.name]
         if attribute in noun.lists:
             fields = self._fields(child, target, details, values)
-            return ObjectList(key, attribute, child.name, fields, noun.lists[attribute].most)
+            return ObjectList(key, attribute, child.name, fields, noun.lists[attribute].typical)
         by = None
         if attribute in noun.singular:
             by = self._judged(_LookupSite(child, field, details), details, values)

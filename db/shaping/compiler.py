@@ -139,7 +139,7 @@ class Compiler:
                 return Member(key, attribute.kind, value, attribute.nullable)
             case Object(key, name, by=by):
                 may_be_null = by is not None or scope.noun.objects[name].nullable
-                if isinstance(scope, _RowScope) and not may_be_null:
+                if not may_be_null and not isinstance(scope, _PageScope):
                     target = scope.pointed_to(name, self._nouns[field.noun])
                     return Member(key, Kind.JSON, self._object(target, field.fields))
                 related = self._related(scope, field)
@@ -171,7 +171,8 @@ class Compiler:
             frozenset(_columns(self._nouns[field.noun], field.fields)),
             parent.depth + 1,
         )
-        answer = rows.array(self._object(_PageScope(rows), field.fields))
+        scope = _LinkedScope(rows, rows.noun, rows.source, rows.columns)
+        answer = rows.array(self._object(scope, field.fields))
         return select(answer).select_from(rows.page()).correlate(parent.row).scalar_subquery()
 
     def _connection(self, field: Connection, parent: "_Scope | None") -> ColumnElement[Any]:
@@ -290,7 +291,24 @@ class _PageScope:
         self.nested = rows.nested
 
 
-_Scope: TypeAlias = _RowScope | _PageScope
+class _LinkedScope:
+    """Where an object is made for each of some linked rows, or for what their columns point to."""
+
+    def __init__(self, rows: LinkedRows, noun: Noun, row: FromClause, columns: Row) -> None:
+        self.noun = noun
+        self.depth = rows.depth
+        self.row = row
+        self.columns = columns
+        self.nested = rows.nested
+        self._rows = rows
+
+    def pointed_to(self, name: str, target: Noun) -> "_LinkedScope":
+        """The scope of the object that a column of the row points to."""
+        pointed = self._rows.pointed_to(self.row, self.noun.objects[name].column, target)
+        return _LinkedScope(self._rows, target, *pointed)
+
+
+_Scope: TypeAlias = _RowScope | _PageScope | _LinkedScope
 
 
 def _found(scope: _RowScope, by: Lookup, answer: ColumnElement[Any]) -> Select[Any]:

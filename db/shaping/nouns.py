@@ -88,7 +88,7 @@ class ToMany:
 class Through:
     """A field that is all rows of `noun` which a `link` table joins to this row, in the order of one column.
 
-    `here` and `there` are the link's columns of the two ids. There are never more than `most`.
+    `here` and `there` are the link's columns of the two ids. There are about `typical` of them.
     """
 
     noun: str
@@ -96,7 +96,7 @@ class Through:
     here: str
     there: str
     order: str
-    most: int
+    typical: int
 
 
 @dataclass(frozen=True)

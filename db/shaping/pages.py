@@ -112,20 +112,60 @@ class Rows:
 
 
 class LinkedRows(Rows):
-    """All rows that a table of links joins to one row."""
+    """All rows that a table of links joins to one row.
+
+    As all of them are wanted, in an order of their own, whatever they point to is joined to them, and what is
+    nested in them is computed where they are found. Each would take a statement more otherwise, and SQLite's
+    parser follows only so deep (see `db.shaping.json`).
+    """
 
     def __init__(
         self, noun: Noun, through: Through, parent: FromClause, columns: frozenset[str], depth: int
     ) -> None:
         row, link = noun.table.alias(), through.link.alias()
-        found = (
-            select(*(row.c[name] for name in sorted({"id", *columns})))
-            .join(link, link.c[through.there] == row.c["id"])
-            .where(link.c[through.here] == parent.c["id"])
-            .order_by(row.c[through.order])
-            .correlate(parent)
+        super().__init__(noun, row, depth)
+        self._parent = parent
+        self._shown: list[ColumnElement[Any]] = [row.c[name] for name in sorted({"id", *columns})]
+        self._is_linked = link.c[through.here] == parent.c["id"]
+        self._order = row.c[through.order]
+        self._tables: FromClause = row.join(link, link.c[through.there] == row.c["id"])
+        self._pointed: dict[tuple[FromClause, str], tuple[FromClause, Row]] = {}
+
+    def pointed_to(self, row: FromClause, column: str, target: Noun) -> tuple[FromClause, Row]:
+        """The row that a column points to, and its columns as aggregates see them."""
+        if (row, column) not in self._pointed:
+            other = target.table.alias()
+            self._tables = self._tables.join(other, other.c["id"] == row.c[column])
+            named = _Named(other, f"pointed_{len(self._pointed)}", self._shown)
+            self._pointed[row, column] = other, named
+        return self._pointed[row, column]
+
+    def page(self) -> FromClause:
+        """What aggregates over the rows select from."""
+        return (
+            select(*self._shown, *self._nested)
+            .select_from(self._tables)
+            .where(self._is_linked)
+            .order_by(self._order)
+            .correlate(self._parent)
+            .subquery()
         )
-        super().__init__(noun, found.subquery(), depth)
+
+
+class _Named(dict[str, Any]):
+    """Columns of a row by bare names of their own, each shown when it is first asked for."""
+
+    def __init__(self, row: FromClause, prefix: str, shown: list[ColumnElement[Any]]) -> None:
+        super().__init__()
+        self._row = row
+        self._prefix = prefix
+        self._shown = shown
+
+    def __missing__(self, name: str) -> ColumnElement[Any]:
+        label = f"{self._prefix}_{name}"
+        self._shown.append(self._row.c[name].label(label))
+        self[name] = column(label)
+        return self[name]  # type: ignore[no-any-return]
 
 
 class PageRows(Rows):

@@ -65,13 +65,13 @@ class Object:
 
 @dataclass(frozen=True, slots=True)
 class ObjectList:
-    """All related objects of a kind of which there are never more than `most`, in their one order."""
+    """All related objects of a kind of which there are a few (about `typical`), in their one order."""
 
     key: str
     name: str
     noun: str
     fields: "tuple[Field, ...]"
-    most: int
+    typical: int
 
 
 @dataclass(frozen=True, slots=True)

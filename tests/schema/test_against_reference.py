@@ -39,6 +39,11 @@ WAYS_DOWN = {
         f"app {{ tiers(first: 2) {{ nodes {{ {TIER} {OF_TIER} }} {PAGE} }} {APP} }}",
         2,
     ),
+    "features": (
+        f"app {{ tiers(first: 1) {{ nodes {{ {TIER} features {{ id slug app {{ "
+        f"customer(by: {{id: $id}}) {{ %s {CUSTOMER} }} {APP} }} }} }} {PAGE} }} {APP} }}",
+        2,
+    ),
     "installations": (
         f"app {{ license(by: {{installationId: $shared}}) {{ {LICENSE} customer {{ %s id }} }} {APP} }}",
         4,
