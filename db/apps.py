@@ -125,8 +125,8 @@ APP = Noun(
             "Customer", "app_id", KeptTotal(("id",), lambda app: total("customers", app["id"]))
         ),
         "licenses": ToMany("License", "app_id", KeptTotal(("id",), lambda app: total("licenses", app["id"]))),
-        "tiers": ToMany("Tier", "app_id"),
-        "features": ToMany("Feature", "app_id"),
+        "tiers": ToMany("Tier", "app_id", few=True),
+        "features": ToMany("Feature", "app_id", few=True),
     },
     singular={"customer": "customers", "license": "licenses", "tier": "tiers", "feature": "features"},
     lookups={"id": Unique("id"), "slug": Unique("slug")},

@@ -23,7 +23,19 @@ from db import apps, clock, ids
 from db.engine import Database, WriteSession
 from db.metadata import metadata
 from db.shaping.compiler import Compiler, are_columns
-from db.shaping.nouns import Condition, KeptTotal, Kind, Noun, Ordering, ToMany, ToOne, Unique, column
+from db.shaping.nouns import (
+    INDEX_SCAN,
+    TEXT_SEARCH,
+    Condition,
+    KeptTotal,
+    Kind,
+    Noun,
+    Ordering,
+    ToMany,
+    ToOne,
+    Unique,
+    column,
+)
 from db.shaping.selection import Field
 from db.shaping.texts import contains, found_in_customers
 from db.statements import if_free, locking, parameters_of
@@ -67,7 +79,10 @@ CUSTOMER = Noun(
     objects={"app": ToOne("App", "app_id")},
     connections={
         "licenses": ToMany(
-            "License", "customer_id", KeptTotal(("license_count",), lambda row: row["license_count"])
+            "License",
+            "customer_id",
+            KeptTotal(("license_count",), lambda row: row["license_count"]),
+            few=True,
         )
     },
     lookups={
@@ -81,6 +96,7 @@ CUSTOMER = Noun(
             fold,
             columns=("email_folded",),
             index=found_in_customers,
+            scan=TEXT_SEARCH,
         ),
         "external_id": Condition(lambda row, value: row["external_id"] == value, columns=("external_id",)),
         "search": Condition(
@@ -88,15 +104,18 @@ CUSTOMER = Noun(
             fold,
             columns=("email_folded", "name_folded"),
             index=found_in_customers,
+            scan=TEXT_SEARCH,
         ),
         # An id is its row's creation time, so that these are ranges of the indexes that end in the id.
         "created_after": Condition(
             lambda row, value: row["id"] >= value,
             lambda moment: ids.first_id(ids.CUSTOMER, clock.second_after(moment)),
+            scan=INDEX_SCAN,
         ),
         "created_before": Condition(
             lambda row, value: row["id"] < value,
             lambda moment: ids.first_id(ids.CUSTOMER, clock.second_from(moment)),
+            scan=INDEX_SCAN,
         ),
     },
     orders={

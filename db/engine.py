@@ -24,7 +24,7 @@ from sqlalchemy.sql.selectable import Select
 
 from db import postgresql, sqlite
 from db.connections import Connections, ResultRow
-from db.deadlines import Timeouts
+from db.deadlines import Timeouts, seconds_left
 from db.postgresql import PooledConnections, PostgresqlConnections
 from db.sqlite import SqliteConnections, SqliteReaders
 from db.statements import ROW_ID, Query, Statements, change, insertion
@@ -85,7 +85,10 @@ class ReadSession:
         if not isinstance(query, Query):
             query = self.database.statements.compile(query)
         arguments, deadline = query.stored(values), self._timeouts.of_statement()
-        return query.rows(await self._connections.fetch(query.sql, arguments, deadline, may_repeat=True))
+        if not query.scans:
+            return query.rows(await self._connections.fetch(query.sql, arguments, deadline, may_repeat=True))
+        async with self.database.scanning(deadline):
+            return query.rows(await self._connections.fetch(query.sql, arguments, deadline, may_repeat=True))
 
     async def row(self, query: Query | Select[Any], values: Mapping[str, object]) -> ResultRow | None:
         """The first row of a query, or None."""
@@ -215,12 +218,26 @@ class Database:
             if pooled:
                 connections = partial(PooledConnections, setup=postgresql.set_locally(parsed, timeouts))
             self._readers = connections(self.engine, readers)
+        self._scans = asyncio.Semaphore(readers // 2 or 1)
         self._writers, self._health = connections(self.engine, writers), connections(self.engine, 1)
         self.statements = Statements(self._readers.dialect)
 
     def read(self) -> ReadSession:
         """A session for reading. Raises StoreUnavailable when the database does not answer in time."""
         return ReadSession(self, self._readers)
+
+    @asynccontextmanager
+    async def scanning(self, deadline: float | None) -> AsyncIterator[None]:
+        """A turn to run a statement that scans: those in it leave half of the connections to the others.
+
+        Raises TimeoutError at the deadline.
+        """
+        async with asyncio.timeout(seconds_left(deadline)):
+            await self._scans.acquire()
+        try:
+            yield
+        finally:
+            self._scans.release()
 
     async def execute(self, query: Query, values: Mapping[str, object]) -> Sequence[ResultRow]:
         """Run one statement that writes as a transaction of its own, in one hop or trip.

@@ -30,7 +30,9 @@ from db.features import SLUG
 from db.metadata import metadata
 from db.shaping.json import parsed
 from db.shaping.nouns import (
+    INDEX_SCAN,
     NOW,
+    ROW_SCAN,
     TOKENS,
     Attribute,
     Condition,
@@ -192,22 +194,30 @@ LICENSE = Noun(
     },
     lookups={"id": Unique("id"), "installation_id": Unique("installation_id", preferred=_active_first)},
     filters={
-        "status": Condition(lambda row, value: status(row) == value, columns=("revoked_at", "expires_at")),
+        "status": Condition(
+            lambda row, value: status(row) == value, columns=("revoked_at", "expires_at"), scan=ROW_SCAN
+        ),
         "expires_before": Condition(
-            lambda row, value: row["expires_at"] < value, _end, columns=("expires_at",)
+            lambda row, value: row["expires_at"] < value, _end, columns=("expires_at",), scan=INDEX_SCAN
         ),
         "expires_after": Condition(
-            lambda row, value: row["expires_at"] > value, clock.as_text, columns=("expires_at",)
+            lambda row, value: row["expires_at"] > value,
+            clock.as_text,
+            columns=("expires_at",),
+            scan=INDEX_SCAN,
         ),
         "customer_id": Condition(
             lambda row, value: row["customer_id"] == value, columns=("customer_id",), narrows=True
         ),
-        "tier_id": Condition(lambda row, value: row["tier_id"] == value, columns=("tier_id",), narrows=True),
-        "tier_slug": Condition(_has_tier, columns=("tier_id", "app_id")),
+        "tier_id": Condition(
+            lambda row, value: row["tier_id"] == value, columns=("tier_id",), narrows=True, scan=ROW_SCAN
+        ),
+        "tier_slug": Condition(_has_tier, columns=("tier_id", "app_id"), narrows=True, scan=ROW_SCAN),
         "feature": Condition(
             lambda row, value: contains(row["features"], value),
             _written,
             columns=("features",),
+            scan=ROW_SCAN,
         ),
     },
     orders={

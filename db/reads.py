@@ -9,9 +9,11 @@ from db.customers import CUSTOMER
 from db.engine import ReadSession, ResultRow
 from db.features import FEATURE
 from db.licenses import LICENSE
-from db.shaping.compiler import Compiler, takes_long
+from db.shaping.compiler import Compiler, Statement, takes_long
 from db.shaping.nouns import Noun
-from db.shaping.selection import Read, Value
+from db.shaping.scans import may_scan
+from db.shaping.selection import Read, Value, parts_of
+from db.statements import SCANS
 from db.tiers import TIER
 
 NOUNS: dict[str, Noun] = {noun.name: noun for noun in (APP, CUSTOMER, LICENSE, TIER, FEATURE)}
@@ -35,9 +37,14 @@ async def rows(
 
     JSON comes as text. `tokens` says whether those of licenses may be seen; else they are null.
     """
-    query = await session.database.statements.query_of(read, _compiler.compile, takes_long)
+    query = await session.database.statements.query_of(read, _compile, takes_long)
     parameters: dict[str, Any] = {f"v{slot}": value for slot, value in enumerate(values)}
     parameters["account"] = account_id
     parameters["tokens"] = tokens
     parameters["now"] = at
     return await session.rows(query, parameters)
+
+
+def _compile(read: Read) -> Statement:
+    statement = _compiler.compile(read)
+    return statement.execution_options(**{SCANS: True}) if may_scan(parts_of(read)) else statement

@@ -9,7 +9,17 @@ from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from cachetools import LRUCache
-from sqlalchemy import BindParameter, ClauseElement, ColumnElement, Dialect, Table, Update, bindparam, text
+from sqlalchemy import (
+    BindParameter,
+    ClauseElement,
+    ColumnElement,
+    Dialect,
+    Executable,
+    Table,
+    Update,
+    bindparam,
+    text,
+)
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.engine.result import IteratorResult, Result, SimpleResultMetaData
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -28,6 +38,9 @@ _compiler = ThreadPoolExecutor(1, "compiler")
 ROW_ID = "row_id"
 """The parameter that says which row is changed, beside those that are named for the columns."""
 
+SCANS = "scans"
+"""The execution option of statements that may go through very many rows: few of them run at once."""
+
 S = TypeVar("S", bound=Hashable)
 Processor: TypeAlias = Callable[[Any], Any]
 
@@ -37,7 +50,8 @@ class Query:
     """A statement as the driver takes it: its text, and its parameters in the driver's order.
 
     Each is a name and, for the constants that the statement brings along, its value. The processors turn
-    Python's values into stored ones, by parameter, and back, by column of the result.
+    Python's values into stored ones, by parameter, and back, by column of the result. `scans`: it may go
+    through very many rows (`SCANS`).
     """
 
     sql: str
@@ -45,6 +59,7 @@ class Query:
     processors: tuple[Processor | None, ...] = ()
     columns: tuple[tuple[str, Processor | None], ...] = ()
     converts: bool = False  # whether any column has a processor
+    scans: bool = False
 
     def stored(self, values: Mapping[str, object]) -> list[Any]:
         """The arguments for the driver, of values as Python has them."""
@@ -208,6 +223,7 @@ class Statements:
             ),
             columns,
             any(process is not None for _, process in columns),
+            isinstance(statement, Executable) and SCANS in statement.get_execution_options(),
         )
 
     def _compile_read(self, selection: S, make: Callable[[S], ClauseElement]) -> _Kept:

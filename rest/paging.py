@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from db.reads import NOUNS
+from db.shaping.scans import weighed
 from db.shaping.selection import Connection, Echo, Group, Nodes, Page, Scalar, Total, Values
 from resolvers import paging
 from resolvers.inputs import Input, Text, invalid
@@ -61,7 +62,9 @@ class PageQuery(Input):
 
 
 def page_shape(query: PageQuery, connection: str, noun: str, fields: tuple[Scalar, ...]) -> FieldShape:
-    """The shape of a page of a noun, in the noun's own order: `data` with `meta`. Raises BadUserInput.
+    """The shape of a page of a noun, of an app or (apps) of the account: `data` with `meta`.
+
+    It is in the noun's own order. Raises BadUserInput.
 
     Parameters that a list's query adds to those of pages are the noun's filters, by name.
     """
@@ -79,4 +82,6 @@ def page_shape(query: PageQuery, connection: str, noun: str, fields: tuple[Scala
     )
     meta = Group("meta", (Total("total"), Echo("page", number), Echo("per_page", size)))
     parts = (Nodes("data", fields), meta)
-    return FieldShape(Connection(connection, connection, noun, page, parts), values)
+    selected = Connection(connection, connection, noun, page, parts)
+    relation = NOUNS["App"].connections.get(connection)
+    return FieldShape(weighed(selected, NOUNS[noun], relation), values)

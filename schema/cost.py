@@ -1,8 +1,9 @@
 """The cost of a document: the most objects it could return, worked out before anything is asked.
 
 A connection counts its page size once for each of `nodes` and `edges` that is selected, a list what it
-typically holds, every level multiplies, a `totalCount` adds 1 wherever it stands, a single object 1, and a license's
-`token` as much again. A mutation adds 10, one that makes a signing key 2,000.
+typically holds, every level multiplies, a `totalCount` adds 1 wherever it stands, a single object 1, and a
+license's `token` as much again. What may go through all rows, whatever it returns, adds what that costs
+(`db.shaping.scans`). A mutation adds 10, one that makes a signing key 2,000.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import cast
 
 from graphql import GraphQLField
 
+from db.shaping.nouns import INDEX_SCAN
 from db.shaping.selection import (
     Connection,
     EdgeNode,
@@ -51,15 +53,22 @@ def cost_of_mutation(field: GraphQLField) -> int:
 class Cost:
     """A cost as far as it is known without values: `fixed` objects, and of each connection its rows.
 
-    A connection is the slot of its size and what one of its rows costs.
+    A connection is the slot of its size and what one of its rows costs. `scans` is what scanning costs below
+    objects that are all different: as they have different rows, it costs no more for many than for one.
     """
 
     fixed: int
     connections: "tuple[tuple[Slot, Cost], ...]" = ()
+    scans: int = 0
 
     def of(self, values: Sequence[Value]) -> int:
         """The number, given the values of the slots."""
-        return self.fixed + sum(cast("int", values[slot]) * row.of(values) for slot, row in self.connections)
+        rows = sum(cast("int", values[slot]) * row.of(values) for slot, row in self.connections)
+        return self.fixed + self.scans + rows
+
+    def shared(self) -> "Cost":
+        """The same below an object that others may lead to as well: its rows are gone through for each."""
+        return Cost(self.fixed + self.scans, self.connections)
 
 
 def costs_of(shape: AnyShape) -> tuple[Cost, ...]:
@@ -80,6 +89,7 @@ def _sum(fixed: int, costs: Iterable[Cost]) -> Cost:
     return Cost(
         fixed + sum(part.fixed for part in parts),
         tuple(connection for part in parts for connection in part.connections),
+        sum(part.scans for part in parts),
     )
 
 
@@ -92,18 +102,25 @@ def _fields(fields: Iterable[Field]) -> Iterator[Cost]:
         match field:
             case Scalar(cost=cost):
                 yield Cost(cost)
-            case Object(fields=below):
-                yield _sum(1, _fields(below))
+            case Object(fields=below, by=by):
+                found = _sum(1, _fields(below))
+                yield found.shared() if by is None else found
             case ObjectList(fields=below, typical=typical):
-                yield _times(typical, _sum(1, _fields(below)))
-            case Connection(page=page, parts=parts):
-                yield Cost(_totals(parts), ((page.size, _sum(0, _rows(parts))),))
+                yield _times(typical, _sum(1, _fields(below)).shared())
+            case Connection():
+                yield _connection(field)
             case _:
                 pass
 
 
-def _totals(parts: Iterable[Part]) -> int:
-    return sum(_totals(part.parts) if isinstance(part, Group) else isinstance(part, Total) for part in parts)
+def _connection(connection: Connection) -> Cost:
+    totals = [part for part in connection.parts if isinstance(part, Total)]
+    row = _sum(0, _rows(connection.parts))
+    scans = connection.scan + sum(total.scan for total in totals)
+    rows = ((connection.page.size, Cost(row.fixed, row.connections)),)
+    if scans < INDEX_SCAN:  # below each parent a few rows, however many there are in all
+        return Cost(len(totals) + scans, rows, row.scans)
+    return Cost(len(totals), rows, row.scans + scans)
 
 
 def _rows(parts: Iterable[Part]) -> Iterator[Cost]:

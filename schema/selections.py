@@ -25,6 +25,7 @@ from graphql.execution.values import VariableValues, get_argument_values
 from db import ids
 from db.reads import NOUNS
 from db.shaping.nouns import Noun
+from db.shaping.scans import weighed
 from db.shaping.selection import (
     Connection,
     EdgeCursor,
@@ -239,10 +240,10 @@ class Selections:
         parent: Noun | None = None,
     ) -> Connection:
         page = self._judged(_PageSite(noun, field, details), details, values)
-        type = get_named_type(field.type)
-        parts = tuple(self._parts(noun, type, details, values))
         name = snake_case(details[0].node.name.value) if parent else ""
-        return Connection(key, name, noun.name, page, parts)
+        relation = parent.connections[name] if parent else None
+        parts = tuple(self._parts(noun, get_named_type(field.type), details, values))
+        return weighed(Connection(key, name, noun.name, page, parts), noun, relation)
 
     def _parts(self, noun: Noun, type: Any, details: FieldDetailsList, values: Values) -> Iterator[Part]:
         for key, name, found in self._selected(type, details):

@@ -4,7 +4,7 @@ import gc
 import shutil
 import signal
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -133,8 +133,14 @@ def keyring() -> Iterator[Keyring]:
 
 
 @pytest.fixture
+def settings() -> Mapping[str, Any]:
+    """The settings of the application beside its database. A module may have its own."""
+    return SETTINGS
+
+
+@pytest.fixture
 async def app(
-    database_url: str, statements: Statements, monkeypatch: pytest.MonkeyPatch
+    database_url: str, settings: Mapping[str, Any], statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Starlette]:
     """The application, started. Its database is ``app.state.database``.
 
@@ -145,7 +151,7 @@ async def app(
     from settings import Settings  # noqa: PLC0415
 
     monkeypatch.setattr("server.purging", lambda _database: nullcontext())
-    app = create_app(Settings(database_url=database_url, **SETTINGS))
+    app = create_app(Settings(database_url=database_url, **settings))
     statements.watch(app.state.database)
     async with app.router.lifespan_context(app):
         yield app

@@ -7,7 +7,7 @@ would join the parent's table in again, silently, as a cartesian product.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, assert_never
 
-from sqlalchemy import ColumnElement, FromClause, Integer, Select, SelectBase, select, union_all
+from sqlalchemy import ColumnElement, CompoundSelect, FromClause, Integer, Select, select, union_all
 
 from db.shaping.json import Member, constant, ids_in, json_object, json_or_null, json_text
 from db.shaping.nouns import Kind, Noun, Row
@@ -39,6 +39,8 @@ from db.shaping.selection import (
     parts_of,
 )
 
+Statement: TypeAlias = Select[Any] | CompoundSelect[Any]
+
 # What compiling takes, in units of about 10 µs: a scalar is 1. A filter may have a search written out.
 _OBJECT, _CONNECTION, _FILTER = 30, 60, 200
 _LONG = 500
@@ -65,7 +67,7 @@ class Compiler:
     def __init__(self, nouns: Mapping[str, Noun]) -> None:
         self._nouns = nouns
 
-    def compile(self, read: Read) -> SelectBase:
+    def compile(self, read: Read) -> Statement:
         """The statement of a read. What its rows hold is said at each kind of read in `selection`."""
         match read:
             case OneRead(name, by, fields):
@@ -97,7 +99,7 @@ class Compiler:
         noun = self._nouns[name]
         return noun, noun.table.alias()
 
-    def _child(self, parent: "_RowScope", by: Lookup, child: Object) -> SelectBase:
+    def _child(self, parent: "_RowScope", by: Lookup, child: Object) -> Statement:
         scope = _RowScope(*self._occurrence(child.noun))
         column = parent.noun.connections[parent.noun.singular[child.name]].column
         matches = _matches(parent.noun, parent.row, by), parent.noun.owned(parent.row.c)
@@ -111,7 +113,7 @@ class Compiler:
             )
         )
 
-    def _many(self, read: ManyRead) -> SelectBase:
+    def _many(self, read: ManyRead) -> Statement:
         branches = []
         for name, fields in read.fields_by_noun:
             scope = _RowScope(*self._occurrence(name))

@@ -24,6 +24,11 @@ TOKENS: BindParameter[bool] = bindparam("tokens", type_=Boolean())
 """Whether the viewer may see the tokens of licenses."""
 
 
+INDEX_SCAN, ROW_SCAN, TEXT_SEARCH = 500, 2_000, 4_000
+"""What reading costs (`db.shaping.scans`) that goes through an index, through the rows, or through whatever
+has a piece of text in it."""
+
+
 class Kind(Enum):
     """How a value becomes JSON."""
 
@@ -76,12 +81,14 @@ class KeptTotal:
 class ToMany:
     """A field that is the rows of `noun` whose `column` holds this row's id.
 
-    `total` is how many they are, where the database keeps it; else they are counted.
+    `total` is how many they are, where the database keeps it; else they are counted. `few`: so few that they
+    are read one by one, whatever is asked of them.
     """
 
     noun: str
     column: str
     total: KeptTotal | None = None
+    few: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,8 @@ class Condition:
 
     `columns`: what the SQL reads of a row beside its id. `index`: a condition that holds for all rows which
     pass, and perhaps for some more, and is answered by an index over everybody's rows. `narrows` says that an
-    index finds what passes faster than all rows of whoever the connection belongs to.
+    index finds what passes faster than all rows of whoever the connection belongs to. `scan` is what reading
+    by it may cost (`db.shaping.scans`); 0: it finds a few rows at once.
     """
 
     sql: Callable[[Row, BindParameter[Any]], ColumnElement[bool]]
@@ -121,6 +129,7 @@ class Condition:
     columns: tuple[str, ...] = ()
     index: Callable[[Row, BindParameter[Any]], ColumnElement[bool]] | None = None
     narrows: bool = False
+    scan: int = 0
 
 
 @dataclass(frozen=True)

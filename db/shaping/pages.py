@@ -54,6 +54,7 @@ WALKED: ColumnElement[int] = literal_column("1000")
 SEARCHED_DEPTH = 4
 """How deep a page may be nested for an index of all rows to be asked: SQLite's parser would not follow."""
 
+_APP = "app_id"
 _NUMBER, _FETCHED = "row_in_page", "rows_fetched"
 
 
@@ -390,16 +391,23 @@ class PageRows(Rows):
             return [self.noun.owned(row.c)]
         relation, parent = self._parent
         column = row.c[relation.column]
-        narrowed = any(condition.narrows for condition, _ in self._filters)
+        narrowed = not relation.few and any(condition.narrows for condition, _ in self._filters)
         return [(unindexed(column) if narrowed else column) == parent.c["id"]]
 
     def _passes(self, row: FromClause, *, indexed: bool | None = None) -> list[ColumnElement[bool]]:
         """The conditions of the filters that have an index of their own, of the others, or (None) of all."""
+        columns = self._in_app(row)
         return [
-            condition.sql(row.c, value)
+            condition.sql(columns, value)
             for condition, value in self._filters
             if indexed is None or indexed == (condition.index is not None)
         ]
+
+    def _in_app(self, row: FromClause) -> Row:
+        """The columns of a row; of one of an app's, with the app's id as the app knows it, before any row."""
+        if self._parent is None or self._parent[0].column != _APP:
+            return row.c
+        return {**row.c, _APP: self._parent[1].c["id"]}
 
     def _ordering(self, row: Row, *, reverse: bool) -> list[ColumnElement[Any]]:
         descending = self._page.descending != reverse
@@ -440,7 +448,7 @@ def stretches(
 
 
 class unindexed(FunctionElement[Any]):  # noqa: N801
-    """A column that SQLite is to find by no index: of two it takes any. PostgreSQL knows the better one."""
+    """A text column that is to be found by no index: of two SQLite takes any, PostgreSQL both."""
 
     name = "unindexed"
     type = Text()
@@ -456,7 +464,7 @@ def _sqlite_unindexed(element: unindexed, compiler: SQLCompiler, **kw: Any) -> s
 @compiles(unindexed, "postgresql")
 def _postgresql_unindexed(element: unindexed, compiler: SQLCompiler, **kw: Any) -> str:
     (column,) = (compiler.process(clause, **kw) for clause in element.clauses)
-    return column
+    return f"({column} || '')"
 
 
 def _compared(left: Any, right: Any, ascending: bool, inclusive: bool) -> ColumnElement[bool]:

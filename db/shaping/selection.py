@@ -152,10 +152,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How many rows pass the filters, before paging; counted no further than `at_most`, if there is one."""
+    """How many rows pass the filters, before paging; counted no further than `at_most`, if there is one.
+
+    `scan` is what counting them may cost (`db.shaping.scans`).
+    """
 
     key: str
     at_most: Slot | None = None
+    scan: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +188,14 @@ class Echo:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Many related objects, a page at a time."""
+    """Many related objects, a page at a time. `scan` is what finding a page may cost (`db.shaping.scans`)."""
 
     key: str
     name: str
     noun: str
     page: Page
     parts: "tuple[Part, ...]"
+    scan: int = 0
 
 
 Field: TypeAlias = Typename | Scalar | Object | ObjectList | Connection

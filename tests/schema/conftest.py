@@ -6,7 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
+from asgi.authentication import Authentication
 from db.engine import Database
+from resolvers.viewer import Policy
+from schema.door import GraphQLDoor
+from schema.limits import Limits
 from tests.factories import Account, make_account, make_key
 
 
@@ -41,6 +45,15 @@ class Graph:
 
     def with_token(self, token: str | None) -> "Graph":
         return replace(self, token=token)
+
+
+def limited(graph: Graph, database: Database, limits: Limits, *, introspection: bool = True) -> Graph:
+    """The same graph within other limits."""
+    door = GraphQLDoor(
+        database, Authentication(database, Policy()), limits=limits, introspection=introspection
+    )
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://testserver")
+    return Graph(client, graph.token)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from sqlalchemy import literal_column
 from db import clock
 from db.engine import Database
 from db.shaping import pages
+from tests.keyrings import SETTINGS
 from tests.reference.executor import Reference
 from tests.schema.dataset import NOW, make_dataset
 from tests.schema.queries import Question, questions
@@ -26,6 +27,8 @@ CUSTOMER = "id email name externalId metadata createdAt updatedAt"
 PAGE = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor } totalCount"
 
 OF_TIER = f"licenses(last: 1) {{ nodes {{ {LICENSE} customer {{ %s {CUSTOMER} }} }} {PAGE} }}"
+
+OF_FEATURES = f"{TIER} features {{ slug app {{ customer(by: {{id: $id}}) {{ %s {CUSTOMER} }} {APP} }} }}"
 
 # How a document goes down from a customer to a customer, and how often within the limit of depth.
 WAYS_DOWN = {
@@ -39,17 +42,19 @@ WAYS_DOWN = {
         f"app {{ tiers(first: 2) {{ nodes {{ {TIER} {OF_TIER} }} {PAGE} }} {APP} }}",
         2,
     ),
-    "features": (
-        f"app {{ tiers(first: 1) {{ nodes {{ {TIER} features {{ id slug app {{ "
-        f"customer(by: {{id: $id}}) {{ %s {CUSTOMER} }} {APP} }} }} }} {PAGE} }} {APP} }}",
-        2,
-    ),
+    "features": (f"app {{ tiers(first: 1) {{ nodes {{ {OF_FEATURES} }} {PAGE} }} {APP} }}", 2),
     "installations": (
         f"app {{ license(by: {{installationId: $shared}}) {{ {LICENSE} customer {{ %s id }} }} {APP} }}",
         4,
     ),
 }
 WIDE = " ".join(f"w{number}: metadata" for number in range(95))
+
+
+@pytest.fixture
+def settings() -> Mapping[str, Any]:
+    """Whatever a question costs: there is little data."""
+    return {**SETTINGS, "max_cost": 0}
 
 
 @pytest.fixture(autouse=True)

@@ -1,29 +1,17 @@
 """Limits: beyond them a document is refused before anything is asked, with a code that says why."""
 
-import httpx
 import pytest
 
-from asgi.authentication import Authentication
 from db.engine import Database
-from resolvers.viewer import Policy
-from schema.door import GraphQLDoor
 from schema.limits import Limits
 from tests.factories import Account, make_app, make_customer, make_feature, make_license, make_tier
-from tests.schema.conftest import Graph
+from tests.schema.conftest import Graph, limited
 
 
 async def refused(graph: Graph, query: str, expected: str) -> str:
     code, message = await graph.refusal(query)
     assert code == expected
     return message
-
-
-def limited(graph: Graph, database: Database, limits: Limits, *, introspection: bool = True) -> Graph:
-    door = GraphQLDoor(
-        database, Authentication(database, Policy()), limits=limits, introspection=introspection
-    )
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://testserver")
-    return Graph(client, graph.token)
 
 
 async def test_tokens(graph: Graph) -> None:
@@ -164,6 +152,35 @@ async def test_fragments_that_unfold_without_end(graph: Graph) -> None:
               tier { features { id } } features } } } } } }""",
             1 + 2 * (1 + 3 * (1 + 1 + 20)),
         ),
+        # What may go through all rows costs it, whatever comes of it: once, since apps have different rows,
+        ('{ app(slug: "x") { customers(filter: {search: "an"}) { totalCount } } }', 1 + 1 + 4_000),
+        ('{ app(slug: "x") { customers(filter: {email: "an"}) { nodes { id } } } }', 1 + 20 + 4_000),
+        ('{ app(slug: "x") { customers(filter: {search: "an"}) { totalCount nodes { id } } } }', 22 + 4_000),
+        (
+            '{ app(slug: "x") { licenses(filter: {status: ACTIVE}) { totalCount nodes { id } } } }',
+            22 + 4_000,
+        ),
+        ('{ app(slug: "x") { customers(filter: {externalId: "x"}) { totalCount } } }', 2),
+        (
+            '{ app(slug: "x") { customers(filter: {createdAfter: "2026-01-01T00:00:00Z"}) { totalCount } } }',
+            502,
+        ),
+        ('{ app(slug: "x") { licenses(filter: {feature: "sso"}) { totalCount(atMost: 1) } } }', 2 + 2_000),
+        ('{ app(slug: "x") { tier(slug: "y") { licenses { totalCount } } } }', 3 + 500),
+        ('{ app(slug: "x") { tier(slug: "y") { licenses { totalCount(atMost: 5) } } } }', 3),
+        ("{ apps(first: 50) { nodes { licenses(filter: {status: ACTIVE}) { totalCount } } } }", 100 + 2_000),
+        # but for each time that one app is come to again;
+        (
+            """{ app(slug: "x") { customers(first: 2) { nodes {
+              app { licenses(filter: {status: ACTIVE}) { totalCount } } } } } }""",
+            1 + 2 * (1 + 1 + 1 + 2_000),
+        ),
+        # and of a customer's few licenses it costs a hundredth.
+        (
+            """{ app(slug: "x") { customers(first: 50) { nodes {
+              licenses(filter: {status: ACTIVE}) { totalCount } } } } }""",
+            1 + 50 * (1 + 1 + 20),
+        ),
         ("{ viewer { accountName scopes } again: viewer { keyLast4 } }", 2),
         ('{ verifyLicense(appSlug: "x", by: {jti: "y"}) { valid reason features } }', 1),
         ('{ verifyLicenses(appSlug: "x", by: {jtis: []}) { valid } }', 0),
@@ -297,7 +314,7 @@ async def test_the_deepest_documents_are_answered(
       nodes(ids: $ids) {{ ... on App {{ {below} }} ... on Customer {{ app {{ id {deep(13)} }} }} }}
     }}"""  # type: ignore[operator]
 
-    data = await graph.data(query, ids=[app.id, customer.id])
+    data = await limited(graph, database, Limits(max_cost=0)).data(query, ids=[app.id, customer.id])
 
     assert data["app"] == data["nodes"][0]
     assert data["nodes"][1]["app"]

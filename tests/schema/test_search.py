@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+from collections.abc import Mapping
+from typing import Any
 
 import httpx
 import pytest
@@ -17,6 +19,7 @@ from db.engine import Database
 from db.shaping import pages
 from db.types import fold
 from tests.factories import Account, App, make_app, make_customer, make_license
+from tests.keyrings import SETTINGS
 from tests.schema.conftest import Graph
 from tests.schema.plans import analyze, described, faults
 from tests.statements import Statements
@@ -60,6 +63,12 @@ SEARCH = """query($text: String) { app(slug: "atlas") {
   gathered: customers(first: 100, filter: {search: $text}) { nodes { id } totalCount }
   emails: customers(first: 100, filter: {email: $text}) { nodes { id } totalCount(atMost: 2) }
 } }"""
+
+
+@pytest.fixture
+def settings() -> Mapping[str, Any]:
+    """Of searches, which cost much, as many as a test wants."""
+    return {**SETTINGS, "max_cost": 0}
 
 
 @pytest.fixture(params=["1", "1000"], ids=["by the index", "by walking"])
