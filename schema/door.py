@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from asgi.authentication import Authentication
 from asgi.bodies import MalformedJson, PayloadTooLarge, parse_json, read_body
 from db.engine import Database, StoreUnavailable
-from resolvers.errors import Unauthenticated
+from resolvers.errors import Busy, Unauthenticated
 from resolvers.inputs import is_storable
 from schema.context import Context
 from schema.errors import Code, RequestRefused, code_of, formatted
@@ -83,7 +83,7 @@ class GraphQLDoor:
             )
         except Unauthenticated as error:
             return _unauthenticated(media_type, [GraphQLError(str(error))])
-        except StoreUnavailable as error:
+        except (StoreUnavailable, Busy) as error:
             return _refused(media_type, 503, Code.UNAVAILABLE, str(error))
         except PayloadTooLarge as error:
             return _refused(media_type, 413, Code.BAD_USER_INPUT, str(error))

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from graphql import (
+    DocumentNode,
     ExecutionResult,
     GraphQLError,
     NoSchemaIntrospectionCustomRule,
     OperationType,
+    get_operation_ast,
     parse,
     specified_rules,
     validate,
@@ -21,8 +23,11 @@ from schema.context import Context
 from schema.errors import Code, RequestRefused
 from schema.executor import SplicingExecutor
 from schema.graph import graphql_schema
-from schema.limits import LimitExceeded, Limits, check_form
-from schema.prepared import Document, PreparedOperations
+from schema.limits import LimitExceeded, Limits, check_form, check_variables, root_fields
+from schema.openness import open_if_of
+from schema.prepared import LONG, Document, PreparedOperations
+from schema.roots import Survey
+from schema.worker import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,39 +60,64 @@ class Operations:
         self._introspection = introspection
         closed = () if introspection else (NoSchemaIntrospectionCustomRule,)
         self._rules = (*specified_rules, MaybeNullValidationRule, *closed)
-        self._prepared = PreparedOperations(limits.max_tokens)
+        self._prepared = PreparedOperations()
+        self._worker = Worker()
 
     async def execute(self, request: Request, context: Context) -> Outcome:
-        """Execute a request. Raises RequestRefused when nothing of it was, and MutationNotAllowed."""
-        document = self._document(request.query)
+        """Execute a request. Raises RequestRefused when nothing of it was, MutationNotAllowed and Busy."""
+        document = self._prepared.document(request.query)
+        if document is None:
+            document = await self._read(request, is_anonymous=context.viewer.is_anonymous)
         executor = self._executor(document, request, context)
         if executor.operation.operation is OperationType.MUTATION and not request.may_mutate:
             raise MutationNotAllowed
         try:
             prepared = self._prepared.operation(document, executor)
+            if prepared is None:
+                prepared = self._prepared.add(document, executor, await self._survey(document, executor))
             if context.viewer.is_anonymous and not prepared.outline.is_open(executor):
                 raise Unauthenticated
         except Unauthenticated as error:
             raise RequestRefused([GraphQLError(str(error))], Code.UNAUTHENTICATED) from None
-        except LimitExceeded as error:
-            raise RequestRefused([error], Code.GRAPHQL_VALIDATION_FAILED) from None
         except GraphQLError as error:
             raise RequestRefused([error], Code.BAD_USER_INPUT) from None
         if self.limits.max_cost and prepared.cost > self.limits.max_cost:
             raise RequestRefused([_too_dear(prepared.cost, self.limits.max_cost)], Code.COST_LIMIT_EXCEEDED)
         context.shapes = prepared.shapes
+        if prepared.outline.is_introspection:
+            return Outcome(await self._introspected(document, executor), prepared.cost)
         result = executor.execute_operation()
         if inspect.isawaitable(result):
             result = await result
         return Outcome(cast("ExecutionResult", result), prepared.cost)
 
-    def _document(self, text: str) -> Document:
-        known = self._prepared.document(text)
-        if known is not None:
-            return known
+    async def _survey(self, document: Document, executor: SplicingExecutor) -> Survey:
+        return await self._worker.run(Survey, executor) if document.takes_long else Survey(executor)
+
+    async def _introspected(self, document: Document, executor: SplicingExecutor) -> ExecutionResult:
+        """The answer to an operation that asks for the schema alone. Without variables it never changes."""
+        name = executor.operation.name.value if executor.operation.name else None
+        data: dict[str, Any] | None = document.introspected.get(name)
+        if data is not None:
+            return ExecutionResult(data)
+        result = cast("ExecutionResult", await self._worker.run(executor.execute_operation))
+        if result.data is not None and not result.errors and not executor.operation.variable_definitions:
+            document.add_introspected(name, result.data)
+            self._prepared.grown(document)
+        return result
+
+    async def _read(self, request: Request, *, is_anonymous: bool) -> Document:
+        """Parse and validate a document that is new. Raises RequestRefused and Busy."""
+        if len(request.query) < LONG:
+            node = self._valid(request, is_anonymous)
+        else:
+            node = await self._worker.run(self._valid, request, is_anonymous)
+        return self._prepared.keep(request.query, node)
+
+    def _valid(self, request: Request, is_anonymous: bool) -> DocumentNode:
         try:
             document = parse(
-                text, max_tokens=self.limits.max_tokens or None, allow_empty_selection_sets=False
+                request.query, max_tokens=self.limits.max_tokens or None, allow_empty_selection_sets=False
             )
             check_form(document, self.limits)
         except LimitExceeded as error:
@@ -98,12 +128,27 @@ class Operations:
             raise RequestRefused(
                 [GraphQLError("The document is nested too deeply.")], Code.GRAPHQL_PARSE_FAILED
             ) from None
+        if is_anonymous and self._needs_key(document, request.operation_name):
+            raise RequestRefused([GraphQLError(str(Unauthenticated()))], Code.UNAUTHENTICATED)
         errors = validate(graphql_schema, document, self._rules, hide_suggestions=not self._introspection)
         if errors:
             raise RequestRefused(errors, Code.GRAPHQL_VALIDATION_FAILED)
-        return self._prepared.keep(text, document)
+        return document
+
+    def _needs_key(self, document: DocumentNode, operation_name: str | None) -> bool:
+        """Whether it is plain before validation that a document needs a key: validation takes time."""
+        operation = get_operation_ast(document, operation_name)
+        root = graphql_schema.get_root_type(operation.operation) if operation else None
+        if operation is None or root is None:
+            return False
+        asked = root_fields(document, operation, self.limits)
+        return any(open_if_of(root.fields[name]) is None for name in asked & root.fields.keys())
 
     def _executor(self, document: Document, request: Request, context: Context) -> SplicingExecutor:
+        try:
+            check_variables(request.variables or {})
+        except LimitExceeded as error:
+            raise RequestRefused([error], Code.BAD_USER_INPUT) from None
         executor = SplicingExecutor.build(
             graphql_schema,
             document.node,

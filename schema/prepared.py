@@ -1,11 +1,14 @@
 """What has been worked out for documents seen before: who brings one again pays for its variables alone."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+import orjson
 from cachetools import LRUCache
-from graphql import DirectiveNode, DocumentNode, GraphQLField, Node, VariableNode, Visitor, visit
+from graphql import DirectiveNode, DocumentNode, FieldNode, GraphQLField, Node, VariableNode, Visitor, visit
+from orjson import Fragment
 
 from db.shaping.nouns import Noun
 from db.sizes import size_of
@@ -13,6 +16,9 @@ from schema.context import AnyShape
 from schema.executor import SplicingExecutor
 from schema.roots import Answers, Judged, Outline, ResponsePath, Survey, judge
 from schema.selections import Form
+
+LONG = 1_000
+"""From how many characters on it takes some milliseconds to read a document, or to go over it."""
 
 CACHED_BYTES = 32 << 20
 _LARGEST = CACHED_BYTES // 8
@@ -29,15 +35,19 @@ _Operation: TypeAlias = tuple[str | None, tuple[Any, ...]]
 class Document:
     """A valid document, with what has been worked out for it.
 
-    `switches` are the variables that its directives (@skip, @include) read. `outlines` are those of its
-    operations, by the values of these; `answers` what each root answers, by outline and by the form that the
-    arguments take. `size` is what all of it takes, in bytes, estimated from above.
+    `switches` are the variables that its directives (@skip, @include) read; `takes_long`: going over an
+    operation of it takes some milliseconds or more. `outlines` are those of its operations, by the values of
+    these; `answers` what each root answers, by outline and by the form that the arguments take;
+    `introspected` the data of operations that ask for the schema alone. `size` is what all of it takes, in
+    bytes, estimated from above.
     """
 
     text: str
     node: DocumentNode
     switches: tuple[str, ...]
+    takes_long: bool
     outlines: dict[_Operation, Outline] = field(default_factory=dict, init=False)
+    introspected: dict[str | None, dict[str, Fragment]] = field(default_factory=dict, init=False)
     answers: dict[tuple[Outline, tuple[Form, ...]], Answers] = field(default_factory=dict, init=False)
     size: int = field(init=False)
 
@@ -54,8 +64,15 @@ class Document:
         self.answers[outline, forms] = replace(survey.answers, outline=outline)
         self.size += _ENTRY_BYTES + size_of(forms, survey.answers.roots, apart_from=_NOT_OURS)
 
+    def add_introspected(self, operation: str | None, data: Mapping[str, Any]) -> None:
+        """Keep the data of an operation that asks for the schema alone, and has no variables."""
+        written = {key: orjson.dumps(value) for key, value in data.items()}
+        self.introspected[operation] = {key: Fragment(text) for key, text in written.items()}
+        self.size += _ENTRY_BYTES + sum(map(len, written.values()))
+
     def forget(self) -> None:
         """Keep the document alone."""
+        self.introspected.clear()
         self.outlines.clear()
         self.answers.clear()
         self.size = _ENTRY_BYTES + _TOKEN_BYTES * self.node.token_count + 2 * sys.getsizeof(self.text)
@@ -79,9 +96,7 @@ class PreparedOperations:
     follows from the text, the schema and the limits, which are the process's own.
     """
 
-    def __init__(self, max_fields: int) -> None:
-        """`max_fields` bounds what fragments of one operation may unfold to; 0 sets no bound."""
-        self._max_fields = max_fields
+    def __init__(self) -> None:
         self._documents: LRUCache[str, Document] = LRUCache(
             CACHED_BYTES, getsizeof=lambda document: document.size
         )
@@ -92,32 +107,29 @@ class PreparedOperations:
 
     def keep(self, text: str, node: DocumentNode) -> Document:
         """Keep a document that has been found valid."""
-        switches = _Switches()
-        visit(node, switches)
-        document = Document(text, node, tuple(sorted(switches.names)))
-        self._keep(document)
+        names = _Names()
+        visit(node, names)
+        takes_long = len(text) >= LONG or not names.fields.isdisjoint({"__schema", "__type"})
+        document = Document(text, node, tuple(sorted(names.switches)), takes_long)
+        self.grown(document)
         return document
 
-    def operation(self, document: Document, executor: SplicingExecutor) -> Prepared:
-        """The executor's operation with its values. Raises GraphQLError and LimitExceeded for those."""
-        name = executor.operation.name
-        coerced = executor.variable_values.coerced
-        operation = (
-            None if name is None else str(name.value),
-            tuple(coerced.get(switch) for switch in document.switches),
-        )
-        outline = document.outlines.get(operation)
-        if outline is not None:
-            judged = judge(outline, executor)
-            answers = document.answers.get((outline, tuple(judged.forms)))
-            if answers is not None:
-                return _prepared(answers, judged)
-        survey = Survey(executor, self._max_fields)
-        document.add(operation, survey)
-        self._keep(document)
+    def operation(self, document: Document, executor: SplicingExecutor) -> Prepared | None:
+        """The executor's operation with its values, if it was worked out before. Raises GraphQLError."""
+        outline = document.outlines.get(_operation(document, executor))
+        if outline is None:
+            return None
+        judged = judge(outline, executor)
+        answers = document.answers.get((outline, tuple(judged.forms)))
+        return None if answers is None else _prepared(answers, judged)
+
+    def add(self, document: Document, executor: SplicingExecutor, survey: Survey) -> Prepared:
+        """Keep what was worked out for the executor's operation."""
+        document.add(_operation(document, executor), survey)
+        self.grown(document)
         return _prepared(survey.answers, survey.judged)
 
-    def _keep(self, document: Document) -> None:
+    def grown(self, document: Document) -> None:
         """Keep a document that is new, or that has grown."""
         if document.size > _LARGEST:
             document.forget()
@@ -129,14 +141,25 @@ def _prepared(answers: Answers, judged: Judged) -> Prepared:
     return Prepared(answers.outline, answers.shapes(judged), answers.cost(judged))
 
 
-class _Switches(Visitor):
-    """Gathers the names of the variables in directives."""
+def _operation(document: Document, executor: SplicingExecutor) -> _Operation:
+    name = executor.operation.name
+    coerced = executor.variable_values.coerced
+    switches = tuple(coerced.get(switch) for switch in document.switches)
+    return None if name is None else str(name.value), switches
+
+
+class _Names(Visitor):
+    """Gathers the names of fields, and of the variables in directives."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.names: set[str] = set()
+        self.fields: set[str] = set()
+        self.switches: set[str] = set()
+
+    def enter_field(self, node: FieldNode, *_: object) -> None:
+        self.fields.add(node.name.value)
 
     def enter_directive(self, node: DirectiveNode, *_: object) -> None:
         for argument in node.arguments or ():
             if isinstance(argument.value, VariableNode):
-                self.names.add(argument.value.name.value)
+                self.switches.add(argument.value.name.value)

@@ -14,6 +14,7 @@ from graphql import (
     GraphQLField,
     GraphQLObjectType,
     OperationType,
+    StringValueNode,
     get_named_type,
     get_nullable_type,
     is_list_type,
@@ -28,6 +29,7 @@ from resolvers.reading import Shape
 from schema.context import AnyShape, PlainShape
 from schema.cost import Cost, cost_of_mutation, costs_of
 from schema.executor import SplicingExecutor
+from schema.introspection import Introspection
 from schema.names import snake_case
 from schema.openness import OpenIf, always, open_if_of
 from schema.selections import ArgumentSite, Form, Selections, arguments_at, located, require_id
@@ -59,14 +61,14 @@ class Answer:
 class Outline:
     """What an operation asks, whatever the values of its arguments.
 
-    `fixed_cost` is that of its mutations; `gates` are the root fields where arguments may say that no key is
-    needed, None where one is needed anyway; `fields` is how many fields it unfolds to.
+    `fixed_cost` is that of mutations and introspection; `gates` are the root fields where arguments may say
+    that no key is needed, None where one is needed anyway. `is_introspection`: it asks for the schema alone.
     """
 
     roots: tuple[Root, ...]
     fixed_cost: int
     gates: "tuple[Gate, ...] | None"
-    fields: int
+    is_introspection: bool
 
     def is_open(self, executor: SplicingExecutor) -> bool:
         """Whether a request needs no key, given its arguments."""
@@ -131,16 +133,18 @@ class Answers:
 class Survey:
     """Goes over an operation's root fields, once for each form of its statements, before any is executed.
 
-    Raises GraphQLError for an argument that cannot be understood, and LimitExceeded.
+    Raises GraphQLError for an argument that cannot be understood.
     """
 
-    def __init__(self, executor: SplicingExecutor, max_fields: int) -> None:
+    def __init__(self, executor: SplicingExecutor) -> None:
         self._executor = executor
-        self._selections = Selections(executor, max_fields)
+        self._selections = Selections(executor)
+        self._introspection = Introspection(executor)
         self._roots: list[Root] = []
         self._answers: list[Answer] = []
         self.judged = Judged()
         fixed_cost = 0
+        is_introspection = True
         gates: list[Gate] | None = []
         is_mutation = executor.operation.operation is OperationType.MUTATION
         type = executor.schema.get_root_type(executor.operation.operation)
@@ -148,7 +152,9 @@ class Survey:
         for key, details in self._root_fields(type):
             name = details[0].node.name.value
             if name.startswith("__"):
+                fixed_cost += self._cost_of_introspection(name, details)
                 continue
+            is_introspection = False
             field, known = type.fields[name], len(self._answers)
             if is_mutation:
                 fixed_cost += cost_of_mutation(field)
@@ -161,7 +167,7 @@ class Survey:
             tuple(self._roots),
             fixed_cost,
             None if gates is None else tuple(gates),
-            self._selections.fields_seen,
+            is_introspection,
         )
         self.answers = Answers(self.outline, tuple(self._answers))
 
@@ -171,6 +177,17 @@ class Survey:
             executor.schema, executor.fragments, executor.variable_values, root, executor.operation
         )
         return list(collected.grouped_field_set.items())
+
+    def _cost_of_introspection(self, name: str, details: FieldDetailsList) -> int:
+        match name:
+            case "__schema":
+                return self._introspection.cost_of_schema(details)
+            case "__type":
+                (argument,) = details[0].node.arguments or ()
+                literal = argument.value.value if isinstance(argument.value, StringValueNode) else None
+                return self._introspection.cost_of_type(literal, details)
+            case _:
+                return 0
 
     def _add_query(self, key: str, field: GraphQLField, details: FieldDetailsList) -> None:
         asked_by = (field, details) if _is_asked_by_ids(field) else None

@@ -55,7 +55,6 @@ from resolvers.inputs import is_storable
 from resolvers.reading import FieldShape, Shape, ShapeByNoun
 from schema.context import AnyShape, PlainShape
 from schema.executor import SplicingExecutor
-from schema.limits import LimitExceeded
 from schema.names import camel_case, snake_case
 
 _CONNECTIONS = {f"{noun.name}Connection": noun for noun in NOUNS.values()}
@@ -144,11 +143,8 @@ class _ConstantSite:
 class Selections:
     """Makes the shapes of one request."""
 
-    def __init__(self, executor: SplicingExecutor, max_fields: int) -> None:
-        """`max_fields` bounds what fragments may unfold to; 0 sets no bound."""
+    def __init__(self, executor: SplicingExecutor) -> None:
         self._executor = executor
-        self._max_fields = max_fields
-        self.fields_seen = 0
         self.sites: list[ArgumentSite[Form]] = []
         """Where the arguments of the last shape stand, in the order in which they fill its slots."""
         self.forms: list[Form] = []
@@ -184,9 +180,6 @@ class Selections:
     def _selected(self, type: Any, details: FieldDetailsList) -> Iterator[tuple[str, str, FieldDetailsList]]:
         """The response key, the field's name and its nodes, in the order in which they are answered."""
         for key, found in self._executor.collect_subfields(type, details).grouped_field_set.items():
-            self.fields_seen += 1
-            if self._max_fields and self.fields_seen > self._max_fields:
-                raise LimitExceeded(f"The document unfolds to more than {self._max_fields} fields.")
             yield key, found[0].node.name.value, found
 
     def _fields(self, noun: Noun, type: Any, details: FieldDetailsList, values: Values) -> tuple[Field, ...]:

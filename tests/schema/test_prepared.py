@@ -10,10 +10,11 @@ from starlette.applications import Starlette
 
 from db import ids
 from db.engine import Database
-from schema import prepared, roots
+from schema import operations, prepared, roots
 from schema.executor import SplicingExecutor
 from schema.graph import graphql_schema
 from schema.prepared import Document, PreparedOperations
+from schema.roots import Survey
 from tests.factories import Account, make_app, make_customer, make_license
 from tests.schema.conftest import Graph
 
@@ -55,7 +56,7 @@ def surveys(monkeypatch: pytest.MonkeyPatch) -> list[object]:
             found.append(self)
             super().__init__(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(prepared, "Survey", Counted)
+    monkeypatch.setattr(operations, "Survey", Counted)
     return found
 
 
@@ -154,7 +155,8 @@ def bring(kept: PreparedOperations, text: str, **variables: object) -> Document:
     document = kept.document(text) or kept.keep(text, parse(text))
     executor = SplicingExecutor.build(graphql_schema, document.node, raw_variable_values=variables)
     assert isinstance(executor, SplicingExecutor)
-    kept.operation(document, executor)
+    if kept.operation(document, executor) is None:
+        kept.add(document, executor, Survey(executor))
     return document
 
 
@@ -169,7 +171,7 @@ def test_a_stream_of_new_documents_stays_within_the_bound(
     monkeypatch: pytest.MonkeyPatch, traced: Callable[[], int], kind: str
 ) -> None:
     monkeypatch.setattr(prepared, "CACHED_BYTES", 8 << 20)
-    kept = PreparedOperations(0)
+    kept = PreparedOperations()
     number, seen = 0, 0
     while seen < 2 * prepared.CACHED_BYTES:
         seen += bring(kept, LARGE[kind](number)).size
@@ -185,7 +187,7 @@ def test_a_document_that_comes_in_ever_new_forms_stays_within_its_part(traced: C
         ", ".join(f"$order{each}: CustomerOrder" for each in pages),
         " ".join(f"p{each}: customers(orderBy: $order{each}) {{ totalCount }}" for each in pages),
     )
-    kept = PreparedOperations(0)
+    kept = PreparedOperations()
     orders = [
         {"field": field, "direction": direction}
         for field in ("CREATED_AT", "EMAIL", "NAME")
@@ -205,7 +207,7 @@ def test_a_document_that_comes_in_ever_new_forms_stays_within_its_part(traced: C
 
 
 def test_a_document_larger_than_its_part_is_not_kept() -> None:
-    kept = PreparedOperations(0)
+    kept = PreparedOperations()
     text = "{ apps { totalCount } } # " + "x" * (prepared.CACHED_BYTES // 16)
 
     bring(kept, text)
