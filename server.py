@@ -17,8 +17,9 @@ from asgi.authentication import Authentication
 from asgi.pages import ASSETS, GRAPHQL_PATHS, Pages, wants_page
 from asgi.request_log import RequestLog
 from commands.serve import count_no_memory
+from db.causes import cause_of
 from db.deadlines import Timeouts
-from db.engine import Database, StoreUnavailable
+from db.engine import Database, StoreUnavailable, driver_error
 from db.postgresql import PoolerFound
 from db.revisions import UnfitDatabase, refusing_unfit, require_current
 from resolvers.keyring import Keyring, MasterKeyError
@@ -145,10 +146,16 @@ class _Below:
 async def _said_plainly(send: Send, message: Message) -> None:
     """Have the server write one line, where a traceback would tell the operator no more."""
     error = sys.exception()
-    if message["type"] == "lifespan.startup.failed" and isinstance(
-        error, MasterKeyError | StoreUnavailable | PoolerFound | UnfitDatabase
-    ):
-        message = {**message, "message": str(error)}
+    if message["type"] == "lifespan.startup.failed" and error is not None:
+        match error:
+            case StoreUnavailable(__cause__=BaseException() as cause):
+                said = f"{error}: {cause_of(driver_error(cause))}"
+            case MasterKeyError() | PoolerFound() | UnfitDatabase():
+                said = str(error)
+            case _:
+                log.error("start.failed", exc_info=error)
+                said = f"the server cannot start: {type(error).__name__}"
+        message = {**message, "message": said}
     await send(message)
 
 

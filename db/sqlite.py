@@ -57,6 +57,7 @@ class SqliteConnections(Connections):
         self, connection: aiosqlite.Connection, sql: str, arguments: Sequence[Any], deadline: float | None
     ) -> Sequence[ResultRow]:
         """Run a statement in one hop, and again as long as the file is locked."""
+        locked: sqlite3.OperationalError | None = None
         while True:
             try:
                 async with asyncio.timeout(seconds_left(deadline)):
@@ -64,6 +65,11 @@ class SqliteConnections(Connections):
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
+                locked = error
+            except TimeoutError:
+                if locked is not None:
+                    raise locked from None  # which says more
+                raise
 
     async def begin(self, connection: aiosqlite.Connection, deadlines: Deadlines) -> None:
         """Take the lock at once: of many that read and then write, all but one would fail later."""

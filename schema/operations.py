@@ -9,6 +9,7 @@ from graphql import (
     ExecutionResult,
     GraphQLError,
     NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
     OperationType,
     parse,
     specified_rules,
@@ -61,6 +62,7 @@ class Operations:
         """Execute a request. Raises RequestRefused when nothing of it was, and MutationNotAllowed."""
         document = self._document(request.query)
         executor = self._executor(document, request, context)
+        context.record.operation = _named(executor.operation)
         if executor.operation.operation is OperationType.MUTATION and not request.may_mutate:
             raise MutationNotAllowed
         try:
@@ -115,6 +117,12 @@ class Operations:
         if isinstance(executor, list):
             raise RequestRefused(executor, Code.BAD_USER_INPUT)
         return cast("SplicingExecutor", executor)
+
+
+def _named(operation: OperationDefinitionNode) -> str:
+    """What the log calls an operation: its kind, and its name where it has one."""
+    kind = operation.operation.value
+    return kind if operation.name is None else f"{kind} {operation.name.value}"
 
 
 def _too_dear(cost: int, maximum: int) -> GraphQLError:
