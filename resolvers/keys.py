@@ -132,12 +132,12 @@ async def create_key(
     """
     values = {"kind": kind, "account": account, "name": name}
     given = check(CreateKey, {**values, "expires_at": expires_at, "expires_in": expires_in})
-    expires_at = given.end(clock.now())
+    until = given.end(clock.now())
     if given.account is None:
         account_id = await only_account(session)
     else:
         account_id = await account_named(session, given.account)
-    return await add_key(session, account_id, given.kind, given.name, expires_at)
+    return await add_key(session, account_id, given.kind, given.name, until)
 
 
 async def add_key(
