@@ -17,6 +17,7 @@ from asgi.authentication import Authentication
 from asgi.pages import ASSETS, GRAPHQL_PATHS, Pages, wants_page
 from asgi.request_log import RequestLog
 from commands.serve import count_no_memory
+from commands.supervisor import end_with_supervisor
 from db.causes import cause_of
 from db.deadlines import Timeouts
 from db.engine import Database, StoreUnavailable, driver_error
@@ -42,10 +43,11 @@ WEB = Path(__file__).parent / "web" / "dist"
 def create_app(settings: Settings | None = None) -> Starlette:
     """Make the application. Its database is `app.state.database`; nothing is opened before it is started.
 
-    It does not start without the master key. Without settings, as a server calls it, it reads them and sets
-    up logging; with settings, logging is the caller's.
+    It does not start without the master key. Without settings, as a server calls it, it reads them, sets up
+    logging, and has a worker end with its supervisor; with settings, all that is the caller's.
     """
     if settings is None:
+        end_with_supervisor()
         count_no_memory()
         settings = read_settings()
         logs.configure(settings.log_level, settings.log_format)
