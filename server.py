@@ -17,8 +17,10 @@ from asgi.authentication import Authentication
 from asgi.pages import ASSETS, GRAPHQL_PATHS, Pages, wants_page
 from asgi.request_log import RequestLog
 from commands.serve import count_no_memory
+from commands.supervisor import end_with_supervisor
+from db.causes import cause_of
 from db.deadlines import Timeouts
-from db.engine import Database, StoreUnavailable
+from db.engine import Database, StoreUnavailable, driver_error
 from db.postgresql import PoolerFound
 from db.revisions import UnfitDatabase, refusing_unfit, require_current
 from resolvers.keyring import Keyring, MasterKeyError
@@ -41,10 +43,11 @@ WEB = Path(__file__).parent / "web" / "dist"
 def create_app(settings: Settings | None = None) -> Starlette:
     """Make the application. Its database is `app.state.database`; nothing is opened before it is started.
 
-    It does not start without the master key. Without settings, as a server calls it, it reads them and sets
-    up logging; with settings, logging is the caller's.
+    It does not start without the master key. Without settings, as a server calls it, it reads them, sets up
+    logging, and has a worker end with its supervisor; with settings, all that is the caller's.
     """
     if settings is None:
+        end_with_supervisor()
         count_no_memory()
         settings = read_settings()
         logs.configure(settings.log_level, settings.log_format)
@@ -145,10 +148,16 @@ class _Below:
 async def _said_plainly(send: Send, message: Message) -> None:
     """Have the server write one line, where a traceback would tell the operator no more."""
     error = sys.exception()
-    if message["type"] == "lifespan.startup.failed" and isinstance(
-        error, MasterKeyError | StoreUnavailable | PoolerFound | UnfitDatabase
-    ):
-        message = {**message, "message": str(error)}
+    if message["type"] == "lifespan.startup.failed" and error is not None:
+        match error:
+            case StoreUnavailable(__cause__=BaseException() as cause):
+                said = f"{error}: {cause_of(driver_error(cause))}"
+            case MasterKeyError() | PoolerFound() | UnfitDatabase():
+                said = str(error)
+            case _:
+                log.error("start.failed", exc_info=error)
+                said = f"the server cannot start: {type(error).__name__}"
+        message = {**message, "message": said}
     await send(message)
 
 

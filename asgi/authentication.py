@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 from starlette.requests import HTTPConnection
 
+from asgi.request_log import record_of
 from db import clock
 from db.engine import Database
 from resolvers import keys
@@ -38,7 +39,7 @@ class Authentication:
         self._known: LRUCache[str, _Known] = LRUCache(CACHED_KEYS)
 
     async def viewer_of(self, request: HTTPConnection) -> Viewer:
-        """The viewer of a request: `anonymous` without an Authorization header.
+        """The viewer of a request, whose record names it: `anonymous` without an Authorization header.
 
         Raises Unauthenticated for a header that is there and does not serve, and StoreUnavailable.
         """
@@ -49,6 +50,8 @@ class Authentication:
         if scheme.lower() != "bearer":
             raise Unauthenticated
         admitted = await self._admitted(token.strip())
+        record = record_of(request.scope)
+        record.key, record.account = admitted.viewer.key_id, admitted.viewer.account_id
         if admitted.until is not None and admitted.until <= clock.now():
             raise Unauthenticated
         return admitted.viewer

@@ -1,17 +1,33 @@
-"""Log lines: one event a line on standard error, as ``key=value`` for people or as JSON for machines."""
+"""Log lines: one event a line on standard error, as ``key=value`` for people or as JSON for machines.
 
+No line holds what a request brought but for its path, which `asgi.request_log` bounds, and its id. So
+exceptions are written without their messages (`asgi.tracebacks`), and of what libraries log the text, but
+not the values that belong into it.
+"""
+
+import json
 import logging
+import re
 import sys
+import threading
+from typing import Any
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
+from asgi import tracebacks
+
+LIBRARY_TEXT_LENGTH = 300
+
+_BRACKET = re.compile(r"[(<\[{]")
+
 
 def configure(level: str, format: str) -> None:
     """Set up the logging of this process. `format` is ``console`` or ``json``.
 
-    What libraries log through the standard library takes the same form, from warnings up.
+    What libraries log through the standard library takes the same form, from warnings up, and so does what
+    Python itself writes of exceptions that nobody catches in a thread or in a finalizer.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
@@ -29,14 +45,46 @@ def configure(level: str, format: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[_of_library, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *written],
+            use_get_message=False,
         )
     )
     logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[handler], force=True)
+    logging.raiseExceptions = False  # it would print the values that a line failed for
+    threading.excepthook = _log_thread
+    sys.unraisablehook = _log_unraisable
 
 
-# Neither form shows the local variables of a traceback, as structlog would: a key may be among them.
+def _of_library(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Keep of a library's line the text as it stands in its code, and its exception.
+
+    What follows the first line, or a bracket in it, is mostly written by `repr`: asyncio tells so of tasks
+    with their exceptions, and of callbacks with their arguments. uvicorn hands on why we did not start.
+    """
+    record: logging.LogRecord = event["_record"]
+    text = record.msg if isinstance(record.msg, str) else type(record.msg).__qualname__
+    text = text.partition("\n")[0]
+    if record.name != "uvicorn.error":
+        text = _BRACKET.split(text, 1)[0].rstrip()
+    event["event"] = shortened(text, LIBRARY_TEXT_LENGTH)
+    event["logger"] = record.name
+    event.pop("stack_info", None)
+    return event
+
+
+def _log_thread(failed: threading.ExceptHookArgs) -> None:
+    if failed.exc_type is not SystemExit:
+        structlog.get_logger("licensegraph").error("thread.failed", exc_info=failed.exc_value)
+
+
+def _log_unraisable(failed: "sys.UnraisableHookArgs") -> None:
+    structlog.get_logger("licensegraph").error("finalizer.failed", exc_info=failed.exc_value)
+
+
+def shortened(text: str, length: int) -> str:
+    """A text, cut off behind so many characters, which an ellipsis says."""
+    return text if len(text) <= length else f"{text[:length]}…"
 
 
 def _json() -> list[Processor]:
@@ -44,25 +92,29 @@ def _json() -> list[Processor]:
 
 
 def _write_json(event: EventDict, **_options: object) -> str:
-    return orjson.dumps(event, default=repr).decode()
+    try:
+        return orjson.dumps(event, default=_named).decode()
+    except TypeError:  # a path may hold lone surrogates, which are not UTF-8
+        return json.dumps(event, default=_named)
+
+
+def _named(value: Any) -> str:
+    return type(value).__qualname__
 
 
 def _console() -> list[Processor]:
-    return [_printable, _on_a_terminal()] if sys.stderr.isatty() else [_EXCEPTION, _printable, _LOGFMT]
+    if sys.stderr.isatty():
+        return [_printable, _EXCEPTION, _on_a_terminal()]
+    return [_EXCEPTION, _printable, _LOGFMT]
 
 
 # For files, and whoever gathers lines: https://brandur.org/logfmt
-_EXCEPTION = structlog.processors.format_exc_info
+_EXCEPTION = structlog.processors.ExceptionRenderer(tracebacks.of_info)
 _LOGFMT = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
 
 
 def _on_a_terminal() -> Processor:
-    return structlog.dev.ConsoleRenderer(
-        sort_keys=False,
-        pad_event_to=0,
-        pad_level=False,
-        exception_formatter=structlog.dev.plain_traceback,
-    )
+    return structlog.dev.ConsoleRenderer(sort_keys=False, pad_event_to=0, pad_level=False)
 
 
 def _printable(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -153,7 +153,7 @@ async def _make_app(database: Database, keyring: Keyring, now: datetime) -> _Dem
     async with database.write() as session:
         account_id = await default_account(session)
         slug, number = APP_SLUG, 1
-        while not await apps.insert(session, row | {"account_id": account_id, "slug": slug}):
+        while not await apps.add(session, row | {"account_id": account_id, "slug": slug}):
             number += 1
             slug = f"{APP_SLUG}-{number}"
         await signing_keys.insert(session, row_of(key, new.id, FIRST_GENERATION))

@@ -1,17 +1,34 @@
 """`keys`: make, list and revoke API keys, and rotate the signing keys of apps."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Literal
+from datetime import timedelta
+from getpass import getpass
+from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, CoercionError, Group, Parameter, Token, convert
+from cyclopts.validators import LimitedChoice
 
 from commands.migrate import opened, opened_with_keyring
 from commands.progress import progress_bar
 from resolvers.keys import KeyKind, ListedKey, create_key, list_keys, revoke_key
 from resolvers.rotation import rotate_any_app
 from settings import read_settings
+
+_STANDARD_INPUT = "-"
+_LONGEST_LINE = 1_000
+_EXPIRY = Group("Expiry", validator=LimitedChoice())
+
+
+def _duration(kind: Any, tokens: Sequence[Token]) -> timedelta:
+    try:
+        duration: timedelta = convert(timedelta, tokens)
+    except (CoercionError, OverflowError):
+        raise ValueError("it must be a duration such as 90d or 12h") from None
+    return duration
+
 
 keys = App(name="keys", help="Make, list and revoke API keys; rotate the signing keys of apps.")
 
@@ -31,13 +48,32 @@ async def create(
         ),
     ] = None,
     name: Annotated[str | None, Parameter(help="What the key is for, as `keys list` will show it.")] = None,
+    expires_at: Annotated[
+        str | None,
+        Parameter(help="From when on it does not serve: 2027-01-31T10:00:00Z (RFC 3339).", group=_EXPIRY),
+    ] = None,
+    expires_in: Annotated[
+        timedelta | None,
+        Parameter(
+            help="The same from now on: 90d, 12h, 1h30m; s, m, h, d, w (weeks), M (30 days) or y (365 days).",
+            converter=_duration,
+            group=_EXPIRY,
+        ),
+    ] = None,
 ) -> str:
     """Make a key and print it.
 
     Nothing else is printed. The key is shown this once and kept nowhere.
     """
     async with opened(read_settings()) as database, database.write() as session:
-        new = await create_key(session, KeyKind(kind), account=account, name=name)
+        new = await create_key(
+            session,
+            KeyKind(kind),
+            account=account,
+            name=name,
+            expires_at=expires_at,
+            expires_in=expires_in,
+        )
     return new.token
 
 
@@ -59,13 +95,22 @@ async def list_(
 
 @keys.command
 async def revoke(
-    id_or_token: Annotated[str, Parameter(help="The key's id, as `keys list` shows it, or the key itself.")],
+    id_or_token: Annotated[
+        str,
+        Parameter(
+            help="The key's id, as `keys list` shows it, or the key itself; -: what standard input holds.",
+            allow_leading_hyphen=True,
+        ),
+    ],
     /,
 ) -> str:
     """Have a key serve no more.
 
-    That is so from the next request on, on every running server.
+    That is so within a second, on every running server. A key that is an argument is seen by whoever lists
+    the processes, and kept in the shell's history: better give its id, or - and the key on standard input.
     """
+    if id_or_token == _STANDARD_INPUT:
+        id_or_token = _read_key()
     async with opened(read_settings()) as database, database.write() as session:
         revoked = await revoke_key(session, id_or_token)
     return f"The key {revoked.id} {'was revoked already' if revoked.was_revoked else 'is revoked'}."
@@ -100,6 +145,13 @@ async def rotate(
         f"The signing keys of {app} are replaced, and {licenses} signed anew.\n"
         f"The new public key: /api/v1/apps/{app}/public-key"
     )
+
+
+def _read_key() -> str:
+    """The first line of standard input, which a terminal does not show."""
+    if sys.stdin.isatty():
+        return getpass("Key: ").strip()
+    return sys.stdin.buffer.readline(_LONGEST_LINE).decode(errors="replace").strip()
 
 
 def _json(found: Sequence[ListedKey]) -> str:

@@ -15,11 +15,11 @@ import uvicorn
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from asgi import logs
 from commands import first_start
 from commands.migrate import opened_with_keyring
+from commands.supervisor import START_SECONDS, Supervisor
 from resolvers.signing_keys import make_missing
 from settings import Settings, read_settings
 
@@ -93,13 +93,14 @@ def _answer(listener: socket.socket, workers: int) -> None:
         proxy_headers=False,  # nothing here asks who is calling but by the key
         ws="none",
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=START_SECONDS,  # of a restart by SIGHUP
     )
     if workers == 1:
         uvicorn.Server(config).run([listener])
         return
-    supervisor = Multiprocess(config, [listener])
+    supervisor = Supervisor(config, [listener], grace_seconds=GRACE_SECONDS + 2)
     supervisor.run()
-    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+    if supervisor.has_failed:
         sys.exit(STARTUP_FAILURE)
 
 

@@ -21,7 +21,9 @@ from sqlalchemy import (
     exists,
     func,
     select,
+    union_all,
 )
+from sqlalchemy.dialects.postgresql import insert
 
 from db import ids
 from db.engine import ReadSession, WriteSession
@@ -60,6 +62,16 @@ apps = Table(
     Index(None, "account_id", "id"),
     Index(None, "account_id", "name_folded", "id"),
     Index(None, "account_id", "slug", "id"),
+)
+
+# The slugs that deleted apps had, and whose they were: software that is out there still asks for their keys,
+# and must not be given somebody else's. They stay their account's, which may use them again.
+retired_slugs = Table(
+    "retired_slugs",
+    metadata,
+    Column("slug", PlainText, primary_key=True),
+    Column("account_id", PlainText, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
+    Index(None, "account_id"),
 )
 
 # How many customers and licenses an app has: the sums over its rows here. Triggers keep them (migration 0002)
@@ -150,7 +162,15 @@ _BY_ID = _SIGNING.where(apps.c.id == bindparam("id"), apps.c.slug.is_not(None))
 # Who only refers to the app, as a new customer does, is not kept waiting.
 _LOCK = _BY_ID.with_for_update(key_share=True)
 _HOLD = _BY_ID.with_for_update(read=True)
-_TAKEN = select(apps.c.id).where(apps.c.slug == bindparam("slug"))
+_RETIRED = select(retired_slugs.c.slug).where(
+    retired_slugs.c.slug == bindparam("slug"), retired_slugs.c.account_id != ACCOUNT
+)
+_TAKEN = select(union_all(select(apps.c.slug).where(apps.c.slug == bindparam("slug")), _RETIRED).subquery())
+_RETIRE = (
+    insert(retired_slugs)
+    .values(slug=bindparam("slug"), account_id=bindparam("account_id"))
+    .on_conflict_do_nothing()
+)
 _SIGNING_BY_SLUG = _SIGNING.where(apps.c.slug == bindparam("slug"))
 _OWN_SIGNING = _SIGNING_BY_SLUG.where(apps.c.account_id == ACCOUNT)
 _UNSIGNED = _SIGNING.where(
@@ -180,9 +200,16 @@ class SigningApp:
     generation: int
 
 
-async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
-    """Add an app. False when its slug is taken."""
-    return await session.insert_if_free(apps, values)
+async def add(session: WriteSession, values: Mapping[str, object]) -> bool:
+    """Add an app. False when its slug is taken, or was another account's."""
+    if not await session.insert_if_free(apps, values):
+        return False
+    # Only now: whoever was just giving up the slug has been waited for, and what they retired is seen.
+    asked = {"slug": values["slug"], "account": values["account_id"]}
+    is_retired = (await session.execute(_RETIRED, asked)).first() is not None
+    if is_retired:
+        await session.execute(apps.delete().where(apps.c.id == values["id"]))
+    return not is_retired
 
 
 async def update(
@@ -214,8 +241,12 @@ async def totals(session: WriteSession, app_id: str) -> Totals:
     return Totals(**(await session.execute(statement)).mappings().one())
 
 
-async def disown(session: WriteSession, app_id: str) -> None:
-    """Take an app away from its account, and its slug from it: nobody finds it any more."""
+async def disown(session: WriteSession, account_id: str, slug: str, app_id: str) -> None:
+    """Take an app away from its account, and its slug from it: nobody finds it any more.
+
+    The slug stays the account's.
+    """
+    await session.execute(_RETIRE, {"slug": slug, "account_id": account_id})
     await session.execute(apps.update().where(apps.c.id == app_id).values(account_id=None, slug=None))
 
 
@@ -224,9 +255,9 @@ async def delete(session: WriteSession, app_id: str) -> None:
     await session.execute(apps.delete().where(apps.c.id == app_id))
 
 
-async def is_taken(session: ReadSession, slug: str) -> bool:
-    """Whether any account has an app of this slug."""
-    return await session.row(_TAKEN, {"slug": slug}) is not None
+async def is_taken(session: ReadSession, account_id: str, slug: str) -> bool:
+    """Whether any account has an app of this slug, or another than this one had."""
+    return await session.row(_TAKEN, {"slug": slug, "account": account_id}) is not None
 
 
 async def for_signing(session: ReadSession, slug: str, account_id: str | None = None) -> SigningApp | None:

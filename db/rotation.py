@@ -24,7 +24,7 @@ from db.licenses import is_active, licenses
 from db.shaping.json import arrays_in, item
 from db.signing_keys import NEVER
 from db.tiers import tiers
-from db.tokens import next_number, tokens
+from db.tokens import KEPT_SUPERSEDED, next_number, tokens
 
 _APP = bindparam("app_id", type_=Text())
 _GENERATION = bindparam("generation", type_=Integer())
@@ -123,6 +123,29 @@ _superseded = (
     .with_for_update(of=_old, key_share=True, skip_locked=True)
 )
 _CLEAR = tokens.update().where(tokens.c.jti.in_(_superseded)).values(token=None)
+_newest = tokens.alias()
+_too_old = (
+    select(_old.c.jti)
+    .select_from(
+        licenses.join(
+            _newest, and_(_newest.c.license_id == licenses.c.id, _newest.c.number > KEPT_SUPERSEDED + 1)
+        ).join(
+            _old,
+            and_(
+                _old.c.license_id == licenses.c.id,
+                _old.c.number < _newest.c.number - KEPT_SUPERSEDED,
+                _old.c.token.is_(None),
+            ),
+        )
+    )
+    .where(
+        licenses.c.app_id == _APP,
+        licenses.c.id > _AFTER,
+        licenses.c.id <= bindparam("last", type_=Text()),
+    )
+    .with_for_update(of=_old, skip_locked=True)
+)
+_DROP = tokens.delete().where(tokens.c.jti.in_(_too_old))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +223,12 @@ async def clear_superseded(
 ) -> str | None:
     """Remove the texts of tokens that have one under a newer key, of the next licenses in the order of ids.
 
+    And the tokens that are too many by now (`db.tokens.KEPT_SUPERSEDED`).
     Answers the id of the last of them; None: there are no more.
     """
     place = {"app_id": app_id, "after": after}
     last: str | None = (await session.execute(_LAST, {**place, "limit": limit})).scalar()
     if last is not None:
         await session.execute(_CLEAR, {**place, "last": last, "generation": generation})
+        await session.execute(_DROP, {**place, "last": last})
     return last

@@ -7,8 +7,10 @@ costs nothing; those of other processes are waited for here.
 import asyncio
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import aiosqlite
@@ -48,6 +50,9 @@ _UNAVAILABLE = {
 }
 
 
+_making = threading.Lock()
+
+
 class SqliteConnections(Connections):
     """Of aiosqlite: each has a thread."""
 
@@ -57,6 +62,7 @@ class SqliteConnections(Connections):
         self, connection: aiosqlite.Connection, sql: str, arguments: Sequence[Any], deadline: float | None
     ) -> Sequence[ResultRow]:
         """Run a statement in one hop, and again as long as the file is locked."""
+        locked: sqlite3.OperationalError | None = None
         while True:
             try:
                 async with asyncio.timeout(seconds_left(deadline)):
@@ -64,6 +70,11 @@ class SqliteConnections(Connections):
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
+                locked = error
+            except TimeoutError:
+                if locked is not None:
+                    raise locked from None  # which says more
+                raise
 
     async def begin(self, connection: aiosqlite.Connection, deadlines: Deadlines) -> None:
         """Take the lock at once: of many that read and then write, all but one would fail later."""
@@ -148,6 +159,7 @@ def create_engine(path: str, size: int, *, enforce_foreign_keys: bool = True) ->
     """
 
     async def connect() -> aiosqlite.Connection:
+        make_file(path)
         connection: aiosqlite.Connection = aiosqlite.connect(path, **CONNECT_OPTIONS)
         thread = connection._thread  # noqa: SLF001  (SQLAlchemy makes it a daemon like this, too)
         thread.daemon = True
@@ -180,8 +192,21 @@ def readers(pool_size: int) -> int:
     return max(1, min(pool_size - 1, max(2, (os.cpu_count() or 1) - 1)))
 
 
+def make_file(path: str) -> None:
+    """Make the file of a database that is not there yet, for its owner's eyes only.
+
+    SQLite would make it as the umask has it, for everybody's mostly. The files that it puts beside it get the
+    mode that this one has. What cannot be made is SQLite's to tell.
+    """
+    with _making, suppress(OSError):
+        # Never one that is there: to close it would release the locks that this process has on it.
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR
+        os.close(os.open(os.path.realpath(path), flags, 0o600))
+
+
 def connect_short(path: str) -> sqlite3.Connection:
     """A connection for `db.short_reads`, which waits for no lock. Raises sqlite3.Error."""
+    make_file(path)
     connection: sqlite3.Connection = sqlite3.connect(path, **CONNECT_OPTIONS)
     try:
         set_up(connection)

@@ -1,8 +1,10 @@
-"""Tokens: the signed proofs of licenses, every one that was ever issued.
+"""Tokens: the signed proofs of licenses.
 
 The tokens of a license are numbered. Shown is the last one up to the current generation of the app's signing
 keys (`shown`); one beyond it has been signed ahead, for a rotation that is under way. Of a token that another
-has superseded the text goes, and what stays is that its `jti` was the license's.
+has superseded the text goes, and what stays is that its `jti` was the license's: of the last
+`KEPT_SUPERSEDED`, so that who renews a license over and over does not fill the store. An earlier token is as
+good as ever; only by its `jti` alone its license is not found any more.
 """
 
 from dataclasses import dataclass
@@ -37,6 +39,8 @@ tokens = Table(
     UniqueConstraint("license_id", "number"),
 )
 
+KEPT_SUPERSEDED = 100
+
 _CLEAR = (
     tokens.update()
     .where(tokens.c.license_id == bindparam("of_license"), tokens.c.token.is_not(None))
@@ -58,12 +62,21 @@ def next_number(license_id: ColumnElement[str]) -> ScalarSelect[int]:
     )
 
 
-_ADD = tokens.insert().values(
-    jti=bindparam("jti"),
-    license_id=bindparam("license_id"),
-    generation=bindparam("generation"),
-    token=bindparam("token"),
-    number=next_number(bindparam("license_id", type_=Text())),
+_ADD = (
+    tokens.insert()
+    .values(
+        jti=bindparam("jti"),
+        license_id=bindparam("license_id"),
+        generation=bindparam("generation"),
+        token=bindparam("token"),
+        number=next_number(bindparam("license_id", type_=Text())),
+    )
+    .returning(tokens.c.number)
+)
+_DROP = tokens.delete().where(
+    tokens.c.license_id == bindparam("of_license"),
+    tokens.c.number < bindparam("first_kept", type_=Integer()),
+    tokens.c.token.is_(None),
 )
 
 
@@ -99,6 +112,8 @@ async def generations(session: WriteSession, license_id: str) -> frozenset[int]:
 
 
 async def add(session: WriteSession, license_id: str, new: NewToken) -> None:
-    """Add a token to a license, which is locked or has just been made."""
+    """Add a token to a license, which is locked or has just been made, and drop what is too old by then."""
     values = {"jti": new.jti, "generation": new.generation, "token": new.token}
-    await session.execute(_ADD, {**values, "license_id": license_id})
+    number: int = (await session.execute(_ADD, {**values, "license_id": license_id})).scalar_one()
+    if number > KEPT_SUPERSEDED + 1:
+        await session.execute(_DROP, {"of_license": license_id, "first_kept": number - KEPT_SUPERSEDED})

@@ -131,7 +131,7 @@ async def create_app(viewer: Viewer, database: Database, values: Mapping[str, ob
     given = check(CreateApp, values, _context(viewer))
     # A key takes up to seconds to make: it is made before the transaction begins, and not for nothing.
     async with database.read() as reader:
-        if await apps.is_taken(reader, given.slug):
+        if await apps.is_taken(reader, viewer.account_id, given.slug):
             raise _slug_taken()
     key = await viewer.policy.keyring.make(given.signing_algorithm)
     async with database.write() as session:
@@ -153,7 +153,7 @@ async def add_app(viewer: Viewer, session: WriteSession, given: CreateApp, key: 
         "created_at": new.created_at,
         "updated_at": new.created_at,
     }
-    if not await apps.insert(session, row):
+    if not await apps.add(session, row):
         raise _slug_taken()
     await signing_keys.insert(session, row_of(key, new.id, FIRST_GENERATION))
     return new.id
@@ -179,7 +179,8 @@ async def update_app(viewer: Viewer, session: WriteSession, slug: str, values: M
 async def delete_app(viewer: Viewer, database: Database, slug: str) -> DeletedApp:
     """Delete the app of this slug with all its customers and licenses. Raises Faults.
 
-    Nobody finds them any more, and the slug is free. The rows go afterwards: see `resolvers.purge`.
+    Nobody finds them any more. The slug stays the account's, which may use it again. The rows go afterwards:
+    see `resolvers.purge`.
     """
     viewer.require(Scope.WRITE)
     async with database.write() as session:
@@ -187,7 +188,7 @@ async def delete_app(viewer: Viewer, database: Database, slug: str) -> DeletedAp
         if id is None:
             raise unknown(slug, "slug")
         totals = await apps.totals(session, id)
-        await apps.disown(session, id)
+        await apps.disown(session, viewer.account_id, slug, id)
     begin_soon(database)
     return DeletedApp(id, totals.customers, totals.licenses)
 

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from db import clock
 from db.features import SLUG
 from db.types import json_text
 from resolvers.errors import Fault, FaultCode, Faults
@@ -253,6 +254,12 @@ def _moment(value: object) -> object:
         raise invalid(str(error)) from None
 
 
+def _in_the_future(moment: datetime) -> datetime:
+    if moment.replace(microsecond=0) <= clock.now():
+        raise invalid("must be in the future")
+    return moment
+
+
 def _uuid(text: str) -> str:
     try:
         return parse_uuid(text)
@@ -305,6 +312,7 @@ Metadata = Annotated[
     Field(json_schema_extra={"maxProperties": METADATA_KEYS}),
 ]
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+FutureMoment = Annotated[Moment, AfterValidator(_in_the_future)]
 Uuid = Annotated[str, AfterValidator(_uuid), Field(json_schema_extra={"format": "uuid"})]
 NUMERIC = BeforeValidator(
     _numeric, json_schema_input_type=int | Annotated[str, Field(pattern=f"^{_NUMERIC.pattern}$")]

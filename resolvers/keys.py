@@ -6,9 +6,11 @@ import secrets
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
 
+from pydantic import AfterValidator
 from sqlalchemy import bindparam, select
 from sqlalchemy.types import Text
 
@@ -19,7 +21,7 @@ from db.keys import keys
 from db.types import UtcDateTime
 from resolvers.accounts import account_named, only_account
 from resolvers.errors import FaultCode, Unauthenticated, fault
-from resolvers.inputs import Input, Name, OptionalName, check, is_storable
+from resolvers.inputs import FutureMoment, Input, Name, OptionalName, check, invalid, is_storable
 from resolvers.viewer import Policy, Scope, Viewer
 
 _RANDOM_LENGTH = 32  # of 62 letters and digits: 190 bits
@@ -36,12 +38,32 @@ class KeyKind(StrEnum):
 _PREFIXES = {KeyKind.SECRET: "sk_live_", KeyKind.PUBLIC: "pk_live_"}
 
 
+def _positive(duration: timedelta) -> timedelta:
+    if duration < timedelta(seconds=1):
+        raise invalid("must be a second at least")
+    return duration
+
+
 class CreateKey(Input):
-    """A new key. `account` is the account's name; a new name makes a new account."""
+    """A new key. `account` is the account's name; a new name makes a new account.
+
+    `expires_at` or `expires_in` says from when on it does not serve; without either it does for good.
+    """
 
     kind: KeyKind
     account: Name | None = None
     name: OptionalName = None
+    expires_at: FutureMoment | None = None
+    expires_in: Annotated[timedelta, AfterValidator(_positive)] | None = None
+
+    def end(self, start: datetime) -> datetime | None:
+        """From when on a key made at `start` does not serve; None: it does for good. Raises Faults."""
+        if self.expires_in is None:
+            return self.expires_at
+        try:
+            return start + self.expires_in
+        except OverflowError:
+            raise fault(FaultCode.INVALID, "is too long", "expires_in") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +118,36 @@ def digest(token: str) -> str:
 
 
 async def create_key(
-    session: WriteSession, kind: KeyKind, *, account: str | None = None, name: str | None = None
+    session: WriteSession,
+    kind: KeyKind,
+    *,
+    account: str | None = None,
+    name: str | None = None,
+    expires_at: str | None = None,
+    expires_in: timedelta | None = None,
 ) -> NewKey:
     """Make a key of an account, which is made too when its name is new.
 
     Without an account: the only one there is. Raises Faults.
     """
-    given = check(CreateKey, {"kind": kind, "account": account, "name": name})
+    values = {"kind": kind, "account": account, "name": name}
+    given = check(CreateKey, {**values, "expires_at": expires_at, "expires_in": expires_in})
+    until = given.end(clock.now())
     if given.account is None:
         account_id = await only_account(session)
     else:
         account_id = await account_named(session, given.account)
-    return await add_key(session, account_id, given.kind, given.name)
+    return await add_key(session, account_id, given.kind, given.name, until)
 
 
-async def add_key(session: WriteSession, account_id: str, kind: KeyKind, name: str | None) -> NewKey:
-    """Make a key of the account of this id. The name is checked already."""
+async def add_key(
+    session: WriteSession,
+    account_id: str,
+    kind: KeyKind,
+    name: str | None,
+    expires_at: datetime | None = None,
+) -> NewKey:
+    """Make a key of the account of this id. Name and expiry are checked already."""
     new = ids.new_id(ids.KEY)
     token = new_token(kind)
     row = {
@@ -122,6 +158,7 @@ async def add_key(session: WriteSession, account_id: str, kind: KeyKind, name: s
         "digest": digest(token),
         "last4": token[-4:],
         "created_at": new.created_at,
+        "expires_at": expires_at,
     }
     await stored.insert(session, row)
     return NewKey(new.id, token)

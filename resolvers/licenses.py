@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from db import clock, ids, licenses, signing_keys, tiers
 from db import tokens as stored_tokens
@@ -17,15 +17,14 @@ from resolvers.apps import require_app
 from resolvers.errors import Fault, FaultCode, Faults, Unauthenticated, fault, unknown
 from resolvers.inputs import (
     FeatureSlugs,
+    FutureMoment,
     Input,
     Metadata,
-    Moment,
     RequiredText,
     Text,
     Uuid,
     check,
     empty_is_none,
-    invalid,
     is_storable,
 )
 from resolvers.reading import Json, Shape
@@ -40,12 +39,6 @@ MAX_DURATION_DAYS = 36_500
 DurationDays = Annotated[int, Field(ge=1, le=MAX_DURATION_DAYS)]
 
 
-def _in_the_future(moment: datetime) -> datetime:
-    if moment.replace(microsecond=0) <= clock.now():
-        raise invalid("must be in the future")
-    return moment
-
-
 class CreateLicense(Input):
     """A new license of a customer: exactly one of `expires_at`, `duration_days`, `forever` says how long."""
 
@@ -53,7 +46,7 @@ class CreateLicense(Input):
     tier_id: Annotated[Text | None, BeforeValidator(empty_is_none)] = None
     features: FeatureSlugs = []
     installation_id: Uuid | None = None
-    expires_at: Annotated[Moment, AfterValidator(_in_the_future)] | None = None
+    expires_at: FutureMoment | None = None
     duration_days: DurationDays | None = None
     forever: bool | None = None
     metadata: Metadata = {}

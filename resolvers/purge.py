@@ -12,8 +12,9 @@ from sqlalchemy import Table
 
 from db import apps
 from db import purge as stored
+from db.causes import cause_of
 from db.customers import customers
-from db.engine import Database, StoreUnavailable, WriteSession
+from db.engine import Database, StoreUnavailable, WriteSession, driver_error
 from db.licenses import licenses
 
 T = TypeVar("T")
@@ -61,8 +62,8 @@ async def _keep_purging(database: Database) -> None:
         wake.clear()
         try:
             await purge(database)
-        except StoreUnavailable:
-            log.warning("purge.postponed")
+        except StoreUnavailable as error:
+            log.warning("purge.postponed", cause=str(cause_of(driver_error(error.__cause__ or error))))
         except Exception:
             # Whatever it is, requests can be answered, and the next look may find it mended.
             log.exception("purge.failed")

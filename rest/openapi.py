@@ -83,7 +83,7 @@ def document() -> Json:
 
 
 def _operation(operation: Operation, method: str) -> Json:
-    name = operation.handle.__name__
+    name = operation.name
     summary, _, description = (inspect.getdoc(operation.handle) or "").partition(". ")
     described: Json = {
         "operationId": name if method == operation.methods[0] else f"{name}_{method.lower()}",

@@ -13,9 +13,13 @@ from starlette.types import Receive, Send
 from starlette.types import Scope as HttpScope
 from starlette.websockets import WebSocketClose
 
+from asgi import tracebacks
 from asgi.authentication import Authentication
 from asgi.bodies import parse_json, read_body
-from db.engine import Database
+from asgi.request_log import record_of
+from asgi.unavailability import unavailability
+from db.engine import Database, StoreUnavailable
+from resolvers.errors import Busy
 from resolvers.inputs import Input
 from resolvers.viewer import Scope, Viewer
 from rest.errors import Code, Problem, not_found, problem_of
@@ -95,6 +99,11 @@ class Operation:
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """What it is called in the OpenAPI document and in the log."""
+        return self.handle.__name__
+
 
 def operation(
     methods: str, path: str, *, answers: Mapping[int, type[BaseModel] | None], **declared: Any
@@ -108,6 +117,7 @@ class Endpoint:
 
     def __init__(self, door: Door, operations: Sequence[Operation] = ()) -> None:
         self._door = door
+        self._path = operations[0].path if operations else None
         self._by_method = {method: each for each in operations for method in each.methods}
         if "GET" in self._by_method:
             self._by_method["HEAD"] = self._by_method["GET"]
@@ -121,15 +131,17 @@ class Endpoint:
             await WebSocketClose()(scope, receive, send)
             return
         request = Request(scope, receive)
+        record = record_of(scope)
+        record.path = self._path
         headers: RawHeaders = ()
         try:
             chosen = self._chosen(request.method)
+            record.operation = chosen.name
             headers = self._headers[chosen]
             response = await self._answer(chosen, request)
         except Exception as error:
             problem = problem_of(error)
-            if problem.error.code is Code.INTERNAL_ERROR:
-                log.exception("request.failed")
+            _log(error, problem)
             response = problem.response()
         response.raw_headers += headers
         if request.method == "HEAD":
@@ -153,3 +165,11 @@ class Endpoint:
                 Code.METHOD_NOT_ALLOWED, f"This path knows {allowed} alone.", headers={"Allow": allowed}
             )
         return self._by_method[method]
+
+
+def _log(error: Exception, problem: Problem) -> None:
+    """Log what is not the caller's fault."""
+    if problem.error.code is Code.INTERNAL_ERROR:
+        log.error("request.failed", exception=tracebacks.of(error))
+    elif isinstance(error, StoreUnavailable | Busy):
+        unavailability.tell(error)

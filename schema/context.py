@@ -7,6 +7,7 @@ from typing import TypeAlias, cast
 import strawberry
 from graphql.pyutils import Path
 
+from asgi.request_log import Record
 from db.engine import Database
 from db.shaping.selection import Values
 from resolvers.reading import FieldShape, Shape, ShapeByNoun
@@ -30,11 +31,15 @@ AnyShape: TypeAlias = Shape | FieldShape | ShapeByNoun | PlainShape
 
 @dataclass(slots=True)
 class Context:
-    """One request: who asks, of which database, and what is to be answered at which response path."""
+    """One request: who asks, of which database, and what is to be answered at which response path.
+
+    `record` is what the log is told of it.
+    """
 
     viewer: Viewer
     database: Database
     shapes: Mapping[tuple[str, ...], AnyShape] = field(default_factory=dict)
+    record: Record = field(default_factory=Record)
 
 
 def context_of(info: strawberry.Info) -> Context:

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from asgi.authentication import Authentication
 from asgi.bodies import MalformedJson, PayloadTooLarge, parse_json, read_body
+from asgi.request_log import record_of
 from db.engine import Database, StoreUnavailable
 from resolvers.errors import Busy, Unauthenticated
 from resolvers.inputs import is_storable
@@ -73,7 +74,8 @@ class GraphQLDoor:
                 raise _HttpRefusal(405, "GraphQL takes GET and POST.", headers={"Allow": "GET, POST"})
             viewer = await self._authentication.viewer_of(http)
             request = await self._request(http)
-            outcome = await self._operations.execute(request, Context(viewer, self._database))
+            context = Context(viewer, self._database, record=record_of(http.scope))
+            outcome = await self._operations.execute(request, context)
             return self._executed(outcome, media_type)
         except _HttpRefusal as refusal:
             return _refused(media_type, refusal.status, refusal.code, str(refusal), refusal.headers)
@@ -84,7 +86,8 @@ class GraphQLDoor:
         except Unauthenticated as error:
             return _unauthenticated(media_type, [GraphQLError(str(error))])
         except (StoreUnavailable, Busy) as error:
-            return _refused(media_type, 503, Code.UNAVAILABLE, str(error))
+            failed = GraphQLError(str(error), original_error=error)
+            return _response(media_type, 503, {"errors": [formatted(failed)]})
         except PayloadTooLarge as error:
             return _refused(media_type, 413, Code.BAD_USER_INPUT, str(error))
         except MalformedJson as error:

@@ -1,13 +1,14 @@
 """Errors as the graph's callers see them: one table from what was raised to `extensions.code`."""
 
-import traceback
 from enum import StrEnum
 from typing import Any
 
 import structlog
 from graphql import GraphQLError, GraphQLSyntaxError
 
+from asgi import tracebacks
 from asgi.bodies import MalformedJson, PayloadTooLarge
+from asgi.unavailability import unavailability
 from db.engine import StoreUnavailable
 from resolvers.errors import BadUserInput, Busy, Forbidden, Unauthenticated
 from resolvers.inputs import is_storable
@@ -65,16 +66,21 @@ def code_of(error: GraphQLError) -> Code:
 
 
 def formatted(error: GraphQLError, code: Code | None = None) -> dict[str, Any]:
-    """An error as it is answered. One of our own making is logged, and tells the caller nothing."""
+    """An error as it is answered. One of our own making is logged, and tells the caller nothing.
+
+    Its path is not logged: it is made of the document's aliases.
+    """
     code = code or code_of(error)
     answer = error.formatted
     message = error.message
     if code is Code.INTERNAL_SERVER_ERROR:
         message = "Something went wrong here. The request's id finds it in the log."
         cause = error.original_error or error
-        log.error("graphql.failed", path=error.path, exception="".join(traceback.format_exception(cause)))
+        log.error("graphql.failed", exception=tracebacks.of(cause))
+    elif isinstance(error.original_error, StoreUnavailable | Busy):
+        unavailability.tell(error.original_error)
     else:
-        log.info("graphql.refused", code=code.value, path=error.path)
+        log.info("graphql.refused", code=code.value)
     if not is_storable(message):
         message = message.encode(errors="replace").decode()  # it may quote what cannot be written as UTF-8
     return {**answer, "message": message, "extensions": {"code": code.value, **(error.extensions or {})}}

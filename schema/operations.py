@@ -10,6 +10,7 @@ from graphql import (
     ExecutionResult,
     GraphQLError,
     NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
     OperationType,
     get_operation_ast,
     parse,
@@ -69,6 +70,7 @@ class Operations:
         if document is None:
             document = await self._read(request, is_anonymous=context.viewer.is_anonymous)
         executor = self._executor(document, request, context)
+        context.record.operation = _named(executor.operation)
         if executor.operation.operation is OperationType.MUTATION and not request.may_mutate:
             raise MutationNotAllowed
         try:
@@ -160,6 +162,12 @@ class Operations:
         if isinstance(executor, list):
             raise RequestRefused(executor, Code.BAD_USER_INPUT)
         return cast("SplicingExecutor", executor)
+
+
+def _named(operation: OperationDefinitionNode) -> str:
+    """What the log calls an operation: its kind, and its name where it has one."""
+    kind = operation.operation.value
+    return kind if operation.name is None else f"{kind} {operation.name.value}"
 
 
 def _too_dear(cost: int, maximum: int) -> GraphQLError:

@@ -82,13 +82,18 @@ def begin(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[s
     )
 
 
-def start(folder: Path, *arguments: str, port: int = 0, **variables: str) -> subprocess.Popen[str]:
-    """Start a server, on any free port unless told. Its log goes to `server.log`. The caller ends it."""
+def start(
+    folder: Path, *arguments: str, port: int = 0, program: Path = PROGRAM, **variables: str
+) -> subprocess.Popen[str]:
+    """Start a server, on any free port unless told. Its log goes to `server.log`. The caller ends it.
+
+    `program` is one of a test's own that serves in its own way.
+    """
     with (folder / "server.log").open("a") as log:
         return subprocess.Popen(
-            _command(("serve", "--port", str(port), *arguments)),
+            _command(("serve", "--port", str(port), *arguments), program),
             cwd=folder,
-            env=_environment(variables),
+            env=_environment({"PYTHONPATH": str(PROGRAM.parent), **variables}),
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -110,17 +115,17 @@ def ready(process: subprocess.Popen[str]) -> Server:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, **variables: str) -> Iterator[Server]:
+def serving(folder: Path, *arguments: str, program: Path = PROGRAM, **variables: str) -> Iterator[Server]:
     """A server on a free port, killed in the end if it still runs."""
-    with start(folder, *arguments, **variables) as process:
+    with start(folder, *arguments, program=program, **variables) as process:
         try:
             yield ready(process)
         finally:
             process.kill()
 
 
-def _command(arguments: tuple[str, ...]) -> list[str]:
-    return [sys.executable, str(PROGRAM), *arguments]
+def _command(arguments: tuple[str, ...], program: Path = PROGRAM) -> list[str]:
+    return [sys.executable, str(program), *arguments]
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:

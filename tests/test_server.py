@@ -127,8 +127,9 @@ import logging, structlog, sys
 logs.configure("info", sys.argv[1])
 def fail(key):
     try:
-        1 / 0
-    except ZeroDivisionError:
+        int(key)
+    except ValueError as error:
+        error.add_note(key)
         structlog.get_logger().exception("ours.failed")
         logging.getLogger("theirs").exception("failed")
 fail("sk_live_secret")
@@ -142,5 +143,6 @@ fail("sk_live_secret")
             check=True,
         )
         assert done.stdout == ""
-        assert done.stderr.count("ZeroDivisionError: division by zero") == 2
+        assert done.stderr.count("in fail") == 2
+        assert done.stderr.count("ValueError") == 2
         assert "live_secret" not in done.stderr

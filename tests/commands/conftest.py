@@ -1,6 +1,8 @@
 """Commands run inside the test's own process, where starting one costs nothing."""
 
+import sys
 from collections.abc import Callable
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -19,8 +21,9 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capt
         monkeypatch.delenv(variable_of(field), raising=False)
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str, **variables: str) -> CompletedProcess[str]:
+    def run(*arguments: str, stdin: bytes = b"", **variables: str) -> CompletedProcess[str]:
         code = 0
+        monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(stdin)))
         with pytest.MonkeyPatch.context() as patch:
             for name, value in variables.items():
                 patch.setenv(name, value)

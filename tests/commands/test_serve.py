@@ -267,8 +267,13 @@ def test_the_log_has_one_line_a_request_and_no_secrets(tmp_path: Path, format: s
             "method": "GET",
             "path": "/graphql",
             "status": 200,
+            "operation": "query",
+            "key": first["key"],
+            "account": first["account"],
+            "client": "127.0.0.1",
             "request": "request-7",
         }
+        assert (first["key"][:4], first["account"][:4]) == ("key_", "acc_")
         assert second["path"] == "/no\nline\x1b[2J"
     else:
         assert (

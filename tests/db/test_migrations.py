@@ -16,7 +16,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from db import clock, master_key, migrations
+from db import apps, clock, master_key, migrations
 from db.engine import Database, StoreUnavailable
 from db.metadata import is_modelled, metadata
 from db.revisions import REVISIONS, MigrationError, UnfitDatabase
@@ -40,6 +40,7 @@ TABLES = [
     "keys",
     "licenses",
     "master_key",
+    "retired_slugs",
     "signing_keys",
     "tier_features",
     "tiers",
@@ -152,6 +153,7 @@ async def fill(url: str) -> None:
     customer = await make_customer(database, app, metadata={"plan": "team"})
     await make_license(database, customer, tier=tier, token="a.b.c")
     async with database.write() as session:
+        await apps.disown(session, account.id, f"deleted-{account.id[-9:]}", "no app")
         await master_key.settle(session, "a fingerprint", clock.now())
     await database.close()
 
@@ -257,6 +259,7 @@ async def test_what_holds_the_rules_in_the_migrated_database(database_url: str) 
         "fk_licenses_app_id": ("apps", {"ondelete": "CASCADE"}),
         "fk_licenses_customer_id": ("customers", {"ondelete": "CASCADE"}),
         "fk_licenses_tier_id": ("tiers", {}),
+        "fk_retired_slugs_account_id": ("accounts", {"ondelete": "CASCADE"}),
         "fk_signing_keys_app_id": ("apps", {"ondelete": "CASCADE"}),
         "fk_tier_features_feature_id": ("features", {}),
         "fk_tier_features_tier_id": ("tiers", {"ondelete": "CASCADE"}),
@@ -321,7 +324,7 @@ async def test_upgrade_counts_what_is_there(unmigrated_url: str) -> None:
     assert after["apps"] == [(*row[:-2], "RS256", 1) for row in before["apps"]]
     assert after["licenses"] == [(*row[:-3], None, "[]", "[]") for row in before["licenses"]]
     assert after["tokens"] == [(row[0], row[0], 1, 1, None) for row in before["licenses"]]
-    later = ("features", "master_key", "signing_keys", "tier_features", "tiers")
+    later = ("features", "master_key", "retired_slugs", "signing_keys", "tier_features", "tiers")
     assert {table: after[table] for table in later} == {table: [] for table in later}
     assert [customer[-1] for customer in after["customers"]] == [1, 1]
     assert after["app_counters"] == [(app[0], 0, 1, 1) for app in after["apps"]]

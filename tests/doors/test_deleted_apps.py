@@ -1,12 +1,17 @@
 """A deleted app is gone at both doors at once, with all that is in it, while its rows are still there."""
 
+from collections.abc import AsyncIterator
+
+import httpx
 import pytest
 from sqlalchemy import func, select
+from starlette.applications import Starlette
 
 from db.customers import customers
 from db.engine import Database
+from resolvers.purge import purge
 from tests.doors.both import BY_GRAPH, BY_REST, CREATE_APP, DELETE_APP, Doors
-from tests.factories import Account, make_app, make_customer, make_license
+from tests.factories import Account, make_account, make_app, make_customer, make_key, make_license
 
 FOUND = """query ($app: ID!, $customer: ID!, $license: ID!, $slug: String!) {
   node(id: $app) { id }
@@ -65,7 +70,7 @@ async def test_nothing_of_it_is_found_or_changed(
         assert (await doors.mutate(query, **input))["userErrors"] == NOT_FOUND, mutation
 
 
-async def test_its_slug_is_free_and_what_was_in_it_is_not_in_the_next(
+async def test_its_account_may_use_the_slug_again_and_what_was_in_it_is_not_in_the_next(
     doors: Doors, database: Database, account: Account
 ) -> None:
     app = await make_app(database, account, slug="atlas")
@@ -78,3 +83,42 @@ async def test_its_slug_is_free_and_what_was_in_it_is_not_in_the_next(
 
     assert (made["userErrors"], again.status_code) == ([], 201)
     assert [row["email"] for row in await doors.rest_data("/apps/atlas/customers")] == ["ada@example.com"]
+
+
+@pytest.fixture
+async def stranger(app: Starlette, database: Database) -> AsyncIterator[Doors]:
+    """Both doors, entered with a key of another account."""
+    other = await make_account(database)
+    headers = {"Authorization": f"Bearer {await make_key(database, other)}"}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://x", headers=headers) as client:
+        yield Doors(client)
+
+
+@pytest.mark.parametrize("is_purged", [False, True])
+async def test_its_slug_stays_with_its_account(
+    doors: Doors, stranger: Doors, database: Database, is_purged: bool
+) -> None:
+    await doors.mutate(CREATE_APP, name="Atlas", slug="atlas")
+    in_use = await stranger.mutate(CREATE_APP, name="Mine now", slug="atlas")
+    in_use_by_rest = await stranger.rest("POST", "/apps", {"name": "Mine now", "slug": "atlas"})
+    await doors.mutate(DELETE_APP, slug="atlas")
+    if is_purged:
+        await purge(database)
+
+    refused = await stranger.mutate(CREATE_APP, name="Mine now", slug="atlas")
+    refused_by_rest = await stranger.rest("POST", "/apps", {"name": "Mine now", "slug": "atlas"})
+
+    assert refused == in_use
+    assert [error["code"] for error in refused["userErrors"]] == ["TAKEN"]
+    assert (refused_by_rest.status_code, refused_by_rest.json()) == (409, in_use_by_rest.json())
+    assert (await stranger.rest("GET", "/apps/atlas/jwks.json")).status_code == 404
+    assert await stranger.rest_data("/apps") == []
+    for _ in range(2):
+        again = await doors.mutate(CREATE_APP, name="Atlas", slug="atlas")
+        assert again["userErrors"] == []
+        assert (await stranger.rest("GET", "/apps/atlas/jwks.json")).status_code == 200
+        await doors.mutate(DELETE_APP, slug="atlas")
+    assert (await stranger.mutate(CREATE_APP, name="Mine", slug="atlas"))["userErrors"] == in_use[
+        "userErrors"
+    ]

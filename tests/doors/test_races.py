@@ -21,7 +21,7 @@ from db.licenses import licenses
 from tests.databases import PostgresTemplate, SqliteTemplate
 from tests.doors.calling import count, mutate
 from tests.doors.conftest import two_serving
-from tests.factories import Account, App, make_account, make_app, make_customer, make_license
+from tests.factories import Account, App, make_account, make_app, make_customer, make_key, make_license
 from tests.processes import Server
 
 INSTALLATION = "8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11"
@@ -324,3 +324,44 @@ async def test_what_several_delete_at_once_is_counted_once(
             gone_licenses + sum(outcome.get("deletedLicenseCount", 0) for outcome in outcomes) == 20 + issued
         )
         await until_purged(database)
+
+
+async def ask_until(is_over: asyncio.Event, client: httpx.AsyncClient, mutation: str, slug: str) -> list[Any]:
+    """What it is refused with, again and again."""
+    answers: list[Any] = []
+    while not is_over.is_set():
+        answers += (await mutate(client, mutation, slug=slug))["userErrors"] or ["not refused"]
+    return answers
+
+
+async def test_a_slug_that_is_being_given_up_is_nobody_else_s(
+    clients: list[httpx.AsyncClient], servers: list[Server], database: Database, account: Account
+) -> None:
+    """Another account asks for it again and again while its own deletes the app and makes it anew."""
+    create = """mutation($slug: String!) {
+      outcome: createApp(input: {name: "Atlas", slug: $slug, signingAlgorithm: EDDSA}) {
+        userErrors { code field }
+      }
+    }"""
+    delete = "mutation($slug: String!) { outcome: deleteApp(input: {slug: $slug}) { userErrors { code } } }"
+    headers = {"Authorization": f"Bearer {await make_key(database, await make_account(database))}"}
+    others = [httpx.AsyncClient(base_url=server.url, headers=headers, timeout=120) for server in servers]
+
+    for turn in range(6):
+        slug = f"atlas-{turn}"
+        await mutate(clients[0], create, slug=slug)
+        is_over = asyncio.Event()
+
+        asking = [
+            asyncio.create_task(ask_until(is_over, other, create, slug)) for other in others for _ in range(2)
+        ]
+        for _ in range(4):
+            assert (await mutate(clients[0], delete, slug=slug))["userErrors"] == []
+            assert (await mutate(clients[1], create, slug=slug))["userErrors"] == []
+        is_over.set()
+        answers = [answer for answers in await asyncio.gather(*asking) for answer in answers]
+        assert len(answers) >= len(asking)
+        assert all(answer == {"code": "TAKEN", "field": ["slug"]} for answer in answers)
+
+    for other in others:
+        await other.aclose()

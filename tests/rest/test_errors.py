@@ -101,7 +101,10 @@ async def test_a_crash_is_logged_with_its_trace_and_a_refusal_is_not(
     await client.get("/api/v1/apps")
 
     assert quiet == []
-    assert [(call.method_name, call.args) for call in logged.calls] == [("exception", ("request.failed",))]
+    (call,) = logged.calls
+    assert (call.method_name, call.args) == ("error", ("request.failed",))
+    assert call.kwargs["exception"].endswith("RuntimeError")
+    assert "in crash" in call.kwargs["exception"]
 
 
 @pytest.mark.parametrize(
