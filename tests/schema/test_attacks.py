@@ -18,8 +18,9 @@ FRAGMENTS = "{{__schema{{types{{...F}}}}}} fragment F on __Type{{{}}} fragment G
     " ".join(f"a{i}:fields{{type{{...G ofType{{...G}}}}}}" for i in range(10)),
     " ".join(f"b{i}:fields{{type{{name ofType{{name}}}}}}" for i in range(10)),
 )
-ALIASES = "{{{}}} fragment S on __Schema{{types{{fields{{name args{{name type{{name ofType{{name}}}}}}type{{name}}}}}}}}".format(
-    " ".join(f"a{i}:__schema{{...S}}" for i in range(50))
+ALIASES = "{{{}}} {}".format(
+    " ".join(f"a{i}:__schema{{...S}}" for i in range(50)),
+    "fragment S on __Schema{types{fields{name args{name type{name ofType{name}}}type{name}}}}",
 )
 FULL = get_introspection_query(
     specified_by_url=True,
