@@ -24,8 +24,8 @@ from db.engine import Database, WriteSession
 from db.metadata import metadata
 from db.shaping.compiler import Compiler, are_columns
 from db.shaping.nouns import (
+    GATHERED_SCAN,
     INDEX_SCAN,
-    TEXT_SEARCH,
     Condition,
     KeptTotal,
     Kind,
@@ -96,7 +96,7 @@ CUSTOMER = Noun(
             fold,
             columns=("email_folded",),
             index=found_in_customers,
-            scan=TEXT_SEARCH,
+            scan=GATHERED_SCAN,
         ),
         "external_id": Condition(lambda row, value: row["external_id"] == value, columns=("external_id",)),
         "search": Condition(
@@ -104,7 +104,7 @@ CUSTOMER = Noun(
             fold,
             columns=("email_folded", "name_folded"),
             index=found_in_customers,
-            scan=TEXT_SEARCH,
+            scan=GATHERED_SCAN,
         ),
         # An id is its row's creation time, so that these are ranges of the indexes that end in the id.
         "created_after": Condition(

@@ -15,13 +15,15 @@ metadata = MetaData(
     }
 )
 
-_MADE_BY_MIGRATIONS = re.compile(r"customer_(numbers|gram)\w*|ix_customers_grams")
+_MADE_BY_MIGRATIONS = re.compile(
+    r"customer_(numbers|gram)\w*|ix_customers_grams|license_features|ix_licenses_features"
+)
 
 
 def is_modelled(name: str | None) -> bool:
     """Whether a table or index of the database belongs to a table of ours.
 
-    What belongs to the search (`db.shaping.texts`) differs wholly between the databases, and only
-    migrations know it.
+    What finds texts (`db.shaping.texts`) and features (`db.licenses`) differs wholly between the databases,
+    and only migrations know it.
     """
     return name is None or _MADE_BY_MIGRATIONS.match(name) is None

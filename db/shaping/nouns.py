@@ -24,9 +24,9 @@ TOKENS: BindParameter[bool] = bindparam("tokens", type_=Boolean())
 """Whether the viewer may see the tokens of licenses."""
 
 
-INDEX_SCAN, ROW_SCAN, TEXT_SEARCH = 500, 2_000, 4_000
-"""What reading costs (`db.shaping.scans`) that goes through an index, through the rows, or through whatever
-has a piece of text in it."""
+INDEX_SCAN, ROW_SCAN, GATHERED_SCAN = 500, 2_000, 4_000
+"""What reading costs (`db.shaping.scans`): of an index, of the rows, or of all that a filter's own index has
+found."""
 
 
 class Kind(Enum):

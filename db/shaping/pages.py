@@ -187,7 +187,10 @@ class PageRows(Rows):
         self._order = noun.orders[page.order]
         self._size = slot_parameter(page.size, Integer)
         self._filters = [(noun.filters[chosen.name], slot_parameter(chosen.slot)) for chosen in page.filters]
-        self._indexed = depth <= SEARCHED_DEPTH and any(condition.index for condition, _ in self._filters)
+        has_few = parent is not None and parent[0].few
+        self._indexed = (
+            depth <= SEARCHED_DEPTH and not has_few and any(condition.index for condition, _ in self._filters)
+        )
         self._columns = sorted(self._columns_read(needs))
         self._matches = (
             self._gathered().cte().prefix_with("MATERIALIZED") if self._indexed and needs.counted else None

@@ -58,6 +58,9 @@ SQLITE_TRIGGERS = [
     ("licenses", "count_licenses_insert"),
     ("licenses", "count_licenses_move_between_apps"),
     ("licenses", "count_licenses_move_between_customers"),
+    ("licenses", "license_features_delete"),
+    ("licenses", "license_features_insert"),
+    ("licenses", "license_features_update"),
 ]
 POSTGRESQL_TRIGGERS = [
     ("customers", "count_in_apps_delete"),
