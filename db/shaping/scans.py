@@ -24,7 +24,8 @@ def weighed(connection: Connection, noun: Noun, relation: ToMany | None) -> Conn
     filters = [noun.filters[chosen.name] for chosen in connection.page.filters]
     costs = [condition.scan for condition in filters] or [0]
     has_few = relation is None or relation.few
-    filtered = max(costs) // (FEW if has_few else 1) if min(costs) else 0
+    # Each filter is asked of each row.
+    filtered = sum(costs) // (FEW if has_few else 1) if min(costs) else 0
     is_kept = has_few or (relation is not None and relation.total is not None)
     counted = filtered if filters or is_kept else INDEX_SCAN
     # Where an index finds all matches to count them, the page and the other totals are cut from those.
