@@ -18,7 +18,7 @@ JOSE := tests/outside/jose/node_modules
 WEB := web/dist/.built
 WEB_SOURCES := schema/schema.graphql $(wildcard schema/tabs/*) $(shell find web \( -name node_modules -o -name dist -o -name graph \) -prune -o -type f -print)
 
-.PHONY: help serve web screenshots test check check-server check-web fuzz bench peers outside overhead verification faults scrolling plans format snapshots lock clean
+.PHONY: help serve web screenshots test check check-server check-web fuzz bench peers outside overhead verification faults attacks worst scrolling plans format snapshots lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
@@ -111,6 +111,12 @@ verification: $(VENV)/.development ## measure what verifying a license costs, ag
 
 faults: $(VENV)/.development ## bring about all kinds of faults at once, and see what another client is answered
 	@$(BIN)/python -m bench.faults $(ARGS)
+
+attacks: $(VENV)/.development ## attack a server in every way at once, and see what another client notices
+	@$(BIN)/python -m bench.attacks $(ARGS)
+
+worst: $(VENV)/.development ## look for the document within the limits that takes most CPU
+	@$(BIN)/python -m bench.worst $(ARGS)
 
 scrolling: $(VENV)/.development $(WEB) ## measure how smooth the dashboard scrolls through 100,000 customers
 	@$(BIN)/python -m bench.scrolling $(ARGS)
