@@ -152,7 +152,7 @@ async def _said_plainly(send: Send, message: Message) -> None:
         match error:
             case StoreUnavailable(__cause__=BaseException() as cause):
                 said = f"{error}: {cause_of(driver_error(cause))}"
-            case MasterKeyError() | PoolerFound() | UnfitDatabase():
+            case MasterKeyError() | PoolerFound() | UnfitDatabase() | StoreUnavailable():
                 said = str(error)
             case _:
                 log.error("start.failed", exc_info=error)

@@ -20,6 +20,7 @@ log = structlog.get_logger("licensegraph.unavailable")
 _Told: TypeAlias = tuple[Cause, str | None]
 
 _ROOT = Path(__file__).parents[1]
+_BEFORE = len(f"{_ROOT}/")
 _LAYERS = tuple(f"{_ROOT / layer}/" for layer in ("db", "resolvers", "asgi"))
 
 
@@ -71,11 +72,11 @@ def _told_of(error: StoreUnavailable | Busy) -> _Told:
 
 def _place_of(error: BaseException) -> str | None:
     """The last function of ours that an error came through, as `db/connections.py take`."""
-    frames = traceback.extract_tb(error.__traceback__)
-    for frame in reversed(frames):
-        if frame.filename.startswith(_LAYERS):
-            return f"{Path(frame.filename).relative_to(_ROOT)} {frame.name}"
-    return None
+    place = None
+    for frame, _line in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename.startswith(_LAYERS):
+            place = frame.f_code
+    return None if place is None else f"{place.co_filename[_BEFORE:]} {place.co_name}"
 
 
 def _write(told: _Told, times: int) -> None:

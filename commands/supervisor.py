@@ -80,6 +80,7 @@ class Supervisor(Multiprocess):
             process.kill()
             process.join()
             if process.exitcode == STARTUP_FAILURE:  # as the next one would
+                log.error("worker.failed", pid=process.pid)
                 self.should_exit.set()
                 return
             log.error("worker.replaced", pid=process.pid, reason="hung" if hangs else "ended")
@@ -108,4 +109,4 @@ def _end_after(supervisor: BaseProcess) -> None:
     log.error("supervisor.gone")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(ORPHAN_SECONDS)
-    os._exit(STARTUP_FAILURE)
+    os._exit(1)

@@ -120,6 +120,53 @@ async def test_another_server_program_does_not_start_it_without_the_master_key(
     assert MASTER_KEY not in done.stderr
 
 
+FAILING = """
+import server
+
+async def fail(*_):
+    raise RuntimeError("se" + "cret")
+
+server.require_current = fail
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (
+            "import server",
+            "the database does not answer: ConnectionRefusedError ECONNREFUSED: Connection refused",
+        ),
+        (
+            FAILING,
+            "the server cannot start: RuntimeError",
+        ),
+    ],
+)
+def test_why_it_does_not_start_is_said_without_a_secret(tmp_path: Path, program: str, said: str) -> None:
+    """As another server program would start it, whose log has a form of its own."""
+    (tmp_path / "program.py").write_text(f"{program}\ncreate_app = server.create_app\n")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "uvicorn", "--factory", "program:create_app", "--port", "0"],
+        check=False,
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(PROGRAM.parent),
+            "DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/db",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == STARTUP_FAILURE
+    assert said in done.stderr
+    assert "secret" not in done.stderr
+    assert ("start.failed" in done.stderr) is ("RuntimeError" in said)
+
+
 def test_tracebacks_show_no_values() -> None:
     failing = """
 from asgi import logs
