@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asgi import logs
+from asgi import logs, refusals
 from asgi.abandonment import Abandonment
 from asgi.authentication import Authentication
 from asgi.pages import ASSETS, GRAPHQL_PATHS, Pages, wants_page
@@ -115,7 +115,7 @@ class _Doors:
         path: str = scope["path"]
         if path.startswith("/api/"):
             await self._rest(scope, receive, send)
-        elif path.startswith(ASSETS) or wants_page(scope):
+        elif not refusals.is_refused(scope) and (path.startswith(ASSETS) or wants_page(scope)):
             await self._pages(scope, receive, send)
         elif path in GRAPHQL_PATHS:
             await self._graphql(scope, receive, send)

@@ -50,6 +50,13 @@ class Settings(BaseSettings):
     statement_timeout_s: Limit = 10
     lock_timeout_s: Limit = 5
 
+    max_connections: Limit = 1_000
+    keep_alive_s: Limit = 75
+    header_timeout_s: Limit = 20
+    body_timeout_s: Limit = 30
+    send_timeout_s: Limit = 30
+
+    max_header_bytes: Limit = 65_536
     max_body_bytes: Limit = 1_048_576
     max_tokens: Limit = 5_000
     max_depth: Limit = 15

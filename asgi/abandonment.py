@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -37,10 +38,11 @@ class Abandonment:
         token = deadlines.arrive()
         try:
             await self._app(scope, watched, send_watched)
-        except asyncio.CancelledError:
-            if not watched.is_abandoned:
-                raise
-            watched.task.uncancel()
+        except (asyncio.CancelledError, ClientDisconnect) as gone:
+            if isinstance(gone, asyncio.CancelledError):
+                if not watched.is_abandoned:
+                    raise
+                watched.task.uncancel()
             if not has_begun:
                 await Response(status_code=CLIENT_CLOSED_REQUEST)(scope, receive, send)
         finally:

@@ -1,11 +1,20 @@
 """Request bodies, read no further than they may be long, and JSON as it comes in."""
 
 import json
-from typing import Any
+from codecs import BOM_UTF8
+from typing import Any, ClassVar, Self
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
+from asgi import refusals
+from asgi.refusals import HttpRefusal
 from db import deadlines
+
+SMALL_BYTES = 65_536
+"""A body that is no longer is always taken: connections are bounded, and so are many of these."""
+
+MAX_LARGE_BYTES = 32 * 1024 * 1024
+"""What all longer bodies may hold together while they come in, in one process."""
 
 
 class PayloadTooLarge(Exception):
@@ -20,29 +29,65 @@ class MalformedJson(ValueError):
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The whole body. Raises PayloadTooLarge as soon as it is known to be; `max_bytes` 0 sets no limit."""
+    """The whole body. Raises PayloadTooLarge as soon as it is known to be; `max_bytes` 0 sets no limit.
+
+    Raises HttpRefusal for a body that is encoded, does not come in time or is malformed, and ClientDisconnect
+    when nobody is there any more.
+    """
+    encoding = request.headers.get("content-encoding")
+    if encoding is not None and encoding.strip().lower() not in {"", "identity"}:
+        raise HttpRefusal(415, "Send the body as it is, without a Content-Encoding.")
     declared = request.headers.get("content-length", "0")
     if max_bytes and declared.isdecimal() and int(declared) > max_bytes:
         raise PayloadTooLarge(max_bytes)
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if max_bytes and size > max_bytes:
-            raise PayloadTooLarge(max_bytes)
-        chunks.append(chunk)
+    body = bytearray()
+    is_there = False
+    with _Room() as room:
+        while not is_there:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            refusals.check(request.scope)
+            body += message.get("body", b"")
+            if max_bytes and len(body) > max_bytes:
+                raise PayloadTooLarge(max_bytes)
+            is_there = not message.get("more_body", False)
+            if not is_there and len(body) > SMALL_BYTES:
+                room.take(len(body))
     deadlines.arrive()  # whoever sends slowly has not arrived before
-    return b"".join(chunks)
+    return bytes(body)
+
+
+class _Room:
+    """What one body holds of `MAX_LARGE_BYTES` while it comes in."""
+
+    _taken_by_all: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        self._taken = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        _Room._taken_by_all -= self._taken
+
+    def take(self, size: int) -> None:
+        """Hold so many bytes in all. Raises HttpRefusal where there is no room for them."""
+        if _Room._taken_by_all - self._taken + size > MAX_LARGE_BYTES:
+            raise HttpRefusal(503, "Too many long bodies are being sent. Try again later.")
+        _Room._taken_by_all += size - self._taken
+        self._taken = size
 
 
 def parse_json(text: bytes | str) -> Any:
-    """Parse JSON, UTF-8. Raises MalformedJson.
+    """Parse JSON, UTF-8, with or without a byte order mark. Raises MalformedJson.
 
     The standard library's parser, since orjson's makes floats of integers beyond 64 bits and refuses lone
     surrogates: both are the caller's data, to be kept or judged field by field where they are used.
     """
     try:
-        return _decoder.decode(text.decode() if isinstance(text, bytes) else text)
+        return _decoder.decode(text.removeprefix(BOM_UTF8).decode() if isinstance(text, bytes) else text)
     except (ValueError, RecursionError) as error:
         raise MalformedJson("This is not JSON.") from error
 

@@ -18,7 +18,7 @@ GRAPHQL_PATHS = {"/graphql", "/graphql/"}
 """Where the graph answers programs, and GraphiQL is shown to people."""
 
 _BASE = '<base href="/" />'
-_SECURITY = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+_SECURITY = {"Referrer-Policy": "no-referrer"}
 _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src {styles}; img-src 'self' data:; font-src {fonts}; "
     "connect-src 'self'; worker-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"

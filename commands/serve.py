@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 import uvicorn
@@ -17,6 +18,7 @@ from cyclopts.validators import Number
 from uvicorn.config import STARTUP_FAILURE
 
 from asgi import logs
+from asgi.http_protocol import Bounds, HttpProtocol
 from commands import first_start
 from commands.migrate import opened_with_keyring
 from commands.supervisor import START_SECONDS, Supervisor
@@ -56,7 +58,7 @@ def serve(
             print(first_start.welcome(url, key))  # noqa: T201
         where = "the dashboard at /, the graph and GraphiQL at /graphql"
         print(f"Licensegraph answers at {url} ({where})", flush=True)  # noqa: T201
-        _answer(listener, workers)
+        _answer(listener, workers, settings)
 
 
 async def _prepare(settings: Settings, *, migrate: bool) -> str | None:
@@ -82,10 +84,19 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _answer(listener: socket.socket, workers: int) -> None:
+def _answer(listener: socket.socket, workers: int, settings: Settings) -> None:
+    bounds = Bounds(
+        max_header_bytes=settings.max_header_bytes,
+        header_timeout_s=settings.header_timeout_s,
+        body_timeout_s=settings.body_timeout_s,
+        send_timeout_s=settings.send_timeout_s,
+        max_connections=settings.max_connections,
+    )
     config = uvicorn.Config(
         "server:create_app",
         factory=True,
+        http=partial(HttpProtocol, bounds=bounds),  # type: ignore[arg-type]  # it is called, as a class is
+        timeout_keep_alive=settings.keep_alive_s,
         workers=workers,
         log_config=None,
         access_log=False,

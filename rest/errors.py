@@ -5,10 +5,10 @@ from enum import StrEnum
 
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from asgi.bodies import MalformedJson, PayloadTooLarge
+from asgi.refusals import HttpRefusal
 from db.engine import StoreUnavailable
 from resolvers.errors import BadUserInput, Busy, FaultCode, Faults, Forbidden, Unauthenticated
 from rest.envelopes import Answer, JsonResponse
@@ -74,7 +74,7 @@ class ErrorAnswer(Answer):
 
 
 class Problem(Exception):
-    """An error answer, to be raised."""
+    """An error answer, to be raised. `status` where it is not the code's."""
 
     def __init__(
         self,
@@ -83,15 +83,17 @@ class Problem(Exception):
         *,
         details: Details | None = None,
         headers: Mapping[str, str] | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.error = Error(code=code, message=message, details=details)
         self.headers = headers
+        self.status = status or STATUSES[code]
 
     def response(self) -> Response:
         """The answer."""
         content = ErrorAnswer(error=self.error).model_dump_json(exclude_none=True)
-        return JsonResponse(content, STATUSES[self.error.code], self.headers)
+        return JsonResponse(content, self.status, self.headers)
 
 
 def not_found(what: str) -> Problem:
@@ -114,7 +116,9 @@ def problem_of(error: Exception) -> Problem:
             return _problem_of_faults(error)
         case PayloadTooLarge():
             return Problem(Code.PAYLOAD_TOO_LARGE, str(error))
-        case MalformedJson() | ClientDisconnect():
+        case HttpRefusal():
+            return _problem_of_refusal(error)
+        case MalformedJson():
             return Problem(Code.BAD_REQUEST, "The body is not JSON.")
         case StoreUnavailable():
             return Problem(
@@ -126,6 +130,12 @@ def problem_of(error: Exception) -> Problem:
             return Problem(
                 Code.INTERNAL_ERROR, "Something went wrong here; the request's id helps to find out what."
             )
+
+
+def _problem_of_refusal(refusal: HttpRefusal) -> Problem:
+    code = next((code for code, status in STATUSES.items() if status == refusal.status), Code.BAD_REQUEST)
+    headers = _TRY_AGAIN if code is Code.UNAVAILABLE else None
+    return Problem(code, str(refusal), headers=headers, status=refusal.status)
 
 
 def _problem_of_faults(error: Faults) -> Problem:

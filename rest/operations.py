@@ -1,19 +1,19 @@
 """Operations: what is routed and what is documented, declared once, and the way of a request to one."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 import structlog
 from pydantic import BaseModel
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Send
 from starlette.types import Scope as HttpScope
 from starlette.websockets import WebSocketClose
 
-from asgi import tracebacks
+from asgi import refusals, tracebacks
 from asgi.authentication import Authentication
 from asgi.bodies import parse_json, read_body
 from asgi.request_log import record_of
@@ -58,8 +58,10 @@ class Call:
         return dict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
 
     async def body(self) -> dict[str, Any]:
-        """The body, which is a JSON object. Raises Problem, MalformedJson and PayloadTooLarge."""
-        text = await read_body(self._request, self.door.max_body_bytes)
+        """The body, which is a JSON object. Raises Problem, MalformedJson and what `body_of` raises."""
+        # Where no key is looked at, a bad one is no reason either.
+        read = read_body if self._operation.scope is None else self.door.authentication.body_of
+        text = await read(self._request, self.door.max_body_bytes)
         if not text and self._operation.body_optional:
             return {}
         if not text:
@@ -76,6 +78,9 @@ class Call:
 RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
 Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
 
+_NO_STORE: RawHeaders = [(b"cache-control", b"no-store")]
+_ANY_CACHE: RawHeaders = []
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
@@ -84,7 +89,8 @@ class Operation:
     `scope` is what the key must allow, which is asked before anything else; None: no key is needed, and none
     is looked at. `key_optional`: none is needed either, or something else may serve in its place, which is
     for the handler to say; a key that is sent must be good all the same. `answers` are the successes, by
-    status; what can go wrong follows from the rest. `headers` come with every answer, errors too.
+    status; what can go wrong follows from the rest. `public`: the answers are the same to everybody and hold
+    nobody's data; all others, errors too, are `no-store`.
     """
 
     methods: tuple[str, ...]
@@ -97,7 +103,7 @@ class Operation:
     body: type[Input] | None = None
     body_optional: bool = False
     media_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    public: bool = False
 
     @property
     def name(self) -> str:
@@ -121,10 +127,6 @@ class Endpoint:
         self._by_method = {method: each for each in operations for method in each.methods}
         if "GET" in self._by_method:
             self._by_method["HEAD"] = self._by_method["GET"]
-        self._headers: dict[Operation, RawHeaders] = {
-            each: [(name.lower().encode(), value.encode()) for name, value in each.headers.items()]
-            for each in operations
-        }
 
     async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -133,12 +135,15 @@ class Endpoint:
         request = Request(scope, receive)
         record = record_of(scope)
         record.path = self._path
-        headers: RawHeaders = ()
+        headers = _NO_STORE
         try:
+            refusals.check(scope)
             chosen = self._chosen(request.method)
             record.operation = chosen.name
-            headers = self._headers[chosen]
+            headers = _ANY_CACHE if chosen.public else _NO_STORE
             response = await self._answer(chosen, request)
+        except ClientDisconnect:
+            raise
         except Exception as error:
             problem = problem_of(error)
             _log(error, problem)

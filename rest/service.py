@@ -37,7 +37,7 @@ class Document(Answer):
     openapi: str
 
 
-@operation("GET", "/api/health", answers={200: HealthAnswer})
+@operation("GET", "/api/health", public=True, answers={200: HealthAnswer})
 async def get_health(call: Call) -> Response:
     """Ask whether the service and its store are well. No key is needed."""
     writes = None if await call.database.takes_writes() else "refused"
@@ -45,7 +45,7 @@ async def get_health(call: Call) -> Response:
     return envelopes.one(health.model_dump_json(exclude_none=True))
 
 
-@operation("GET", "/api/openapi.json", answers={200: Document})
+@operation("GET", "/api/openapi.json", public=True, answers={200: Document})
 async def get_openapi(call: Call) -> Response:
     """Get this document. No key is needed."""
     return JsonResponse(call.door.document)

@@ -99,6 +99,7 @@ async def rotate_keys(call: Call) -> Response:
     scope=Scope.READ,
     key_optional=True,
     media_type=PEM,
+    public=True,
     answers={200: PublicKey, 304: None},
 )
 async def get_public_key(call: Call) -> Response:
@@ -106,7 +107,14 @@ async def get_public_key(call: Call) -> Response:
     return _cacheable(call, Response(await _current_pem(call), media_type=PEM))
 
 
-@operation("GET", f"{APP}/jwks.json", scope=Scope.READ, key_optional=True, answers={200: KeySet, 304: None})
+@operation(
+    "GET",
+    f"{APP}/jwks.json",
+    scope=Scope.READ,
+    key_optional=True,
+    public=True,
+    answers={200: KeySet, 304: None},
+)
 async def get_key_set(call: Call) -> Response:
     """Get the public keys as a key set (RFC 7517). No key is needed."""
     async with call.database.read() as session:

@@ -20,7 +20,6 @@ from rest.errors import not_found
 from rest.licenses import LICENSES, StatusWord
 from rest.operations import Call, operation
 
-_NO_STORE = {"Cache-Control": "no-store"}
 _USUAL = re.compile(rb"installation_id=(%b)" % UUID.pattern.encode(), re.IGNORECASE)
 
 
@@ -105,7 +104,6 @@ class VerificationBatch(Input):
     scope=Scope.READ,
     key_optional=True,
     query=VerificationQuery,
-    headers=_NO_STORE,
     answers={200: VerificationAnswer},
 )
 async def verify_license(call: Call) -> Response:
@@ -147,7 +145,6 @@ async def _checked(call: Call) -> tuple[str, str]:
     scope=Scope.READ,
     key_optional=True,
     body=VerificationBatch,
-    headers=_NO_STORE,
     answers={200: VerdictsAnswer},
 )
 async def verify_licenses(call: Call) -> Response:

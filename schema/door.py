@@ -9,12 +9,15 @@ from typing import Any
 
 import orjson
 from graphql import GraphQLError
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from asgi import refusals
 from asgi.authentication import Authentication
-from asgi.bodies import MalformedJson, PayloadTooLarge, parse_json, read_body
+from asgi.bodies import MalformedJson, PayloadTooLarge, parse_json
+from asgi.refusals import HttpRefusal
 from asgi.request_log import record_of
 from db.engine import Database, StoreUnavailable
 from resolvers.errors import Busy, Unauthenticated
@@ -66,6 +69,7 @@ class GraphQLDoor:
 
     async def _answer(self, http: HttpRequest, media_type: MediaType | None) -> Response:
         try:
+            refusals.check(http.scope)
             if media_type is None:
                 raise _HttpRefusal(
                     406, "This address answers application/graphql-response+json or application/json."
@@ -79,6 +83,11 @@ class GraphQLDoor:
             return self._executed(outcome, media_type)
         except _HttpRefusal as refusal:
             return _refused(media_type, refusal.status, refusal.code, str(refusal), refusal.headers)
+        except HttpRefusal as refusal:
+            code = Code.UNAVAILABLE if refusal.status == 503 else Code.BAD_USER_INPUT
+            return _refused(media_type, refusal.status, code, str(refusal))
+        except ClientDisconnect:
+            raise
         except MutationNotAllowed:
             return _refused(
                 media_type, 405, Code.BAD_USER_INPUT, "A mutation is sent by POST.", {"Allow": "POST"}
@@ -113,7 +122,8 @@ class GraphQLDoor:
             content_type = http.headers.get("content-type", "").partition(";")[0].strip().lower()
             if content_type != "application/json":
                 raise _HttpRefusal(415, "Send the request as application/json.")
-            parameters = parse_json(await read_body(http, self._operations.limits.max_body_bytes))
+            max_bytes = self._operations.limits.max_body_bytes
+            parameters = parse_json(await self._authentication.body_of(http, max_bytes))
         return _request_of(parameters, may_mutate=http.method == "POST")
 
     def _executed(self, outcome: Outcome, media_type: MediaType) -> Response:

@@ -26,6 +26,7 @@ from db.deadlines import UNLIMITED
 from db.engine import Database
 from db.keys import keys
 from db.licenses import licenses
+from tests.asgi.connections import Listener, post
 from tests.factories import make_account, make_app, make_key
 from tests.keyrings import MASTER_KEY
 from tests.processes import PROGRAM, Server, ready, run, serving, start
@@ -281,6 +282,39 @@ def test_the_log_has_one_line_a_request_and_no_secrets(tmp_path: Path, format: s
         )
         assert lines[1].endswith(" request=request-7")
         assert r" path=/no\nline\x1b[2J status=404 " in lines[2]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_connections_are_bounded_by_the_settings(tmp_path: Path, workers: str) -> None:
+    settings = {
+        "LICENSEGRAPH_MAX_HEADER_BYTES": "500",
+        "LICENSEGRAPH_HEADER_TIMEOUT_S": "1",
+        "LICENSEGRAPH_BODY_TIMEOUT_S": "1",
+        "LICENSEGRAPH_KEEP_ALIVE_S": "1",
+    }
+    health = b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n"
+    with serving(tmp_path, "--workers", workers, **settings) as server:
+        key = TOKEN.findall(server.printed)[0]
+        listener = Listener(httpx.URL(server.url).port or 0)
+        began = time.monotonic()
+        talks = [
+            listener.talk(health),
+            listener.talk(health[:30]),
+            listener.talk(b"GET /graphql HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 500),
+            listener.talk(post("/api/v1/apps", b"{}", f"Authorization: Bearer {key}")[:-1]),
+            listener.talk(
+                b"GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+            ),
+            listener.talk(b"nonsense"),
+        ]
+        got = [[answer.status for answer in each] for each in await asyncio.gather(*talks)]
+        assert time.monotonic() - began < 5
+        assert server.stop() == 0
+
+    assert got == [[200], [408], [431], [408], [400], [400]]
+    lines = (tmp_path / "server.log").read_text().splitlines()
+    assert all(" level=info event=" in line for line in lines), lines
+    assert sum("event=request.answered" in line for line in lines) == 1 + len(got)
 
 
 def test_a_port_in_use_is_said_before_anything_is_changed(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 import structlog
-from starlette.requests import ClientDisconnect
 
 from asgi.authentication import Authentication
+from asgi.refusals import HttpRefusal
 from db.engine import Database, StoreUnavailable
 from resolvers import apps
 from resolvers.errors import BadUserInput, Fault, FaultCode, Faults
@@ -132,8 +132,8 @@ async def test_a_store_that_does_not_answer_is_unavailable(url: str):
 
 
 def _answer(cause: Exception) -> tuple[int, str, object]:
-    problem = problem_of(cause).error
-    return STATUSES[problem.code], problem.code.value, problem.details
+    problem = problem_of(cause)
+    return problem.status, problem.error.code.value, problem.error.details
 
 
 def _faults(*faults: tuple[FaultCode, str]) -> Faults:
@@ -189,6 +189,9 @@ def test_other_causes():
         "validation_error",
         {"email": ["is too long"]},
     )
-    assert _answer(ClientDisconnect()) == (400, "bad_request", None)
+    assert _answer(HttpRefusal(400, "no")) == (400, "bad_request", None)
+    assert _answer(HttpRefusal(408, "no")) == (408, "bad_request", None)
+    assert _answer(HttpRefusal(415, "no")) == (415, "unsupported_media_type", None)
+    assert _answer(HttpRefusal(503, "no")) == (503, "unavailable", None)
     assert _answer(KeyError("x")) == (500, "internal_error", None)
     assert set(STATUSES) == set(Code)

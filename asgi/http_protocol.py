@@ -1,0 +1,415 @@
+"""HTTP/1.1 as `serve` speaks it: uvicorn's protocol, with bounds on what a client may send, take and hold.
+
+uvicorn hands its parser whatever comes. Here bytes are parted first: the parser gets one head, then that
+request's body, and nothing of the next request before this one is answered. So a head can be bounded, and
+changed where the parser would mistake it, and what belongs to a body is never taken for a request.
+
+What is wrong is not answered here: the application gets a request that is marked (`asgi.refusals`).
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from types import SimpleNamespace
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from asgi.refusals import HttpRefusal, refuse
+
+LINGER_S = 2
+"""How long a client is still heard after an answer that came before the end of its request."""
+
+MAX_AHEAD_BYTES = 65_536
+"""How much a client may send of its next requests before it is made to wait."""
+
+_END = b"\r\n\r\n"
+_LAST_CHUNK = b"0\r\n\r\n"
+_CHUNK_FRAME_BYTES = 32  # more than the size of a chunk and its line breaks take
+_UNTOLD = -1  # the length of a body in chunks
+
+_REQUEST_LINE = re.compile(rb"(?!CONNECT )[A-Z-]+ [^\x00-\x20\x7f]+ HTTP/1\.[01]\r\n")
+_TARGET = re.compile(rb"([A-Z-]{1,20}) +([^\s?#]*)")
+_UPGRADE = re.compile(rb"\r\nupgrade:([^\r]*)", re.IGNORECASE)
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+
+_MALFORMED = "This is not a request of HTTP/1.1."
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one client, and all of them together, may ask of the connections of a process. 0: no bound."""
+
+    max_header_bytes: int = 65_536
+    header_timeout_s: float = 20
+    body_timeout_s: float = 30
+    send_timeout_s: float = 30
+    max_connections: int = 1_000
+
+
+class _Stage(Enum):
+    HEAD = auto()  # the next request has not come, or not as far as its empty line
+    BODY = auto()
+    ANSWER = auto()  # a request has come in whole and is not answered
+    DEAF = auto()  # nothing that comes is looked at any more
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One connection. `bounds` come with the class (`functools.partial`), all else from uvicorn."""
+
+    def __init__(self, *, bounds: Bounds, **given: Any) -> None:
+        super().__init__(**given)
+        self._bounds = bounds
+        self._stage = _Stage.HEAD
+        self._head = bytearray()
+        self._ahead = bytearray()
+        self._is_held_up = False
+        self._is_ending = False
+        self._expects_head = False
+        self._left = 0  # how much of the body is to come
+        self._chunks = 0
+        self._framing = 0  # bytes of a body in chunks that are not the body's
+        self._tail = b""
+        self._reading: asyncio.TimerHandle | None = None
+        self._writing: asyncio.TimerHandle | None = None
+
+    # What uvicorn and the event loop call
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        bound = self._bounds.max_connections
+        if not bound or len(self.connections) <= bound:
+            self._await(self._bounds.header_timeout_s, self._give_up_head)
+        elif len(self.connections) <= 2 * bound:
+            self._refuse(b"", HttpRefusal(503, "Too many connections are open. Try again later."))
+        else:
+            self.connections.discard(self)
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stage = _Stage.DEAF
+        self._unset_keepalive_if_required()
+        self._await_nothing()
+        if self._writing is not None:
+            self._writing.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        while data:
+            match self._stage:
+                case _Stage.HEAD:
+                    data = self._take_head(data)
+                case _Stage.BODY:
+                    data = self._take_body(data)
+                case _Stage.ANSWER:
+                    self._ahead += data
+                    if len(self._ahead) > MAX_AHEAD_BYTES:
+                        self._is_held_up = True
+                        self.transport.pause_reading()
+                    return
+                case _Stage.DEAF:
+                    return
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._bound_writing()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._writing is not None:
+            self._writing.cancel()
+
+    def shutdown(self) -> None:
+        self._is_ending = True
+        super().shutdown()
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        if not self._expects_head:
+            raise RuntimeError("a request has begun in the body of another")
+        self._expects_head = False
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        refusal = self._judge()
+        super().on_headers_complete()
+        self.headers = []  # trailers are no headers: they would come after these were judged
+        self._stage = _Stage.BODY
+        cycle = self.cycle
+        if self._left:
+            cycle.transport = self._lingering()
+            if self.expect_100_continue:
+                # Whoever is answered before being told to go on may send the body all the same, or not.
+                cycle.keep_alive = False
+        if self.scope["http_version"] == "1.0":
+            cycle.waiting_for_100_continue = False
+        if refusal is not None:
+            refuse(self.scope["state"], refusal)
+            self._end()
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
+
+    def on_body(self, body: bytes) -> None:
+        self._framing -= len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if self._stage is not _Stage.BODY:
+            return
+        self._await_nothing()
+        cycle = self.cycle
+        if cycle.response_complete:
+            self._next()
+            return
+        self._stage = _Stage.ANSWER
+        if self.expect_100_continue and not cycle.response_started:
+            cycle.keep_alive = self.parser.should_keep_alive() and not self._is_ending
+
+    # What the answer calls
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            self._bound_writing()
+            return
+        self.flow.resume_reading()
+        if self._stage is _Stage.ANSWER:
+            self._next()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._bound_writing()
+
+    # Our own
+
+    def _take_head(self, data: bytes) -> bytes:
+        """Take what belongs to a head, and answer the rest."""
+        head, before = self._head, len(self._head)
+        if not before:
+            data = data.lstrip(b"\r\n")  # as some clients send after a body
+            if not data:
+                return b""
+            self._unset_keepalive_if_required()
+            end = data.find(_END)
+        else:
+            head += data
+            end = head.find(_END, max(before - len(_END) + 1, 0))
+        bound = self._bounds.max_header_bytes
+        if bound and (end if end >= 0 else before + len(data)) > bound:
+            too_long = HttpRefusal(431, f"The request's headers may hold at most {bound} bytes.")
+            self._refuse(bytes(head or data), too_long)
+            return b""
+        if end < 0:
+            if not before:
+                head += data
+                if not data[:1].isupper():
+                    self._refuse(b"", HttpRefusal(400, _MALFORMED))
+                    return b""
+            if self._reading is None:
+                self._await(self._bounds.header_timeout_s, self._give_up_head)
+            return b""
+        end += len(_END)
+        if before:
+            data = bytes(head)
+            head.clear()
+        self._await_nothing()
+        self._begin(data[:end])
+        return data[end:]
+
+    def _begin(self, head: bytes) -> None:
+        """Begin the request of a head that is there in whole."""
+        if _REQUEST_LINE.match(head) is None:
+            self._refuse(head, HttpRefusal(400, _MALFORMED))
+            return
+        if not head.isascii():
+            line, rest = head.split(b"\r\n", 1)
+            head = b"%b\r\n%b" % (_NOT_ASCII.sub(_percent_encoded, line), rest)
+        if b"\r\nupgrade:" in head.lower():
+            if any(b"websocket" in each.lower() for each in _UPGRADE.findall(head)):
+                self._refuse(head, HttpRefusal(400, "There are no WebSockets here. Send requests by HTTP."))
+                return
+            # To the parser, what follows would be another protocol. Who may upgrade need not (RFC 9110, 7.8).
+            head = _UPGRADE.sub(b"", head)
+        self._expects_head = True
+        try:
+            self.parser.feed_data(head)
+        except httptools.HttpParserError:
+            if self._stage is _Stage.HEAD:  # otherwise it was refused already, for what the parser saw later
+                self._refuse(head, HttpRefusal(400, _MALFORMED))
+            return
+        if self._stage is _Stage.BODY:
+            self._await(self._bounds.body_timeout_s, self._give_up_body)
+
+    def _judge(self) -> HttpRefusal | None:
+        """Look at the headers that say where a request ends, and whose it is."""
+        hosts = 0
+        self._left = self._chunks = self._framing = 0
+        self._tail = b""
+        for name, value in self.headers:
+            if name == b"host":
+                hosts += 1
+                if _HOST.fullmatch(value) is None:
+                    return HttpRefusal(400, "Host does not name a host.")
+            elif name == b"content-length":
+                self._left = int(value)
+            elif name == b"transfer-encoding":
+                self._left = _UNTOLD
+                if value.strip().lower() != b"chunked" or self.parser.get_http_version() != "1.1":
+                    return HttpRefusal(400, "Transfer-Encoding can be chunked alone, and in HTTP/1.1.")
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            return HttpRefusal(400, "A request has one Host.")
+        return None
+
+    def _take_body(self, data: bytes) -> bytes:
+        """Take what belongs to a body, and answer the rest."""
+        end = 0
+        if self._left == _UNTOLD:
+            while end < len(data) and self._stage is _Stage.BODY:
+                begin, end = end, self._end_of_piece(data, end)
+                self._tail = (self._tail + data[max(begin, end - len(_LAST_CHUNK)) : end])[
+                    1 - len(_LAST_CHUNK) :
+                ]
+                self._framing += end - begin
+                self._feed(data[begin:end])
+        else:
+            end = min(self._left, len(data))
+            self._left -= end
+            self._feed(data[:end])
+        return data[end:]
+
+    def _end_of_piece(self, data: bytes, begin: int) -> int:
+        """Where to stop feeding a body in chunks, so that its end is the end of a piece.
+
+        The parser does not tell where it ended. What follows trailers, which nobody sends, in the same packet
+        is lost: it is begun by no head of ours, and the connection closes.
+        """
+        across = self._tail + data[begin : begin + len(_LAST_CHUNK) - 1]
+        found = across.find(_LAST_CHUNK)
+        if found >= 0:
+            return begin + found + len(_LAST_CHUNK) - len(self._tail)
+        found = data.find(_LAST_CHUNK, begin)
+        return found + len(_LAST_CHUNK) if found >= 0 else len(data)
+
+    def _feed(self, body: bytes) -> None:
+        try:
+            self.parser.feed_data(body)
+        except httptools.HttpParserError:
+            self._break_off(HttpRefusal(400, "The body is not in chunks as HTTP/1.1 has them."))
+            return
+        bound = self._bounds.max_header_bytes
+        if bound and self._framing > bound + self._chunks * _CHUNK_FRAME_BYTES:
+            self._break_off(HttpRefusal(431, f"Chunks may have at most {bound} bytes beside the body."))
+
+    def _next(self) -> None:
+        """Go on to the next request, which may be there already."""
+        self._stage = _Stage.HEAD
+        if self.timeout_keep_alive:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        if self._ahead:
+            ahead, self._ahead = bytes(self._ahead), bytearray()
+            if self._is_held_up:
+                self._is_held_up = False
+                self.transport.resume_reading()
+            self.data_received(ahead)
+
+    def _refuse(self, head: bytes, refusal: HttpRefusal) -> None:
+        """Answer something that is no request, as far as one can be made out."""
+        HttpToolsProtocol.on_message_begin(self)
+        found = _TARGET.match(head)
+        method, target = found.groups() if found is not None else (b"GET", b"/")
+        self.scope["method"] = method.decode()
+        self.scope["path"] = target.decode(errors="replace")
+        self.scope["raw_path"] = target
+        self.scope["query_string"] = b""
+        refuse(self.scope["state"], refusal)
+        self.cycle = RequestResponseCycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=False,
+            on_response=self.on_response_complete,
+        )
+        self._end()
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
+        self._start_asgi_task(self.cycle, self.app)
+
+    def _break_off(self, refusal: HttpRefusal) -> None:
+        """Read no more of a body, and have its request answered so, if it is not answered yet."""
+        if self._stage is _Stage.BODY:
+            refuse(self.scope["state"], refusal)
+        self._end()
+        if self.cycle.response_complete:
+            self._linger()
+        else:
+            self.cycle.message_event.set()  # whoever waits for the body looks
+
+    def _end(self) -> None:
+        """Hear nothing more, and close when the answer is sent."""
+        self._stage = _Stage.DEAF
+        self._await_nothing()
+        self.cycle.keep_alive = False
+        self.cycle.transport = self._lingering()
+
+    def _lingering(self) -> Any:
+        """Make a transport to which closing is to linger."""
+        return SimpleNamespace(
+            write=self.transport.write, is_closing=self.transport.is_closing, close=self._linger
+        )
+
+    def _linger(self) -> None:
+        """Close, and hear a client out that is still sending: or its system would throw the answer away."""
+        if self._stage is _Stage.ANSWER:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self._stage = _Stage.DEAF
+            self.flow.resume_reading()
+            self.transport.write_eof()
+            self._await(LINGER_S, self.transport.abort)
+
+    def _give_up_head(self) -> None:
+        self._reading = None
+        if self._head:
+            self._refuse(bytes(self._head), HttpRefusal(408, "The request's headers came too slowly."))
+        else:
+            self.transport.close()
+
+    def _give_up_body(self) -> None:
+        self._break_off(HttpRefusal(408, "The request's body came too slowly."))
+
+    def _await(self, seconds: float, otherwise: Callable[[], None]) -> None:
+        """Bound what is waited for from a client."""
+        self._await_nothing()
+        if seconds:
+            self._reading = self.loop.call_later(seconds, otherwise)
+
+    def _await_nothing(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    def _bound_writing(self) -> None:
+        """Bound how long a client may take to read what it is sent."""
+        if self._writing is not None:
+            self._writing.cancel()
+        if self._bounds.send_timeout_s:
+            self._writing = self.loop.call_later(self._bounds.send_timeout_s, self.transport.abort)
+
+
+def _percent_encoded(found: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % found[0][0]
