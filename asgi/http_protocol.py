@@ -8,6 +8,7 @@ What is wrong is not answered here: the application gets a request that is marke
 """
 
 import asyncio
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from asgi.refusals import HttpRefusal, refuse
+
+TICK_S = 0.1
+"""How exact the bounds of time are."""
 
 LINGER_S = 2
 """How long a client is still heard after an answer that came before the end of its request."""
@@ -37,6 +41,7 @@ _UPGRADE = re.compile(rb"\r\nupgrade:([^\r]*)", re.IGNORECASE)
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
+_NEVER = math.inf
 _MALFORMED = "This is not a request of HTTP/1.1."
 
 
@@ -51,6 +56,29 @@ class Bounds:
     max_connections: int = 1_000
 
 
+class Connections:
+    """All connections of a process. uvicorn takes it for the class of its protocol (`http=`)."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._is_watching = False
+
+    def __call__(self, **given: Any) -> "HttpProtocol":
+        """Make the protocol of one connection."""
+        protocol = HttpProtocol(self._bounds, **given)
+        if not self._is_watching:
+            self._is_watching = True
+            self._watch(protocol.loop, protocol.connections)
+        return protocol
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, connections: set[Any]) -> None:
+        # In place of a timer for each of them, which would cost more than all else that is done here.
+        now = loop.time()
+        for each in tuple(connections):
+            each.look(now)
+        loop.call_later(TICK_S, self._watch, loop, connections)
+
+
 class _Stage(Enum):
     HEAD = auto()  # the next request has not come, or not as far as its empty line
     BODY = auto()
@@ -59,9 +87,9 @@ class _Stage(Enum):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One connection. `bounds` come with the class (`functools.partial`), all else from uvicorn."""
+    """One connection. `Connections` makes them, and has each `look` at what is overdue."""
 
-    def __init__(self, *, bounds: Bounds, **given: Any) -> None:
+    def __init__(self, bounds: Bounds, **given: Any) -> None:
         super().__init__(**given)
         self._bounds = bounds
         self._stage = _Stage.HEAD
@@ -74,8 +102,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._chunks = 0
         self._framing = 0  # bytes of a body in chunks that are not the body's
         self._tail = b""
-        self._reading: asyncio.TimerHandle | None = None
-        self._writing: asyncio.TimerHandle | None = None
+        self._due = self._due_to_be_read = _NEVER
+        self._overdue: Callable[[], None] = self._give_up_head
 
     # What uvicorn and the event loop call
 
@@ -93,10 +121,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._stage = _Stage.DEAF
-        self._unset_keepalive_if_required()
-        self._await_nothing()
-        if self._writing is not None:
-            self._writing.cancel()
+        self._due = self._due_to_be_read = _NEVER
 
     def data_received(self, data: bytes) -> None:
         while data:
@@ -113,6 +138,8 @@ class HttpProtocol(HttpToolsProtocol):
                     return
                 case _Stage.DEAF:
                     return
+        if self._stage is _Stage.BODY and self._due is _NEVER:
+            self._await(self._bounds.body_timeout_s, self._give_up_body)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -120,12 +147,19 @@ class HttpProtocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._writing is not None:
-            self._writing.cancel()
+        self._due_to_be_read = _NEVER
 
     def shutdown(self) -> None:
         self._is_ending = True
         super().shutdown()
+
+    def look(self, now: float) -> None:
+        """End what should have come, or should have been read, by now."""
+        if now > self._due:
+            self._due = _NEVER
+            self._overdue()
+        if now > self._due_to_be_read:
+            self.transport.abort()
 
     # What the parser calls
 
@@ -163,7 +197,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
         if self._stage is not _Stage.BODY:
             return
-        self._await_nothing()
+        self._due = _NEVER
         cycle = self.cycle
         if cycle.response_complete:
             self._next()
@@ -196,7 +230,6 @@ class HttpProtocol(HttpToolsProtocol):
             data = data.lstrip(b"\r\n")  # as some clients send after a body
             if not data:
                 return b""
-            self._unset_keepalive_if_required()
             end = data.find(_END)
         else:
             head += data
@@ -209,17 +242,16 @@ class HttpProtocol(HttpToolsProtocol):
         if end < 0:
             if not before:
                 head += data
-                if not data[:1].isupper():
+                if data[:1].isupper():
+                    self._await(self._bounds.header_timeout_s, self._give_up_head)
+                else:
                     self._refuse(b"", HttpRefusal(400, _MALFORMED))
-                    return b""
-            if self._reading is None:
-                self._await(self._bounds.header_timeout_s, self._give_up_head)
             return b""
         end += len(_END)
         if before:
             data = bytes(head)
             head.clear()
-        self._await_nothing()
+        self._due = _NEVER
         self._begin(data[:end])
         return data[end:]
 
@@ -244,8 +276,6 @@ class HttpProtocol(HttpToolsProtocol):
             if self._stage is _Stage.HEAD:  # otherwise it was refused already, for what the parser saw later
                 self._refuse(head, HttpRefusal(400, _MALFORMED))
             return
-        if self._stage is _Stage.BODY:
-            self._await(self._bounds.body_timeout_s, self._give_up_body)
 
     def _judge(self) -> HttpRefusal | None:
         """Look at the headers that say where a request ends, and whose it is."""
@@ -310,10 +340,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _next(self) -> None:
         """Go on to the next request, which may be there already."""
         self._stage = _Stage.HEAD
-        if self.timeout_keep_alive:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        self._await(self.timeout_keep_alive, self.timeout_keep_alive_handler)
         if self._ahead:
             ahead, self._ahead = bytes(self._ahead), bytearray()
             if self._is_held_up:
@@ -362,7 +389,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _end(self) -> None:
         """Hear nothing more, and close when the answer is sent."""
         self._stage = _Stage.DEAF
-        self._await_nothing()
+        self._due = _NEVER
         self.cycle.keep_alive = False
         self.cycle.transport = self._lingering()
 
@@ -383,7 +410,6 @@ class HttpProtocol(HttpToolsProtocol):
             self._await(LINGER_S, self.transport.abort)
 
     def _give_up_head(self) -> None:
-        self._reading = None
         if self._head:
             self._refuse(bytes(self._head), HttpRefusal(408, "The request's headers came too slowly."))
         else:
@@ -394,21 +420,13 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _await(self, seconds: float, otherwise: Callable[[], None]) -> None:
         """Bound what is waited for from a client."""
-        self._await_nothing()
-        if seconds:
-            self._reading = self.loop.call_later(seconds, otherwise)
-
-    def _await_nothing(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
+        self._due = self.loop.time() + seconds if seconds else _NEVER
+        self._overdue = otherwise
 
     def _bound_writing(self) -> None:
         """Bound how long a client may take to read what it is sent."""
-        if self._writing is not None:
-            self._writing.cancel()
-        if self._bounds.send_timeout_s:
-            self._writing = self.loop.call_later(self._bounds.send_timeout_s, self.transport.abort)
+        seconds = self._bounds.send_timeout_s
+        self._due_to_be_read = self.loop.time() + seconds if seconds else _NEVER
 
 
 def _percent_encoded(found: re.Match[bytes]) -> bytes:

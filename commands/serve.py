@@ -9,7 +9,6 @@ import socket
 import sqlite3
 import sys
 from contextlib import suppress
-from functools import partial
 from typing import Annotated
 
 import uvicorn
@@ -18,7 +17,7 @@ from cyclopts.validators import Number
 from uvicorn.config import STARTUP_FAILURE
 
 from asgi import logs
-from asgi.http_protocol import Bounds, HttpProtocol
+from asgi.http_protocol import Bounds, Connections
 from commands import first_start
 from commands.migrate import opened_with_keyring
 from commands.supervisor import START_SECONDS, Supervisor
@@ -95,7 +94,7 @@ def _answer(listener: socket.socket, workers: int, settings: Settings) -> None:
     config = uvicorn.Config(
         "server:create_app",
         factory=True,
-        http=partial(HttpProtocol, bounds=bounds),  # type: ignore[arg-type]  # it is called, as a class is
+        http=Connections(bounds),  # type: ignore[arg-type]  # it is called, as a class is
         timeout_keep_alive=settings.keep_alive_s,
         workers=workers,
         log_config=None,

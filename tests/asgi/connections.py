@@ -7,13 +7,12 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asgi.http_protocol import Bounds, HttpProtocol
+from asgi.http_protocol import Bounds, Connections
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ async def listening(
     """A server of an application that is started already."""
     config = uvicorn.Config(
         app,
-        http=partial(HttpProtocol, bounds=bounds or Bounds()),
+        http=Connections(bounds or Bounds()),
         timeout_keep_alive=keep_alive_s,
         ws="none",
         lifespan="off",
