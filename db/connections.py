@@ -74,11 +74,18 @@ class Connections(ABC):
         """Whether an error says that a unique constraint refused a change."""
 
     async def fetch(
-        self, sql: str, arguments: Sequence[Any], deadline: float | None, *, may_repeat: bool = False
+        self,
+        sql: str,
+        arguments: Sequence[Any],
+        deadline: float | None,
+        *,
+        may_repeat: bool = False,
+        may_be_short: bool = True,
     ) -> Sequence[ResultRow]:
         """Run a statement that is a transaction of its own.
 
         With `may_repeat` it is sent once more if it had not begun when its connection was lost.
+        `may_be_short` is False of what is known to take long.
         """
         connection = await self.take(deadline)
         sent = time.monotonic()

@@ -88,7 +88,10 @@ class ReadSession:
         if not query.scans:
             return query.rows(await self._connections.fetch(query.sql, arguments, deadline, may_repeat=True))
         async with self.database.scanning(deadline):
-            return query.rows(await self._connections.fetch(query.sql, arguments, deadline, may_repeat=True))
+            rows = await self._connections.fetch(
+                query.sql, arguments, deadline, may_repeat=True, may_be_short=False
+            )
+        return query.rows(rows)
 
     async def row(self, query: Query | Select[Any], values: Mapping[str, object]) -> ResultRow | None:
         """The first row of a query, or None."""

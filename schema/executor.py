@@ -21,6 +21,14 @@ class Finished:
 class SplicingExecutor(StrawberryGraphQLCoreExecutionContext):
     """Executes a document, taking finished answers as they are."""
 
+    def let_go(self) -> None:
+        """Know no more of oneself, when nothing is left to execute.
+
+        graphql-core's executor has helpers that know it. Only the garbage collector finds such a circle, and
+        with it the document; without it both are gone at once.
+        """
+        self.async_helpers = None  # type: ignore[assignment]
+
     def complete_value(  # type: ignore[no-untyped-def]
         self, return_type, field_details_list, info, path, result, position_context
     ) -> Any:

@@ -26,7 +26,7 @@ from schema.executor import SplicingExecutor
 from schema.graph import graphql_schema
 from schema.limits import LimitExceeded, Limits, check_form, check_variables, root_fields
 from schema.openness import open_if_of
-from schema.prepared import LONG, Document, PreparedOperations
+from schema.prepared import LONG, Document, PreparedOperations, document_of
 from schema.roots import Survey
 from schema.worker import Worker
 
@@ -67,15 +67,30 @@ class Operations:
     async def execute(self, request: Request, context: Context) -> Outcome:
         """Execute a request. Raises RequestRefused when nothing of it was, MutationNotAllowed and Busy."""
         document = self._prepared.document(request.query)
+        is_new = document is None
         if document is None:
             document = await self._read(request, is_anonymous=context.viewer.is_anonymous)
         executor = self._executor(document, request, context)
-        context.record.operation = _named(executor.operation)
+        try:
+            return await self._executed(document, executor, request, context, is_new=is_new)
+        finally:
+            executor.let_go()
+
+    async def _executed(
+        self,
+        document: Document,
+        executor: SplicingExecutor,
+        request: Request,
+        context: Context,
+        *,
+        is_new: bool,
+    ) -> Outcome:
         if executor.operation.operation is OperationType.MUTATION and not request.may_mutate:
             raise MutationNotAllowed
         try:
             prepared = self._prepared.operation(document, executor)
             if prepared is None:
+                is_new = True
                 prepared = self._prepared.add(document, executor, await self._survey(document, executor))
             if context.viewer.is_anonymous and not prepared.outline.is_open(executor):
                 raise Unauthenticated
@@ -85,6 +100,8 @@ class Operations:
             raise RequestRefused([error], Code.BAD_USER_INPUT) from None
         if self.limits.max_cost and prepared.cost > self.limits.max_cost:
             raise RequestRefused([_too_dear(prepared.cost, self.limits.max_cost)], Code.COST_LIMIT_EXCEEDED)
+        if is_new:  # and allowed: what is refused takes nothing from what others ask again and again
+            self._prepared.keep(document)
         context.shapes = prepared.shapes
         if prepared.outline.is_introspection:
             return Outcome(await self._introspected(document, executor), prepared.cost)
@@ -105,37 +122,37 @@ class Operations:
         result = cast("ExecutionResult", await self._worker.run(executor.execute_operation))
         if result.data is not None and not result.errors and not executor.operation.variable_definitions:
             document.add_introspected(name, result.data)
-            self._prepared.grown(document)
+            self._prepared.keep(document)
         return result
 
     async def _read(self, request: Request, *, is_anonymous: bool) -> Document:
         """Parse and validate a document that is new. Raises RequestRefused and Busy."""
         if len(request.query) < LONG:
-            node = self._valid(request, is_anonymous)
-        else:
-            node = await self._worker.run(self._valid, request, is_anonymous)
-        return self._prepared.keep(request.query, node)
+            return self._valid(request, is_anonymous)
+        return await self._worker.run(self._valid, request, is_anonymous)
 
-    def _valid(self, request: Request, is_anonymous: bool) -> DocumentNode:
+    def _valid(self, request: Request, is_anonymous: bool) -> Document:
         try:
             document = parse(
                 request.query, max_tokens=self.limits.max_tokens or None, allow_empty_selection_sets=False
             )
-            check_form(document, self.limits)
-        except LimitExceeded as error:
-            raise RequestRefused([error], Code.GRAPHQL_VALIDATION_FAILED) from None
         except GraphQLError as error:
             raise RequestRefused([error], Code.GRAPHQL_PARSE_FAILED) from None
         except RecursionError:
-            raise RequestRefused(
-                [GraphQLError("The document is nested too deeply.")], Code.GRAPHQL_PARSE_FAILED
-            ) from None
+            raise _nested_too_deeply() from None
+        _part_tokens(document)
+        try:
+            check_form(document, self.limits)
+        except LimitExceeded as error:
+            raise RequestRefused([error], Code.GRAPHQL_VALIDATION_FAILED) from None
+        except RecursionError:
+            raise _nested_too_deeply() from None
         if is_anonymous and self._needs_key(document, request.operation_name):
             raise RequestRefused([GraphQLError(str(Unauthenticated()))], Code.UNAUTHENTICATED)
         errors = validate(graphql_schema, document, self._rules, hide_suggestions=not self._introspection)
         if errors:
             raise RequestRefused(errors, Code.GRAPHQL_VALIDATION_FAILED)
-        return document
+        return document_of(request.query, document)
 
     def _needs_key(self, document: DocumentNode, operation_name: str | None) -> bool:
         """Whether it is plain before validation that a document needs a key: validation takes time."""
@@ -168,6 +185,23 @@ def _named(operation: OperationDefinitionNode) -> str:
     """What the log calls an operation: its kind, and its name where it has one."""
     kind = operation.operation.value
     return kind if operation.name is None else f"{kind} {operation.name.value}"
+
+
+def _part_tokens(document: DocumentNode) -> None:
+    """Take a document's tokens apart, which know each other in a circle.
+
+    So a document goes as soon as nobody needs it. Otherwise thousands wait for Python's garbage collector,
+    which then stops everything for tenths of a second.
+    """
+    token = document.loc.start_token if document.loc else None
+    while token is not None:
+        following = token.next
+        token.prev = token.next = None
+        token = following
+
+
+def _nested_too_deeply() -> RequestRefused:
+    return RequestRefused([GraphQLError("The document is nested too deeply.")], Code.GRAPHQL_PARSE_FAILED)
 
 
 def _too_dear(cost: int, maximum: int) -> GraphQLError:

@@ -17,7 +17,7 @@ from schema.executor import SplicingExecutor
 from schema.roots import Answers, Judged, Outline, ResponsePath, Survey, judge
 from schema.selections import Form
 
-LONG = 1_000
+LONG = 500
 """From how many characters on it takes some milliseconds to read a document, or to go over it."""
 
 CACHED_BYTES = 32 << 20
@@ -105,15 +105,6 @@ class PreparedOperations:
         """The valid document of this text, if it was seen before."""
         return self._documents.get(text)
 
-    def keep(self, text: str, node: DocumentNode) -> Document:
-        """Keep a document that has been found valid."""
-        names = _Names()
-        visit(node, names)
-        takes_long = len(text) >= LONG or not names.fields.isdisjoint({"__schema", "__type"})
-        document = Document(text, node, tuple(sorted(names.switches)), takes_long)
-        self.grown(document)
-        return document
-
     def operation(self, document: Document, executor: SplicingExecutor) -> Prepared | None:
         """The executor's operation with its values, if it was worked out before. Raises GraphQLError."""
         outline = document.outlines.get(_operation(document, executor))
@@ -124,12 +115,11 @@ class PreparedOperations:
         return None if answers is None else _prepared(answers, judged)
 
     def add(self, document: Document, executor: SplicingExecutor, survey: Survey) -> Prepared:
-        """Keep what was worked out for the executor's operation."""
+        """Add what was worked out for the executor's operation."""
         document.add(_operation(document, executor), survey)
-        self.grown(document)
         return _prepared(survey.answers, survey.judged)
 
-    def grown(self, document: Document) -> None:
+    def keep(self, document: Document) -> None:
         """Keep a document that is new, or that has grown."""
         if document.size > _LARGEST:
             document.forget()
@@ -139,6 +129,14 @@ class PreparedOperations:
 
 def _prepared(answers: Answers, judged: Judged) -> Prepared:
     return Prepared(answers.outline, answers.shapes(judged), answers.cost(judged))
+
+
+def document_of(text: str, node: DocumentNode) -> Document:
+    """A document that has been found valid."""
+    names = _Names()
+    visit(node, names)
+    takes_long = len(text) >= LONG or not names.fields.isdisjoint({"__schema", "__type"})
+    return Document(text, node, tuple(sorted(names.switches)), takes_long)
 
 
 def _operation(document: Document, executor: SplicingExecutor) -> _Operation:

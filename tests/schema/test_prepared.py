@@ -13,7 +13,7 @@ from db.engine import Database
 from schema import operations, prepared, roots
 from schema.executor import SplicingExecutor
 from schema.graph import graphql_schema
-from schema.prepared import Document, PreparedOperations
+from schema.prepared import Document, PreparedOperations, document_of
 from schema.roots import Survey
 from tests.factories import Account, make_app, make_customer, make_license
 from tests.schema.conftest import Graph
@@ -152,11 +152,12 @@ LARGE = {
 def bring(kept: PreparedOperations, text: str, **variables: object) -> Document:
     """A document's way through what is kept, as of one that has been found valid."""
     variables = {"id": ids.new_id(ids.CUSTOMER).id, **variables}
-    document = kept.document(text) or kept.keep(text, parse(text))
+    document = kept.document(text) or document_of(text, parse(text))
     executor = SplicingExecutor.build(graphql_schema, document.node, raw_variable_values=variables)
     assert isinstance(executor, SplicingExecutor)
     if kept.operation(document, executor) is None:
         kept.add(document, executor, Survey(executor))
+        kept.keep(document)
     return document
 
 
