@@ -40,21 +40,34 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     declared = request.headers.get("content-length", "0")
     if max_bytes and declared.isdecimal() and int(declared) > max_bytes:
         raise PayloadTooLarge(max_bytes)
-    body = bytearray()
-    is_there = False
+    body, more = await _received(request)
+    if max_bytes and len(body) > max_bytes:
+        raise PayloadTooLarge(max_bytes)
+    if more:
+        body = await _rest_of(body, request, max_bytes)
+    deadlines.arrive()  # whoever sends slowly has not arrived before
+    return body
+
+
+async def _received(request: Request) -> tuple[bytes, bool]:
+    """A part of a body, and whether there is more to come."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    refusals.check(request.scope)
+    return message.get("body", b""), message.get("more_body", False)
+
+
+async def _rest_of(first: bytes, request: Request, max_bytes: int) -> bytes:
+    body, more = bytearray(first), True
     with _Room() as room:
-        while not is_there:
-            message = await request.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            refusals.check(request.scope)
-            body += message.get("body", b"")
+        while more:
+            if len(body) > SMALL_BYTES:
+                room.take(len(body))
+            part, more = await _received(request)
+            body += part
             if max_bytes and len(body) > max_bytes:
                 raise PayloadTooLarge(max_bytes)
-            is_there = not message.get("more_body", False)
-            if not is_there and len(body) > SMALL_BYTES:
-                room.take(len(body))
-    deadlines.arrive()  # whoever sends slowly has not arrived before
     return bytes(body)
 
 

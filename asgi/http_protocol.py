@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from asgi.refusals import HttpRefusal, refuse
 
@@ -41,6 +41,7 @@ _TARGET = re.compile(rb"([A-Z-]{1,20}) +([^\s?#]*)")
 _UPGRADE = re.compile(rb"\r\nupgrade:([^\r]*)", re.IGNORECASE)
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 _JUDGED = {b"host", b"content-length", b"transfer-encoding", b"expect"}
+_UNUSUAL = {b"connection", b"transfer-encoding"}
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 _NEVER = math.inf
@@ -86,6 +87,37 @@ class Connections:
         for each in tuple(connections):
             each.look(now)
         loop.call_later(TICK_S, self._watch, loop, connections)
+
+
+class _Cycle(RequestResponseCycle):
+    """A request and its answer. The head of a usual one is written at a third of what it costs uvicorn.
+
+    Which asks two regular expressions about each header: that pays for all that is done about requests here.
+    """
+
+    async def send(self, message: Any) -> None:
+        if self.response_started or self.disconnected or self.flow.write_paused:
+            await super().send(message)
+            return
+        lines = [STATUS_LINE[message["status"]]]
+        length = None
+        for name, value in (*self.default_headers, *message["headers"]):
+            if name in _UNUSUAL:
+                await super().send(message)
+                return
+            if name == b"content-length":
+                length = int(value)
+            lines.append(b"%b: %b\r\n" % (name, value))
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        head = b"".join(lines)
+        if length is None or not head.count(b"\r") == head.count(b"\n") == len(lines) or b"\0" in head:
+            await super().send(message)
+            return
+        self.response_started = True
+        self.waiting_for_100_continue = self.chunked_encoding = False
+        self.expected_content_length = length
+        self.transport.write(head + b"\r\n")
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -399,9 +431,9 @@ class HttpProtocol(HttpToolsProtocol):
         cycle.message_event.set()
         self._end()
 
-    def _begin_cycle(self, *, keep_alive: bool) -> RequestResponseCycle:
+    def _begin_cycle(self, *, keep_alive: bool) -> _Cycle:
         """Hand a request to the application."""
-        self.cycle = RequestResponseCycle(
+        self.cycle = _Cycle(
             scope=self.scope,
             transport=self.transport,
             flow=self.flow,
