@@ -16,6 +16,8 @@ SMALL_BYTES = 65_536
 MAX_LARGE_BYTES = 32 * 1024 * 1024
 """What all longer bodies may hold together while they come in, in one process."""
 
+_AS_IT_IS = {b"", b"identity"}
+
 
 class PayloadTooLarge(Exception):
     """The body is longer than `MAX_BODY_BYTES`."""
@@ -34,12 +36,11 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     Raises HttpRefusal for a body that is encoded, does not come in time or is malformed, and ClientDisconnect
     when nobody is there any more.
     """
-    encoding = request.headers.get("content-encoding")
-    if encoding is not None and encoding.strip().lower() not in {"", "identity"}:
-        raise HttpRefusal(415, "Send the body as it is, without a Content-Encoding.")
-    declared = request.headers.get("content-length", "0")
-    if max_bytes and declared.isdecimal() and int(declared) > max_bytes:
-        raise PayloadTooLarge(max_bytes)
+    for name, value in request.scope["headers"]:
+        if name == b"content-encoding" and value.strip().lower() not in _AS_IT_IS:
+            raise HttpRefusal(415, "Send the body as it is, without a Content-Encoding.")
+        if name == b"content-length" and value.isdigit() and 0 < max_bytes < int(value):
+            raise PayloadTooLarge(max_bytes)
     body, more = await _received(request)
     if max_bytes and len(body) > max_bytes:
         raise PayloadTooLarge(max_bytes)

@@ -5,13 +5,12 @@ import time
 
 import structlog
 import uuid_utils
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger("licensegraph.request")
 
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class RequestLog:
@@ -29,8 +28,8 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid_utils.uuid4())
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else str(uuid_utils.uuid4())
         status = 500
 
         async def send_with_id(message: Message) -> None:
