@@ -526,3 +526,48 @@ async def _send_on(writer: asyncio.StreamWriter) -> None:
     for _ in range(2):
         await writer.drain()
         writer.write(b"x")
+
+
+# Answers
+
+
+@pytest.mark.parametrize("value", [b"a\r\nSet-Cookie: x", b"a\nb", b"a\rb", b"a\0b"])
+async def test_no_line_break_gets_into_an_answer(value: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def careless(_scope, _receive, send) -> None:
+        headers = [(b"content-length", b"0"), (b"x", value)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body"})
+
+    async with listening(careless) as server:
+        reader, writer = await server.connect()
+        writer.write(LAST)
+        received = await reader.read()
+        writer.close()
+
+    assert b"a" not in received.lower().partition(b"x: ")[2]
+    assert "Invalid HTTP header value" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "headers", "expected"),
+    [
+        ("GET", 200, [(b"content-length", b"2")], b"content-length: 2\r\nconnection: close\r\n\r\n{}"),
+        ("HEAD", 200, [(b"content-length", b"2")], b"content-length: 2\r\nconnection: close\r\n\r\n"),
+        ("GET", 200, [], b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
+        ("GET", 200, [(b"connection", b"close")], b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
+    ],
+)
+async def test_answers_are_framed_as_they_should(
+    method: str, status: int, headers: list[tuple[bytes, bytes]], expected: bytes
+) -> None:
+    async def app(_scope, _receive, send) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async with listening(app) as server:
+        reader, writer = await server.connect()
+        writer.write(LAST.replace(b"GET", method.encode()))
+        received = await reader.read()
+        writer.close()
+
+    assert received.endswith(expected)
