@@ -13,7 +13,7 @@ from db import deadlines
 SMALL_BYTES = 65_536
 """A body that is no longer is always taken: connections are bounded, and so are many of these."""
 
-MAX_LARGE_BYTES = 32 * 1024 * 1024
+MAX_LARGE_BYTES = 16 * 1024 * 1024
 """What all longer bodies may hold together while they come in, in one process."""
 
 _AS_IT_IS = {b"", b"identity"}
