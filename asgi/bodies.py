@@ -13,8 +13,10 @@ from db import deadlines
 SMALL_BYTES = 65_536
 """A body that is no longer is always taken: connections are bounded, and so are many of these."""
 
-MAX_LARGE_BYTES = 32 * 1024 * 1024
+MAX_LARGE_BYTES = 16 * 1024 * 1024
 """What all longer bodies may hold together while they come in, in one process."""
+
+_AS_IT_IS = {b"", b"identity"}
 
 
 class PayloadTooLarge(Exception):
@@ -34,27 +36,39 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     Raises HttpRefusal for a body that is encoded, does not come in time or is malformed, and ClientDisconnect
     when nobody is there any more.
     """
-    encoding = request.headers.get("content-encoding")
-    if encoding is not None and encoding.strip().lower() not in {"", "identity"}:
-        raise HttpRefusal(415, "Send the body as it is, without a Content-Encoding.")
-    declared = request.headers.get("content-length", "0")
-    if max_bytes and declared.isdecimal() and int(declared) > max_bytes:
+    for name, value in request.scope["headers"]:
+        if name == b"content-encoding" and value.strip().lower() not in _AS_IT_IS:
+            raise HttpRefusal(415, "Send the body as it is, without a Content-Encoding.")
+        if name == b"content-length" and value.isdigit() and 0 < max_bytes < int(value):
+            raise PayloadTooLarge(max_bytes)
+    body, more = await _received(request)
+    if max_bytes and len(body) > max_bytes:
         raise PayloadTooLarge(max_bytes)
-    body = bytearray()
-    is_there = False
+    if more:
+        body = await _rest_of(body, request, max_bytes)
+    deadlines.arrive()  # whoever sends slowly has not arrived before
+    return body
+
+
+async def _received(request: Request) -> tuple[bytes, bool]:
+    """A part of a body, and whether there is more to come."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    refusals.check(request.scope)
+    return message.get("body", b""), message.get("more_body", False)
+
+
+async def _rest_of(first: bytes, request: Request, max_bytes: int) -> bytes:
+    body, more = bytearray(first), True
     with _Room() as room:
-        while not is_there:
-            message = await request.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            refusals.check(request.scope)
-            body += message.get("body", b"")
+        while more:
+            if len(body) > SMALL_BYTES:
+                room.take(len(body))
+            part, more = await _received(request)
+            body += part
             if max_bytes and len(body) > max_bytes:
                 raise PayloadTooLarge(max_bytes)
-            is_there = not message.get("more_body", False)
-            if not is_there and len(body) > SMALL_BYTES:
-                room.take(len(body))
-    deadlines.arrive()  # whoever sends slowly has not arrived before
     return bytes(body)
 
 

@@ -5,7 +5,6 @@ import time
 
 import structlog
 import uuid_utils
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,7 +16,7 @@ log = structlog.get_logger("licensegraph.request")
 PATH_LENGTH = 200
 OPERATION_LENGTH = 80
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _RECORD = "licensegraph.record"
 
@@ -64,9 +63,9 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid_utils.uuid4())
-        status = 0
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else str(uuid_utils.uuid4())
+        status = 500
 
         async def send_with_id(message: Message) -> None:
             nonlocal status

@@ -386,7 +386,7 @@ async def test_headers_come_in_time(echo: Echo) -> None:
 async def test_a_connection_waits_for_its_next_request_for_as_long_as_it_is_kept_alive(echo: Echo) -> None:
     async with listening(echo, Bounds(header_timeout_s=0.3), keep_alive_s=1) as server:
         began = time.monotonic()
-        got = await server.talk(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n\r\n", *[b"\r\n"] * 9, pause=0.2)
+        got = await server.talk(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n\r\n", *[b"\r\n"] * 3, pause=0.2)
 
     assert [each.status for each in got] == [200]
     assert 0.9 < time.monotonic() - began < 3
@@ -526,3 +526,48 @@ async def _send_on(writer: asyncio.StreamWriter) -> None:
     for _ in range(2):
         await writer.drain()
         writer.write(b"x")
+
+
+# Answers
+
+
+@pytest.mark.parametrize("value", [b"a\r\nSet-Cookie: x", b"a\nb", b"a\rb", b"a\0b"])
+async def test_no_line_break_gets_into_an_answer(value: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def careless(_scope, _receive, send) -> None:
+        headers = [(b"content-length", b"0"), (b"x", value)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body"})
+
+    async with listening(careless) as server:
+        reader, writer = await server.connect()
+        writer.write(LAST)
+        received = await reader.read()
+        writer.close()
+
+    assert b"a" not in received.lower().partition(b"x: ")[2]
+    assert "Invalid HTTP header value" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "headers", "expected"),
+    [
+        ("GET", 200, [(b"content-length", b"2")], b"content-length: 2\r\nconnection: close\r\n\r\n{}"),
+        ("HEAD", 200, [(b"content-length", b"2")], b"content-length: 2\r\nconnection: close\r\n\r\n"),
+        ("GET", 200, [], b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
+        ("GET", 200, [(b"connection", b"close")], b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
+    ],
+)
+async def test_answers_are_framed_as_they_should(
+    method: str, status: int, headers: list[tuple[bytes, bytes]], expected: bytes
+) -> None:
+    async def app(_scope, _receive, send) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async with listening(app) as server:
+        reader, writer = await server.connect()
+        writer.write(LAST.replace(b"GET", method.encode()))
+        received = await reader.read()
+        writer.close()
+
+    assert received.endswith(expected)
