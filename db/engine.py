@@ -8,6 +8,7 @@ write on a read path is a type error.
 """
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -221,7 +222,7 @@ class Database:
             if pooled:
                 connections = partial(PooledConnections, setup=postgresql.set_locally(parsed, timeouts))
             self._readers = connections(self.engine, readers)
-        self._scans = asyncio.Semaphore(readers // 2 or 1)
+        self._scans = asyncio.Semaphore(max(1, min(readers, os.cpu_count() or 1) // 2))
         self._writers, self._health = connections(self.engine, writers), connections(self.engine, 1)
         self.statements = Statements(self._readers.dialect)
 
@@ -231,7 +232,10 @@ class Database:
 
     @asynccontextmanager
     async def scanning(self, deadline: float | None) -> AsyncIterator[None]:
-        """A turn to run a statement that scans: those in it leave half of the connections to the others.
+        """A turn to run a statement that scans.
+
+        Those that have one leave half of the connections to the others, and half of as many processors as
+        there are here.
 
         Raises TimeoutError at the deadline.
         """

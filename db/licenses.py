@@ -233,13 +233,13 @@ LICENSE = Noun(
             lambda row, value: status(row) == value, columns=("revoked_at", "expires_at"), scan=ROW_SCAN
         ),
         "expires_before": Condition(
-            lambda row, value: row["expires_at"] < value, _end, columns=("expires_at",), scan=INDEX_SCAN
+            lambda row, value: row["expires_at"] < value, _end, columns=("expires_at",), scan=2 * INDEX_SCAN
         ),
         "expires_after": Condition(
             lambda row, value: row["expires_at"] > value,
             clock.as_text,
             columns=("expires_at",),
-            scan=INDEX_SCAN,
+            scan=2 * INDEX_SCAN,
         ),
         "customer_id": Condition(
             lambda row, value: row["customer_id"] == value, columns=("customer_id",), narrows=True

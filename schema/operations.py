@@ -1,8 +1,10 @@
 """A request's way from text to result: parse, judge, select, weigh, execute."""
 
+import asyncio
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from graphql import (
@@ -19,16 +21,19 @@ from graphql import (
 )
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 
-from resolvers.errors import Unauthenticated
+from resolvers.errors import Busy, Unauthenticated
 from schema.context import Context
 from schema.errors import Code, RequestRefused
 from schema.executor import SplicingExecutor
 from schema.graph import graphql_schema
 from schema.limits import LimitExceeded, Limits, check_form, check_variables, root_fields
 from schema.openness import open_if_of
-from schema.prepared import LONG, Document, PreparedOperations, document_of
+from schema.prepared import Document, PreparedOperations, document_of
 from schema.roots import Survey
 from schema.worker import Worker
+
+MOST_READ = 32
+"""How many documents may be read, or wait for it. Of others nothing is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class Operations:
         self._rules = (*specified_rules, MaybeNullValidationRule, *closed)
         self._prepared = PreparedOperations()
         self._worker = Worker()
+        self._reading: dict[tuple[Any, ...], asyncio.Future[Document]] = {}
 
     async def execute(self, request: Request, context: Context) -> Outcome:
         """Execute a request. Raises RequestRefused when nothing of it was, MutationNotAllowed and Busy."""
@@ -71,6 +77,7 @@ class Operations:
         if document is None:
             document = await self._read(request, is_anonymous=context.viewer.is_anonymous)
         executor = self._executor(document, request, context)
+        context.record.operation = _named(executor.operation)
         try:
             return await self._executed(document, executor, request, context, is_new=is_new)
         finally:
@@ -91,7 +98,9 @@ class Operations:
             prepared = self._prepared.operation(document, executor)
             if prepared is None:
                 is_new = True
-                prepared = self._prepared.add(document, executor, await self._survey(document, executor))
+                survey = self._worker.run(Survey, executor) if document.takes_long else None
+                worked_out = Survey(executor) if survey is None else await survey
+                prepared = self._prepared.add(document, executor, worked_out)
             if context.viewer.is_anonymous and not prepared.outline.is_open(executor):
                 raise Unauthenticated
         except Unauthenticated as error:
@@ -110,9 +119,6 @@ class Operations:
             result = await result
         return Outcome(cast("ExecutionResult", result), prepared.cost)
 
-    async def _survey(self, document: Document, executor: SplicingExecutor) -> Survey:
-        return await self._worker.run(Survey, executor) if document.takes_long else Survey(executor)
-
     async def _introspected(self, document: Document, executor: SplicingExecutor) -> ExecutionResult:
         """The answer to an operation that asks for the schema alone. Without variables it never changes."""
         name = executor.operation.name.value if executor.operation.name else None
@@ -126,12 +132,28 @@ class Operations:
         return result
 
     async def _read(self, request: Request, *, is_anonymous: bool) -> Document:
-        """Parse and validate a document that is new. Raises RequestRefused and Busy."""
-        if len(request.query) < LONG:
-            return self._valid(request, is_anonymous)
-        return await self._worker.run(self._valid, request, is_anonymous)
+        """Parse and validate a document that is new: once for all who bring it meanwhile.
+
+        Raises RequestRefused and Busy.
+        """
+        key = request.query, request.operation_name if is_anonymous else None, is_anonymous
+        reading = self._reading.get(key)
+        if reading is None:
+            if len(self._reading) >= MOST_READ:
+                raise Busy("Too many documents are being read.")
+            reading = asyncio.ensure_future(self._worker.run(self._valid, request, is_anonymous))
+            self._reading[key] = reading
+            reading.add_done_callback(partial(self._has_read, key))
+        # Whoever gives up leaves it to the others.
+        return await asyncio.shield(reading)
+
+    def _has_read(self, key: tuple[Any, ...], reading: "asyncio.Future[Document]") -> None:
+        del self._reading[key]
+        if not reading.cancelled():
+            reading.exception()  # is for those who wait, if anyone still does
 
     def _valid(self, request: Request, is_anonymous: bool) -> Document:
+        """Parse and validate a document that is new. Raises RequestRefused."""
         try:
             document = parse(
                 request.query, max_tokens=self.limits.max_tokens or None, allow_empty_selection_sets=False

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import orjson
 from cachetools import LRUCache
-from graphql import DirectiveNode, DocumentNode, FieldNode, GraphQLField, Node, VariableNode, Visitor, visit
+from graphql import DirectiveNode, DocumentNode, GraphQLField, Node, VariableNode, Visitor, visit
 from orjson import Fragment
 
 from db.shaping.nouns import Noun
@@ -17,8 +17,8 @@ from schema.executor import SplicingExecutor
 from schema.roots import Answers, Judged, Outline, ResponsePath, Survey, judge
 from schema.selections import Form
 
-LONG = 500
-"""From how many characters on it takes some milliseconds to read a document, or to go over it."""
+LONG = 1_000
+"""From how many characters on it may take some milliseconds to go over an operation."""
 
 CACHED_BYTES = 32 << 20
 _LARGEST = CACHED_BYTES // 8
@@ -36,8 +36,8 @@ class Document:
     """A valid document, with what has been worked out for it.
 
     `switches` are the variables that its directives (@skip, @include) read; `takes_long`: going over an
-    operation of it takes some milliseconds or more. `outlines` are those of its operations, by the values of
-    these; `answers` what each root answers, by outline and by the form that the arguments take;
+    operation of it may take some milliseconds or more. `outlines` are those of its operations, by the values
+    of these; `answers` what each root answers, by outline and by the form that the arguments take;
     `introspected` the data of operations that ask for the schema alone. `size` is what all of it takes, in
     bytes, estimated from above.
     """
@@ -133,10 +133,10 @@ def _prepared(answers: Answers, judged: Judged) -> Prepared:
 
 def document_of(text: str, node: DocumentNode) -> Document:
     """A document that has been found valid."""
-    names = _Names()
-    visit(node, names)
-    takes_long = len(text) >= LONG or not names.fields.isdisjoint({"__schema", "__type"})
-    return Document(text, node, tuple(sorted(names.switches)), takes_long)
+    switches = _Switches()
+    visit(node, switches)
+    takes_long = len(text) >= LONG or "__" in text.replace("__typename", "")
+    return Document(text, node, tuple(sorted(switches.names)), takes_long)
 
 
 def _operation(document: Document, executor: SplicingExecutor) -> _Operation:
@@ -146,18 +146,14 @@ def _operation(document: Document, executor: SplicingExecutor) -> _Operation:
     return None if name is None else str(name.value), switches
 
 
-class _Names(Visitor):
-    """Gathers the names of fields, and of the variables in directives."""
+class _Switches(Visitor):
+    """Gathers the names of the variables in directives."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.fields: set[str] = set()
-        self.switches: set[str] = set()
-
-    def enter_field(self, node: FieldNode, *_: object) -> None:
-        self.fields.add(node.name.value)
+        self.names: set[str] = set()
 
     def enter_directive(self, node: DirectiveNode, *_: object) -> None:
         for argument in node.arguments or ():
             if isinstance(argument.value, VariableNode):
-                self.switches.add(argument.value.name.value)
+                self.names.add(argument.value.name.value)

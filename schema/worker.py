@@ -2,50 +2,47 @@
 
 import asyncio
 import gc
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
-
-from resolvers.errors import Busy
-
-MOST_WAITING = 32
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
 class Worker:
-    """Does one thing after the other, for no more than `MOST_WAITING` callers at a time."""
+    """Does one thing after the other.
+
+    It rests for as long as it has worked: whoever sends nothing but new documents leaves half of Python's
+    interpreter to the others.
+    """
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "documents")
-        self._waiting = 0
+        self._rested_at = 0.0
 
     async def run(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
-        """Call a function in the thread. Raises what it raises, and Busy.
+        """Call a function in the thread. Raises what it raises.
 
         Whoever stops waiting before their turn takes it back.
         """
-        if self._waiting >= MOST_WAITING:
-            raise Busy("Too many documents are being read.")
-        self._waiting += 1
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._call, function, *arguments)
+
+    def _call(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        """Call a function, and collect at once the garbage that it leaves, which is much.
+
+        graphql-core's visitors know themselves, and through them the document. Collected in the middle, what
+        is still needed grows old, and is garbage later that only a full collection finds: it stops everything
+        for tenths of a second.
+        """
+        time.sleep(max(0.0, self._rested_at - time.monotonic()))
+        began = time.thread_time()
+        gc.disable()
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._thread, _without_old_garbage, function, *arguments)
+            return function(*arguments)
         finally:
-            self._waiting -= 1
-
-
-def _without_old_garbage(function: Callable[[*Ts], T], *arguments: *Ts) -> T:
-    """Call a function, and collect at once the garbage that it leaves, which is much.
-
-    graphql-core's visitors know themselves, and through them the document. Collected in the middle, what is
-    still needed grows old, and is garbage later that only a full collection finds: it stops everything for
-    tenths of a second.
-    """
-    gc.disable()
-    try:
-        return function(*arguments)
-    finally:
-        gc.enable()
-        gc.collect(0)
+            gc.enable()
+            gc.collect(0)
+            self._rested_at = time.monotonic() + time.thread_time() - began

@@ -235,12 +235,15 @@ class PageRows(Rows):
         most = None if at_most is None else slot_parameter(at_most, Integer)
         if self._kept is not None:
             return self._kept if most is None else case((self._kept > most, most), else_=self._kept)
+        if most is not None and self._indexed and self._matches is None:
+            found = self._rows(Ordering(), None, later=True, inclusive=False, most=most, ordered=False)
+            return select(func.count()).select_from(found.limit(most).subquery()).scalar_subquery()
+        row = self._candidates()
         if most is None:
-            row = self._candidates()
             counted = select(func.count()).select_from(row).where(*self._reach(row))
             return _correlated(counted, self._parent).scalar_subquery()
-        rows = self._rows(Ordering(), None, later=True, inclusive=False, most=most).limit(most).subquery()
-        return select(func.count()).select_from(rows).scalar_subquery()
+        few = _correlated(select(row.c["id"]).where(*self._reach(row)).limit(most), self._parent)
+        return select(func.count()).select_from(few.subquery()).scalar_subquery()
 
     @property
     def _kept(self) -> ColumnElement[int] | None:
@@ -281,9 +284,19 @@ class PageRows(Rows):
         return names
 
     def _rows(
-        self, order: Ordering, after: After | None, *, later: bool, inclusive: bool, most: ColumnElement[int]
+        self,
+        order: Ordering,
+        after: After | None,
+        *,
+        later: bool,
+        inclusive: bool,
+        most: ColumnElement[int],
+        ordered: bool = True,
     ) -> Select[Any] | CompoundSelect[Any]:
-        """The rows on one side of a place, at least the nearest `most`; in order where it is one SELECT."""
+        """The rows on one side of a place, at least the nearest `most`; in order where it is one SELECT.
+
+        Not `ordered`: any `most` of them, where there are so many.
+        """
         ascending = later != self._page.descending
         row = self._candidates()
         beyond = partial(stretches, order, after=after, ascending=ascending, later=later, inclusive=inclusive)
@@ -292,7 +305,8 @@ class PageRows(Rows):
                 [self._walk(order, row, stretch, ascending).limit(most) for stretch in beyond(row)]
             )
         searched = [
-            self._searched(order, row, beyond, number, ascending, most) for number in range(len(beyond(row)))
+            self._searched(order, row, beyond, number, ascending, most, ordered=ordered)
+            for number in range(len(beyond(row)))
         ]
         rows = union_all(*(select(*found.c) for _, *both in searched for found in both))
         for steps, walked, rest in searched:
@@ -307,6 +321,8 @@ class PageRows(Rows):
         number: int,
         ascending: bool,
         most: ColumnElement[int],
+        *,
+        ordered: bool,
     ) -> tuple[list[CTE], CTE, CTE]:
         """What is needed first, then the rows among the first `WALKED` of a stretch, and those of the rest.
 
@@ -333,6 +349,8 @@ class PageRows(Rows):
 
         rest = self._walk(order, match, beyond(match)[number], ascending)
         rest = rest.where(_compared(place(""), place("start_"), ascending, inclusive=True)).limit(most)
+        if not ordered:
+            rest = rest.order_by(None)
         return [start_rows, needed, match], walked, rest.cte(nesting=True)
 
     def _walk(

@@ -28,16 +28,17 @@ def weighed(connection: Connection, noun: Noun, relation: ToMany | None) -> Conn
     filtered = sum(costs) // (FEW if has_few else 1) if min(costs) else 0
     is_kept = has_few or (relation is not None and relation.total is not None)
     counted = filtered if filters or is_kept else INDEX_SCAN
-    # Where an index finds all matches to count them, the page and the other totals are cut from those.
+    # Where an index finds all matches to count them, the page and the totals are cut from those.
     is_gathered = any(condition.index for condition in filters) and any(
         isinstance(part, Total) and part.at_most is None for part in parts_of(connection)
     )
 
     def weigh(part: Part) -> Part:
         match part:
-            case Total(at_most=at_most):
-                cost = counted if at_most is None else filtered
-                return replace(part, scan=0 if is_gathered else cost)
+            case Total():
+                if is_gathered:
+                    return replace(part, scan=INDEX_SCAN)
+                return replace(part, scan=counted if part.at_most is None else filtered)
             case Group(parts=parts):
                 return replace(part, parts=tuple(map(weigh, parts)))
             case _:

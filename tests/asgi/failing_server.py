@@ -19,6 +19,7 @@ import asyncpg
 from graphql import GraphQLError, Source
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+import asgi.authentication
 import rest.operations
 import schema.door
 import schema.operations
@@ -38,7 +39,7 @@ SECRET = "zq7"
 
 FUNCTIONS: dict[str, tuple[tuple[Any, str], ...]] = {
     "authentication": ((Authentication, "viewer_of"),),
-    "body": ((schema.door, "read_body"), (rest.operations, "read_body")),
+    "body": ((asgi.authentication, "read_body"), (rest.operations, "read_body")),
     "json": ((schema.door, "parse_json"), (rest.operations, "parse_json")),
     "parsing": ((schema.operations, "parse"),),
     "validation": ((schema.operations, "validate"),),
