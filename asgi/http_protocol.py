@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
@@ -140,6 +141,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._tail = b""
         self._due = self._due_to_be_read = _NEVER
         self._overdue: Any = None
+        self.waiting_since = self.loop.time()
 
     # What uvicorn and the event loop call
 
@@ -150,7 +152,7 @@ class HttpProtocol(HttpToolsProtocol):
             write=transport.write, is_closing=transport.is_closing, close=self._linger
         )
         bound = self._bounds.max_connections
-        if not bound or len(self.connections) <= bound:
+        if not bound or len(self.connections) <= bound or self._finds_room():
             self._await(self._bounds.header_timeout_s, self._give_up_head)
         elif len(self.connections) <= 2 * bound:
             self._refuse(b"", HttpRefusal(503, "Too many connections are open. Try again later."))
@@ -200,6 +202,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._overdue()
         if now > self._due_to_be_read:
             self.transport.abort()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request has come in, or not the whole of its head."""
+        return self._stage == _HEAD and not self.transport.is_closing()
 
     # What the parser calls
 
@@ -272,6 +279,18 @@ class HttpProtocol(HttpToolsProtocol):
         self._bound_writing()
 
     # Our own
+
+    def _finds_room(self) -> bool:
+        """Close the connection that has waited longest for a request, if there is one.
+
+        Whoever holds connections open and asks nothing does not keep others out.
+        """
+        idle = [each for each in self.connections if each is not self and getattr(each, "is_idle", False)]
+        if not idle:
+            return False
+        longest: Any = min(idle, key=attrgetter("waiting_since"))
+        longest.transport.abort()
+        return True
 
     def _take_head(self, data: bytes) -> bytes:
         """Take what belongs to a head, and answer the rest."""
@@ -407,6 +426,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _next(self) -> None:
         """Go on to the next request, which may be there already."""
         self._stage = _HEAD
+        self.waiting_since = self.loop.time()
         self._await(self.timeout_keep_alive, self.timeout_keep_alive_handler)
         if self._ahead:
             ahead, self._ahead = bytes(self._ahead), bytearray()

@@ -16,6 +16,11 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from uvicorn.config import STARTUP_FAILURE
 
+try:
+    import resource
+except ImportError:  # Windows bounds no files
+    resource = None  # type: ignore[assignment]
+
 from asgi import logs
 from asgi.http_protocol import Bounds, Connections
 from commands import first_start
@@ -25,6 +30,7 @@ from resolvers.signing_keys import make_missing
 from settings import Settings, read_settings
 
 _SQLITE_CONFIG_MEMSTATUS = 9  # sqlite3.h
+OTHER_FILES = 256  # that a process has open beside its clients' connections
 GRACE_SECONDS = 25  # to finish what is in flight; orchestrators wait 30 before they kill
 
 
@@ -84,6 +90,7 @@ def _url(host: str, port: int) -> str:
 
 
 def _answer(listener: socket.socket, workers: int, settings: Settings) -> None:
+    _allow_files(settings.max_connections)
     bounds = Bounds(
         max_header_bytes=settings.max_header_bytes,
         header_timeout_s=settings.header_timeout_s,
@@ -112,6 +119,17 @@ def _answer(listener: socket.socket, workers: int, settings: Settings) -> None:
     supervisor.run()
     if supervisor.has_failed:
         sys.exit(STARTUP_FAILURE)
+
+
+def _allow_files(connections: int) -> None:
+    """Have the system allow this process and its workers as many files as they may have connections."""
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OTHER_FILES if connections else hard
+    if resource.RLIM_INFINITY not in {soft, wanted} and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def count_no_memory() -> None:

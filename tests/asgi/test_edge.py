@@ -165,6 +165,7 @@ async def test_slow_headers_and_slow_bodies_are_errors_of_the_door(
 async def test_too_many_connections_are_an_error_that_says_when_to_come_again(app: Starlette) -> None:
     async with listening(app, Bounds(max_connections=1)) as server:
         _, writer = await server.connect()
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
         await asyncio.sleep(0.1)
         (got,) = await server.talk(b"")
         writer.close()

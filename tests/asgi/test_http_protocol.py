@@ -464,14 +464,23 @@ async def test_a_client_that_does_not_read_is_left(closes: bool) -> None:
     assert time.monotonic() - began < 4
 
 
+async def busy(server: Listener) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection with a request of which the body has not come."""
+    reader, writer = await server.connect()
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+    return reader, writer
+
+
 async def test_open_connections_are_bounded(echo: Echo) -> None:
     async with listening(echo, Bounds(max_connections=3)) as server:
-        held = [await server.connect() for _ in range(3)]
+        held = [await busy(server) for _ in range(3)]
         await asyncio.sleep(0.1)
         (refused,) = await server.talk(b"")
         held.pop()[1].close()
         await asyncio.sleep(0.1)
         taken = await server.talk(LAST)
+        held.append(await busy(server))
+        await asyncio.sleep(0.1)
         many = [await server.connect() for _ in range(30)]
         ends = [await asyncio.wait_for(reader.read(), 5) for reader, _ in many[-20:]]
         for _, writer in held + many:
@@ -480,6 +489,24 @@ async def test_open_connections_are_bounded(echo: Echo) -> None:
     assert refused.status == 503
     assert [each.status for each in taken] == [200]
     assert set(ends) == {b""}, "beyond twice as many there is no word"
+
+
+async def test_whoever_has_asked_nothing_for_longest_makes_room(echo: Echo) -> None:
+    async with listening(echo, Bounds(max_connections=3)) as server:
+        idle = []
+        for part in (b"", b"GET / HT", b""):
+            reader, writer = await server.connect()
+            writer.write(part)
+            idle.append((reader, writer))
+            await asyncio.sleep(0.05)
+        taken = await server.talk(LAST)
+        await asyncio.sleep(0.05)
+        closed = [reader.at_eof() or reader.exception() is not None for reader, _ in idle]
+        for _, writer in idle:
+            writer.close()
+
+    assert [each.status for each in taken] == [200]
+    assert closed == [True, False, False]
 
 
 async def test_tiny_packets_cost_little(echo: Echo) -> None:

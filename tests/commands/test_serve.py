@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from sqlalchemy import func, select
 
@@ -396,3 +397,22 @@ def test_alembic_is_not_loaded_where_nothing_is_to_be_migrated(database_url: str
     )
 
     assert said.stdout == "False\n"
+
+
+def test_as_many_files_as_connections_may_be_open(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limits[1] != resource.RLIM_INFINITY and limits[1] < 2_000:
+        pytest.skip("the system allows no more here")
+    url = f"sqlite:///{tmp_path / 'licensegraph.db'}"
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, limits[1]))
+    try:
+        process = start(tmp_path, DATABASE_URL=url, LICENSEGRAPH_MAX_CONNECTIONS="1500")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    server = ready(process)
+    allowed, _ = psutil.Process(process.pid).rlimit(psutil.RLIMIT_NOFILE)
+    server.stop()
+
+    assert allowed >= 1_500
