@@ -408,11 +408,9 @@ def test_as_many_files_as_connections_may_be_open(tmp_path: Path) -> None:
 
     resource.setrlimit(resource.RLIMIT_NOFILE, (512, limits[1]))
     try:
-        process = start(tmp_path, DATABASE_URL=url, LICENSEGRAPH_MAX_CONNECTIONS="1500")
+        with serving(tmp_path, DATABASE_URL=url, LICENSEGRAPH_MAX_CONNECTIONS="1500") as server:
+            allowed, _ = psutil.Process(server.process.pid).rlimit(psutil.RLIMIT_NOFILE)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    server = ready(process)
-    allowed, _ = psutil.Process(process.pid).rlimit(psutil.RLIMIT_NOFILE)
-    server.stop()
 
     assert allowed >= 1_500
