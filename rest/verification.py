@@ -73,7 +73,8 @@ class VerificationQuery(Input):
         None, description="The installation's UUID; of several licenses the active one, else the newest."
     )
     jti: Annotated[Text | None, BeforeValidator(empty_is_none)] = Field(
-        None, description="The id of any token of the license, superseded ones included."
+        None,
+        description="The id of a token of the license: its current one, or one of the last hundred before.",
     )
 
     @classmethod

@@ -55,7 +55,8 @@ class LicenseProof:
         description="The installation; of several licenses the active one is judged, else the newest.",
     )
     jti: str | None = strawberry.field(
-        default=strawberry.UNSET, description="The id of any token of the license, superseded ones included."
+        default=strawberry.UNSET,
+        description="The id of a token of the license: its current one, or one of the last hundred before.",
     )
     token: str | None = strawberry.field(default=strawberry.UNSET, description="Any token of the license.")
 
