@@ -14,6 +14,7 @@ from graphql import (
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
+    ValidationContext,
     get_operation_ast,
     parse,
     specified_rules,
@@ -144,8 +145,10 @@ class Operations:
             reading = asyncio.ensure_future(self._worker.run(self._valid, request, is_anonymous))
             self._reading[key] = reading
             reading.add_done_callback(partial(self._has_read, key))
-        # Whoever gives up leaves it to the others.
-        return await asyncio.shield(reading)
+        try:
+            return await asyncio.shield(reading)  # whoever gives up leaves it to the others
+        finally:
+            del reading  # which has the exception, which has this frame: a circle
 
     def _has_read(self, key: tuple[Any, ...], reading: "asyncio.Future[Document]") -> None:
         del self._reading[key]
@@ -171,10 +174,30 @@ class Operations:
             raise _nested_too_deeply() from None
         if is_anonymous and self._needs_key(document, request.operation_name):
             raise RequestRefused([GraphQLError(str(Unauthenticated()))], Code.UNAUTHENTICATED)
-        errors = validate(graphql_schema, document, self._rules, hide_suggestions=not self._introspection)
+        errors = self._faults(document)
         if errors:
             raise RequestRefused(errors, Code.GRAPHQL_VALIDATION_FAILED)
         return document_of(request.query, document)
+
+    def _faults(self, document: DocumentNode) -> list[GraphQLError]:
+        """What validation finds wrong. It leaves nothing behind.
+
+        graphql-core's visitors know themselves in a circle, and through them the document: it would wait for
+        the garbage collector, with thousands of others.
+        """
+        made: list[object] = []
+
+        def kept(rule: Any, context: ValidationContext) -> Any:
+            visitor = rule(context)
+            made.extend((visitor, context))
+            return visitor
+
+        rules: list[Any] = [partial(kept, rule) for rule in self._rules]
+        try:
+            return validate(graphql_schema, document, rules, hide_suggestions=not self._introspection)
+        finally:
+            for each in made:
+                vars(each).clear()
 
     def _needs_key(self, document: DocumentNode, operation_name: str | None) -> bool:
         """Whether it is plain before validation that a document needs a key: validation takes time."""

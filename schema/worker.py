@@ -1,7 +1,6 @@
 """A thread for what takes long about a document: the event loop answers everybody else meanwhile."""
 
 import asyncio
-import gc
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,18 +30,9 @@ class Worker:
         return await loop.run_in_executor(self._thread, self._call, function, *arguments)
 
     def _call(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
-        """Call a function, and collect at once the garbage that it leaves, which is much.
-
-        graphql-core's visitors know themselves, and through them the document. Collected in the middle, what
-        is still needed grows old, and is garbage later that only a full collection finds: it stops everything
-        for tenths of a second.
-        """
         time.sleep(max(0.0, self._rested_at - time.monotonic()))
         began = time.thread_time()
-        gc.disable()
         try:
             return function(*arguments)
         finally:
-            gc.enable()
-            gc.collect(0)
             self._rested_at = time.monotonic() + time.thread_time() - began
