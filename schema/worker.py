@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
+RESTS = 3
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -13,8 +15,8 @@ Ts = TypeVarTuple("Ts")
 class Worker:
     """Does one thing after the other.
 
-    It rests for as long as it has worked: whoever sends nothing but new documents leaves half of Python's
-    interpreter to the others.
+    It rests for three times as long as it has worked: whoever sends nothing but new documents leaves most of
+    Python's interpreter to the others.
     """
 
     def __init__(self) -> None:
@@ -35,4 +37,4 @@ class Worker:
         try:
             return function(*arguments)
         finally:
-            self._rested_at = time.monotonic() + time.thread_time() - began
+            self._rested_at = time.monotonic() + RESTS * (time.thread_time() - began)

@@ -15,6 +15,7 @@ from sqlalchemy import literal_column
 from db import clock
 from db.engine import Database
 from db.shaping import pages
+from schema import worker
 from tests.keyrings import SETTINGS
 from tests.reference.executor import Reference
 from tests.schema.dataset import NOW, make_dataset
@@ -55,6 +56,12 @@ WIDE = " ".join(f"w{number}: metadata" for number in range(95))
 def settings() -> Mapping[str, Any]:
     """Whatever a question costs: there is little data."""
     return {**SETTINGS, "max_cost": 0}
+
+
+@pytest.fixture(autouse=True)
+def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every question is a new document."""
+    monkeypatch.setattr(worker, "RESTS", 0)
 
 
 @pytest.fixture(autouse=True)
