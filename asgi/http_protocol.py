@@ -27,7 +27,7 @@ TICK_S = 0.1
 """How exact the bounds of time are."""
 
 LINGER_S = 2
-"""How long a client is still heard after an answer that came before the end of its request."""
+"""How long the server goes on reading after it has answered a request early, before its end."""
 
 MAX_AHEAD_BYTES = 65_536
 """How much a client may send of its next requests before it is made to wait."""
@@ -84,16 +84,16 @@ class Connections:
 
     def _watch(self, loop: asyncio.AbstractEventLoop, connections: set[Any]) -> None:
         # In place of a timer for each of them, which would cost more than all else that is done here.
+        loop.call_later(TICK_S, self._watch, loop, connections)
         now = loop.time()
         for each in tuple(connections):
             each.look(now)
-        loop.call_later(TICK_S, self._watch, loop, connections)
 
 
 class _Cycle(RequestResponseCycle):
-    """A request and its answer. The head of a usual one is written at a third of what it costs uvicorn.
+    """A request and its answer. Writing the head of an ordinary answer takes a third of uvicorn's time.
 
-    Which asks two regular expressions about each header: that pays for all that is done about requests here.
+    uvicorn checks each header with two regular expressions. The time saved pays for what this module adds.
     """
 
     async def send(self, message: Any) -> None:
@@ -147,7 +147,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # For answers that may come before the end of their request: to them, closing is to linger.
+        # An early answer closes this one: it goes on reading for a while before the connection is closed.
         self._lingering: Any = SimpleNamespace(
             write=transport.write, is_closing=transport.is_closing, close=self._linger
         )
@@ -230,7 +230,7 @@ class HttpProtocol(HttpToolsProtocol):
             scope["http_version"] = "1.0"
         refusal = self._judge()
         self.headers = self._trailers = []  # which are no headers: those have been judged
-        # Whoever is answered before being told to go on may send the body all the same, or not.
+        # A client that gets an early answer in place of 100 Continue may still send the body, or may not.
         keep_alive = not (self._is_http_1_0 or self.expect_100_continue) and self.parser.should_keep_alive()
         cycle = self._begin_cycle(keep_alive=keep_alive)
         if self._left:
@@ -263,7 +263,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.expect_100_continue and not cycle.response_started:
             cycle.keep_alive = self.parser.should_keep_alive() and not self._is_ending
 
-    # What the answer calls
+    # What the cycle calls
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -281,19 +281,19 @@ class HttpProtocol(HttpToolsProtocol):
     # Our own
 
     def _finds_room(self) -> bool:
-        """Close the connection that has waited longest for a request, if there is one.
+        """Close the connection that has been idle for longest. Answers whether there is one.
 
-        Whoever holds connections open and asks nothing does not keep others out.
+        So idle connections do not keep new ones out.
         """
-        idle = [each for each in self.connections if each is not self and getattr(each, "is_idle", False)]
+        connections: set[Any] = self.connections
+        idle = [each for each in connections if each is not self and each.is_idle]
         if not idle:
             return False
-        longest: Any = min(idle, key=attrgetter("waiting_since"))
-        longest.transport.abort()
+        min(idle, key=attrgetter("waiting_since")).transport.abort()
         return True
 
     def _take_head(self, data: bytes) -> bytes:
-        """Take what belongs to a head, and answer the rest."""
+        """Consume the part of the data that belongs to a head. Return the rest."""
         head, before = self._head, len(self._head)
         if not before:
             data = data.lstrip(b"\r\n")  # as some clients send after a body
@@ -379,7 +379,7 @@ class HttpProtocol(HttpToolsProtocol):
         return None
 
     def _take_body(self, data: bytes) -> bytes:
-        """Take what belongs to a body, and answer the rest."""
+        """Consume the part of the data that belongs to a body. Return the rest."""
         end = 0
         if self._left == _UNTOLD:
             while end < len(data) and self._stage == _BODY:

@@ -2,10 +2,11 @@
 
 import asyncio
 import inspect
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from graphql import (
     DocumentNode,
@@ -29,12 +30,11 @@ from schema.executor import SplicingExecutor
 from schema.graph import graphql_schema
 from schema.limits import LimitExceeded, Limits, check_form, check_variables, root_fields
 from schema.openness import open_if_of
-from schema.prepared import Document, PreparedOperations, document_of
+from schema.prepared import Document, Prepared, PreparedOperations, document_of
 from schema.roots import Survey
-from schema.worker import Worker
+from schema.worker import TOO_MANY, WAIT_S, Worker
 
-MOST_READ = 32
-"""How many documents may be read, or wait for it. Of others nothing is read."""
+_Key: TypeAlias = tuple[str, str | None, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,26 @@ class Operations:
         self._rules = (*specified_rules, MaybeNullValidationRule, *closed)
         self._prepared = PreparedOperations()
         self._worker = Worker()
-        self._reading: dict[tuple[Any, ...], asyncio.Future[Document]] = {}
+        self._reading: dict[_Key, asyncio.Future[Document]] = {}
 
     async def execute(self, request: Request, context: Context) -> Outcome:
         """Execute a request. Raises RequestRefused when nothing of it was, MutationNotAllowed and Busy."""
         document = self._prepared.document(request.query)
-        is_new = document is None
-        if document is None:
-            document = await self._read(request, is_anonymous=context.viewer.is_anonymous)
+        if document is not None:
+            return await self._execute(document, request, context, is_new=False)
+        is_anonymous = context.viewer.is_anonymous
+        key = request.query, request.operation_name if is_anonymous else None, is_anonymous
+        is_first = key not in self._reading
+        try:
+            document = await self._read(key, request, is_anonymous)
+            return await self._execute(document, request, context, is_new=True)
+        finally:
+            if is_first:  # by now the document is kept, or was refused
+                del self._reading[key]
+
+    async def _execute(
+        self, document: Document, request: Request, context: Context, *, is_new: bool
+    ) -> Outcome:
         executor = self._executor(document, request, context)
         context.record.operation = _named(executor.operation)
         try:
@@ -99,9 +111,7 @@ class Operations:
             prepared = self._prepared.operation(document, executor)
             if prepared is None:
                 is_new = True
-                survey = self._worker.run(Survey, executor) if document.takes_long else None
-                worked_out = Survey(executor) if survey is None else await survey
-                prepared = self._prepared.add(document, executor, worked_out)
+                prepared = await self._survey(document, executor)
             if context.viewer.is_anonymous and not prepared.outline.is_open(executor):
                 raise Unauthenticated
         except Unauthenticated as error:
@@ -120,40 +130,61 @@ class Operations:
             result = await result
         return Outcome(cast("ExecutionResult", result), prepared.cost)
 
+    async def _survey(self, document: Document, executor: SplicingExecutor) -> Prepared:
+        """Work an operation out, and keep it with its document. Raises GraphQLError and Busy."""
+        if not document.takes_long:
+            return self._prepared.add(document, executor, Survey(executor))
+        async with self._turn(document):
+            # Whoever had the turn before may have worked out the same.
+            prepared = self._prepared.operation(document, executor)
+            if prepared is None:
+                survey = await self._worker.run(Survey, executor)
+                prepared = self._prepared.add(document, executor, survey)
+            return prepared
+
     async def _introspected(self, document: Document, executor: SplicingExecutor) -> ExecutionResult:
         """The answer to an operation that asks for the schema alone. Without variables it never changes."""
         name = executor.operation.name.value if executor.operation.name else None
-        data: dict[str, Any] | None = document.introspected.get(name)
-        if data is not None:
-            return ExecutionResult(data)
-        result = cast("ExecutionResult", await self._worker.run(executor.execute_operation))
-        if result.data is not None and not result.errors and not executor.operation.variable_definitions:
-            document.add_introspected(name, result.data)
-            self._prepared.keep(document)
-        return result
+        if name in document.introspected:
+            return ExecutionResult(dict[str, Any](document.introspected[name]))
+        async with self._turn(document):
+            if name in document.introspected:
+                return ExecutionResult(dict[str, Any](document.introspected[name]))
+            result = cast("ExecutionResult", await self._worker.run(executor.execute_operation))
+            if result.data is not None and not result.errors and not executor.operation.variable_definitions:
+                document.add_introspected(name, result.data)
+                self._prepared.keep(document)
+            return result
 
-    async def _read(self, request: Request, *, is_anonymous: bool) -> Document:
+    @asynccontextmanager
+    async def _turn(self, document: Document) -> AsyncIterator[None]:
+        """The turn of one request to work on a document. Raises Busy if it does not come in time.
+
+        So a document that many ask for takes one place of those that the worker has.
+        """
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await document.turn.acquire()
+        except TimeoutError:
+            raise Busy(TOO_MANY) from None
+        try:
+            yield
+        finally:
+            document.turn.release()
+
+    async def _read(self, key: _Key, request: Request, is_anonymous: bool) -> Document:
         """Parse and validate a document that is new: once for all who bring it meanwhile.
 
         Raises RequestRefused and Busy.
         """
-        key = request.query, request.operation_name if is_anonymous else None, is_anonymous
-        reading = self._reading.get(key)
-        if reading is None:
-            if len(self._reading) >= MOST_READ:
-                raise Busy("Too many documents are being read.")
+        if key not in self._reading:
             reading = asyncio.ensure_future(self._worker.run(self._valid, request, is_anonymous))
+            reading.add_done_callback(_retrieve)
             self._reading[key] = reading
-            reading.add_done_callback(partial(self._has_read, key))
-        try:
-            return await asyncio.shield(reading)  # whoever gives up leaves it to the others
-        finally:
-            del reading  # which has the exception, which has this frame: a circle
-
-    def _has_read(self, key: tuple[Any, ...], reading: "asyncio.Future[Document]") -> None:
-        del self._reading[key]
-        if not reading.cancelled():
-            reading.exception()  # is for those who wait, if anyone still does
+            del reading
+        # A caller that gives up leaves it to the others. It is in no variable: with its exception, which has
+        # this frame, that would be a circle.
+        return await asyncio.shield(self._reading[key])
 
     def _valid(self, request: Request, is_anonymous: bool) -> Document:
         """Parse and validate a document that is new. Raises RequestRefused."""
@@ -224,6 +255,12 @@ class Operations:
         if isinstance(executor, list):
             raise RequestRefused(executor, Code.BAD_USER_INPUT)
         return cast("SplicingExecutor", executor)
+
+
+def _retrieve(reading: "asyncio.Future[Document]") -> None:
+    """Have asyncio not complain of an exception that everybody gave up waiting for."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 def _named(operation: OperationDefinitionNode) -> str:

@@ -1,5 +1,6 @@
 """What has been worked out for documents seen before: who brings one again pays for its variables alone."""
 
+import asyncio
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -39,13 +40,14 @@ class Document:
     operation of it may take some milliseconds or more. `outlines` are those of its operations, by the values
     of these; `answers` what each root answers, by outline and by the form that the arguments take;
     `introspected` the data of operations that ask for the schema alone. `size` is what all of it takes, in
-    bytes, estimated from above.
+    bytes, estimated from above. `turn` is whose turn it is to work on it.
     """
 
     text: str
     node: DocumentNode
     switches: tuple[str, ...]
     takes_long: bool
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     outlines: dict[_Operation, Outline] = field(default_factory=dict, init=False)
     introspected: dict[str | None, dict[str, Fragment]] = field(default_factory=dict, init=False)
     answers: dict[tuple[Outline, tuple[Form, ...]], Answers] = field(default_factory=dict, init=False)

@@ -6,14 +6,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
+from resolvers.errors import Busy
+
+MOST_WAITING = 32
+WAIT_S = 10
 RESTS = 3
+
+TOO_MANY = "Too many documents are being read."
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
 class Worker:
-    """Does one thing after the other.
+    """Does one thing after the other. At most `MOST_WAITING` callers wait, and each at most `WAIT_S`.
 
     It rests for three times as long as it has worked: whoever sends nothing but new documents leaves most of
     Python's interpreter to the others.
@@ -22,14 +28,24 @@ class Worker:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "documents")
         self._rested_at = 0.0
+        self._waiting = 0
 
     async def run(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
-        """Call a function in the thread. Raises what it raises.
+        """Call a function in the thread. Raises what it raises, and Busy.
 
-        Whoever stops waiting before their turn takes it back.
+        A call that is given up before its turn is not made.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._call, function, *arguments)
+        if self._waiting >= MOST_WAITING:
+            raise Busy(TOO_MANY)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(WAIT_S):
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._thread, self._call, function, *arguments)
+        except TimeoutError:
+            raise Busy(TOO_MANY) from None
+        finally:
+            self._waiting -= 1
 
     def _call(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
         time.sleep(max(0.0, self._rested_at - time.monotonic()))

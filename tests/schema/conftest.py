@@ -5,13 +5,16 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import literal_column
 
 from asgi.authentication import Authentication
 from db.engine import Database
+from db.shaping import pages
 from resolvers.viewer import Policy
 from schema.door import GraphQLDoor
 from schema.limits import Limits
 from tests.factories import Account, make_account, make_key
+from tests.keyrings import SETTINGS
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ class Graph:
         return replace(self, token=token)
 
 
+UNLIMITED_COST = {**SETTINGS, "max_cost": 0}
+"""The settings of tests that ask what costs much, of little data."""
+
+
 def limited(graph: Graph, database: Database, limits: Limits, *, introspection: bool = True) -> Graph:
     """The same graph within other limits."""
     door = GraphQLDoor(
@@ -65,3 +72,9 @@ async def account(database: Database) -> Account:
 async def graph(client: httpx.AsyncClient, database: Database, account: Account) -> Graph:
     """Asks with the secret key of `account`."""
     return Graph(client, await make_key(database, account))
+
+
+@pytest.fixture(params=["1", "1000"], ids=["by the index", "by walking"])
+def walked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have pages walk over so many rows before they ask an index."""
+    monkeypatch.setattr(pages, "WALKED", literal_column(request.param))

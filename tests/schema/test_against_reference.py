@@ -16,8 +16,8 @@ from db import clock
 from db.engine import Database
 from db.shaping import pages
 from schema import worker
-from tests.keyrings import SETTINGS
 from tests.reference.executor import Reference
+from tests.schema.conftest import UNLIMITED_COST
 from tests.schema.dataset import NOW, make_dataset
 from tests.schema.queries import Question, questions
 
@@ -55,7 +55,7 @@ WIDE = " ".join(f"w{number}: metadata" for number in range(95))
 @pytest.fixture
 def settings() -> Mapping[str, Any]:
     """Whatever a question costs: there is little data."""
-    return {**SETTINGS, "max_cost": 0}
+    return UNLIMITED_COST
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """Documents made to cost much: little is done for them, and nothing for those that may not ask at all."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 from graphql import get_introspection_query
 
 from db.engine import Database
-from schema import operations
-from schema.operations import MOST_READ
+from resolvers.errors import Busy
+from schema import operations, worker
+from schema.worker import MOST_WAITING
 from tests.factories import Account, make_app
 from tests.schema.conftest import Graph
 
@@ -203,14 +205,56 @@ async def test_others_are_answered_while_documents_are_read(graph: Graph) -> Non
     """Reading takes a thread, and those beyond what may wait are told to come again."""
     fields = " ".join(f'a{i}: app(slug: "x") {{ id name slug }}' for i in range(50))
     long = f"{{ {fields} }}"
-    many = [asyncio.create_task(graph.post(f"{long} # {number}")) for number in range(2 * MOST_READ)]
+    many = [asyncio.create_task(graph.post(f"{long} # {number}")) for number in range(2 * MOST_WAITING)]
     await asyncio.sleep(0)
 
     answers = await asyncio.gather(*many)
 
     statuses = [answer.status_code for answer in answers]
     assert set(statuses) == {200, 503}
-    assert statuses.count(200) >= MOST_READ
+    assert statuses.count(200) >= MOST_WAITING
     refused = next(answer for answer in answers if answer.status_code == 503)
     assert refused.headers["Retry-After"] == "1"
     assert refused.json()["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+
+
+async def test_a_new_introspection_that_many_ask_for_at_once_is_executed_once(
+    graph: Graph, executed: list[object]
+) -> None:
+    answers = await asyncio.gather(*(graph.post(FULL) for _ in range(3 * MOST_WAITING)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert len(executed) == 1
+
+
+async def test_a_long_document_that_many_ask_for_at_once_is_gone_over_once(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surveys: list[object] = []
+    survey = operations.Survey
+
+    def counted(executor: Any) -> Any:
+        surveys.append(executor)
+        return survey(executor)
+
+    monkeypatch.setattr(operations, "Survey", counted)
+    fields = " ".join(f'a{i}: app(slug: "x") {{ id name slug }}' for i in range(50))
+    answers = await asyncio.gather(*(graph.post(f"{{ {fields} }}") for _ in range(3 * MOST_WAITING)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(surveys) == 1
+
+
+async def test_nobody_waits_for_the_thread_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "WAIT_S", 0.1)
+    thread, goes_on = worker.Worker(), threading.Event()
+    first = asyncio.create_task(thread.run(goes_on.wait))
+    await asyncio.sleep(0)
+
+    with pytest.raises(Busy):
+        await thread.run(int)
+    goes_on.set()
+
+    with pytest.raises(Busy):
+        await first

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import literal_column, text
+from sqlalchemy import text
 from starlette.applications import Starlette
 
 from db.engine import Database
-from db.shaping import pages
 from tests.factories import (
     Account,
     make_account,
@@ -19,8 +18,7 @@ from tests.factories import (
     make_license,
     make_tier,
 )
-from tests.keyrings import SETTINGS
-from tests.schema.conftest import Graph
+from tests.schema.conftest import UNLIMITED_COST, Graph
 from tests.schema.plans import analyze, described, faults
 from tests.statements import Statements
 
@@ -35,12 +33,7 @@ FOUND = """query($feature: String, $status: LicenseStatus) { app(slug: "atlas") 
 @pytest.fixture
 def settings() -> Mapping[str, Any]:
     """Of filters, which cost much, as many as a test wants."""
-    return {**SETTINGS, "max_cost": 0}
-
-
-@pytest.fixture(params=["1", "1000"], ids=["by the index", "by walking"])
-def walked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "WALKED", literal_column(request.param))
+    return UNLIMITED_COST
 
 
 async def found(graph: Graph, feature: str, **variables: Any) -> list[str]:

@@ -9,18 +9,16 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import literal_column, text
+from sqlalchemy import text
 from starlette.applications import Starlette
 
 from commands.believable import CUSTOMER_COLUMNS, Believable
 from db import clock
 from db.customers import customers
 from db.engine import Database
-from db.shaping import pages
 from db.types import fold
 from tests.factories import Account, App, make_app, make_customer, make_license
-from tests.keyrings import SETTINGS
-from tests.schema.conftest import Graph
+from tests.schema.conftest import UNLIMITED_COST, Graph
 from tests.schema.plans import analyze, described, faults
 from tests.statements import Statements
 
@@ -68,12 +66,7 @@ SEARCH = """query($text: String) { app(slug: "atlas") {
 @pytest.fixture
 def settings() -> Mapping[str, Any]:
     """Of searches, which cost much, as many as a test wants."""
-    return {**SETTINGS, "max_cost": 0}
-
-
-@pytest.fixture(params=["1", "1000"], ids=["by the index", "by walking"])
-def walked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "WALKED", literal_column(request.param))
+    return UNLIMITED_COST
 
 
 @pytest.fixture
