@@ -51,12 +51,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     logging, and has a worker end with its supervisor; with settings, all that is the caller's.
     """
     if settings is None:
-        end_with_supervisor()
-        count_no_memory()
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
-        _collect_rarely()
-        settings = read_settings()
-        logs.configure(settings.log_level, settings.log_format)
+        settings = _set_up_process()
     timeouts = Timeouts(settings.statement_timeout_s, settings.lock_timeout_s)
     database = Database(
         settings.database_url.get_secret_value(),
@@ -151,15 +146,19 @@ class _Below:
         await self._app(scope, receive, send)
 
 
-def _collect_rarely() -> None:
-    """Have the garbage collector stop the process less often, and shorter.
-
-    What has been imported stays, and need not be looked at each time. A full collection looks at all that is
-    kept of documents, which takes a tenth of a second; requests leave next to nothing for it.
-    """
+def _set_up_process() -> Settings:
+    """Set up a process that does nothing but serve, and read its settings. Raises InvalidSettings."""
+    end_with_supervisor()
+    count_no_memory()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    # What has been imported stays, and need not be looked at each time. A full collection looks at all that
+    # is kept of documents and stops the process for a tenth of a second; requests leave it next to nothing.
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 500)
+    settings = read_settings()
+    logs.configure(settings.log_level, settings.log_format)
+    return settings
 
 
 async def _said_plainly(send: Send, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""Connections of the engine, kept checked out for one purpose: to read, to write, to tell the health.
+"""Connections of the engine, each kept checked out for one purpose: reads, scans, writes or the health.
 
 Whoever waits for a locked row keeps a connection that writes, and so never one that reads. SQLAlchemy opens,
 closes and replaces connections; statements go to the driver's own connection (docs/decisions.md).
@@ -74,18 +74,11 @@ class Connections(ABC):
         """Whether an error says that a unique constraint refused a change."""
 
     async def fetch(
-        self,
-        sql: str,
-        arguments: Sequence[Any],
-        deadline: float | None,
-        *,
-        may_repeat: bool = False,
-        may_be_short: bool = True,
+        self, sql: str, arguments: Sequence[Any], deadline: float | None, *, may_repeat: bool = False
     ) -> Sequence[ResultRow]:
         """Run a statement that is a transaction of its own.
 
         With `may_repeat` it is sent once more if it had not begun when its connection was lost.
-        `may_be_short` is False of what is known to take long.
         """
         connection = await self.take(deadline)
         sent = time.monotonic()

@@ -25,7 +25,7 @@ from sqlalchemy.sql.selectable import Select
 
 from db import postgresql, sqlite
 from db.connections import Connections, ResultRow
-from db.deadlines import Timeouts, seconds_left
+from db.deadlines import Timeouts
 from db.postgresql import PooledConnections, PostgresqlConnections
 from db.sqlite import SqliteConnections, SqliteReaders
 from db.statements import ROW_ID, Query, Statements, change, insertion
@@ -67,9 +67,10 @@ class ReadSession:
     Used in an ``async with``, which raises StoreUnavailable when the database does not answer in time.
     """
 
-    def __init__(self, database: "Database", connections: Connections) -> None:
+    def __init__(self, database: "Database", readers: Connections, scanners: Connections) -> None:
         self.database = database
-        self._connections = connections
+        self._readers = readers
+        self._scanners = scanners
         self._timeouts = database.timeouts
 
     async def __aenter__(self) -> Self:
@@ -86,13 +87,8 @@ class ReadSession:
         if not isinstance(query, Query):
             query = self.database.statements.compile(query)
         arguments, deadline = query.stored(values), self._timeouts.of_statement()
-        if not query.scans:
-            return query.rows(await self._connections.fetch(query.sql, arguments, deadline, may_repeat=True))
-        async with self.database.scanning(deadline):
-            rows = await self._connections.fetch(
-                query.sql, arguments, deadline, may_repeat=True, may_be_short=False
-            )
-        return query.rows(rows)
+        connections = self._scanners if query.scans else self._readers
+        return query.rows(await connections.fetch(query.sql, arguments, deadline, may_repeat=True))
 
     async def row(self, query: Query | Select[Any], values: Mapping[str, object]) -> ResultRow | None:
         """The first row of a query, or None."""
@@ -200,9 +196,9 @@ class Database:
     ) -> None:
         """`url` is what people have: ``sqlite:///file.db`` or ``postgresql://user@host/db``.
 
-        `pool_size` bounds the connections that answer requests: half of them read and half write; on SQLite
-        one writes. One more tells the health. `pooled`: a pooler lends them for single transactions. Raises
-        InvalidDatabaseUrl.
+        `pool_size` bounds the connections that read and write: half of them read and half write; on SQLite
+        one writes. Statements that scan have some of their own (`_scanners`), and one more tells the health.
+        `pooled`: a pooler lends them for single transactions. Raises InvalidDatabaseUrl.
         """
         parsed = parse_url(url)
         self.is_sqlite = parsed.is_sqlite
@@ -211,40 +207,28 @@ class Database:
         self._readers: Connections
         if self.is_sqlite:
             readers, writers = sqlite.readers(pool_size), 1
-            self.engine = sqlite.create_engine(parsed.path, readers + writers + 1)
+            scanners = _scanners(readers)
+            self.engine = sqlite.create_engine(parsed.path, readers + scanners + writers + 1)
             connections: Callable[[AsyncEngine, int], Connections] = SqliteConnections
             self._readers = SqliteReaders(self.engine, readers, parsed.path)
         else:
             writers = pool_size // 2 or 1
             readers = pool_size - writers or 1
-            self.engine = postgresql.create_engine(parsed, readers + writers + 1, timeouts, pooled=pooled)
+            scanners = _scanners(readers)
+            self.engine = postgresql.create_engine(
+                parsed, readers + scanners + writers + 1, timeouts, pooled=pooled
+            )
             connections = PostgresqlConnections
             if pooled:
                 connections = partial(PooledConnections, setup=postgresql.set_locally(parsed, timeouts))
             self._readers = connections(self.engine, readers)
-        self._scans = asyncio.Semaphore(max(1, min(readers, os.cpu_count() or 1) // 2))
+        self._scanners = connections(self.engine, scanners)
         self._writers, self._health = connections(self.engine, writers), connections(self.engine, 1)
         self.statements = Statements(self._readers.dialect)
 
     def read(self) -> ReadSession:
         """A session for reading. Raises StoreUnavailable when the database does not answer in time."""
-        return ReadSession(self, self._readers)
-
-    @asynccontextmanager
-    async def scanning(self, deadline: float | None) -> AsyncIterator[None]:
-        """A turn to run a statement that scans.
-
-        Those that have one leave half of the connections to the others, and half of as many processors as
-        there are here.
-
-        Raises TimeoutError at the deadline.
-        """
-        async with asyncio.timeout(seconds_left(deadline)):
-            await self._scans.acquire()
-        try:
-            yield
-        finally:
-            self._scans.release()
+        return ReadSession(self, self._readers, self._scanners)
 
     async def execute(self, query: Query, values: Mapping[str, object]) -> Sequence[ResultRow]:
         """Run one statement that writes as a transaction of its own, in one hop or trip.
@@ -299,7 +283,7 @@ class Database:
         """Close every connection, in seconds, whatever the network does."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                for connections in (self._readers, self._writers, self._health):
+                for connections in (self._readers, self._scanners, self._writers, self._health):
                     await connections.close()
                 await self.engine.dispose()
 
@@ -307,6 +291,11 @@ class Database:
         """Raise StoreUnavailable for an error that says that the store, not the statement, failed."""
         if error is not None and self._readers.is_unavailable(driver_error(error)):
             raise StoreUnavailable("the database does not answer") from error
+
+
+def _scanners(readers: int) -> int:
+    """How many statements that scan run at once: one for every two processors, so that others find one."""
+    return max(1, min(readers, os.cpu_count() or 1) // 2)
 
 
 def driver_error(error: BaseException) -> BaseException:

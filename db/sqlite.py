@@ -130,18 +130,10 @@ class SqliteReaders(SqliteConnections):
         self._short: ShortReads | None = None
 
     async def fetch(
-        self,
-        sql: str,
-        arguments: Sequence[Any],
-        deadline: float | None,
-        *,
-        may_repeat: bool = False,
-        may_be_short: bool = True,
+        self, sql: str, arguments: Sequence[Any], deadline: float | None, *, may_repeat: bool = False
     ) -> Sequence[ResultRow]:
         """Run a read here, or in one hop to a thread."""
-        rows = None
-        if may_be_short:
-            rows = (self._short or await self._open_short()).fetch(sql, arguments)
+        rows = (self._short or await self._open_short()).fetch(sql, arguments)
         if rows is None:
             rows = await super().fetch(sql, arguments, deadline, may_repeat=may_repeat)
         return rows

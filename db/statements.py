@@ -39,7 +39,7 @@ ROW_ID = "row_id"
 """The parameter that says which row is changed, beside those that are named for the columns."""
 
 SCANS = "scans"
-"""The execution option of statements that may go through very many rows: few of them run at once."""
+"""The execution option of statements that may go through very many rows."""
 
 S = TypeVar("S", bound=Hashable)
 Processor: TypeAlias = Callable[[Any], Any]

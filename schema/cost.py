@@ -12,7 +12,7 @@ from typing import cast
 
 from graphql import GraphQLField
 
-from db.shaping.nouns import INDEX_SCAN
+from db.shaping.scans import is_of_all
 from db.shaping.selection import (
     Connection,
     EdgeNode,
@@ -115,12 +115,12 @@ def _fields(fields: Iterable[Field]) -> Iterator[Cost]:
 
 def _connection(connection: Connection) -> Cost:
     totals = [part for part in connection.parts if isinstance(part, Total)]
+    scans = [connection.scan, *(total.scan for total in totals)]
+    of_all = sum(scan for scan in scans if is_of_all(scan))
+    of_few = sum(scans) - of_all  # for each parent again
     row = _sum(0, _rows(connection.parts))
-    scans = connection.scan + sum(total.scan for total in totals)
     rows = ((connection.page.size, Cost(row.fixed, row.connections)),)
-    if scans < INDEX_SCAN:  # below each parent a few rows, however many there are in all
-        return Cost(len(totals) + scans, rows, row.scans)
-    return Cost(len(totals), rows, row.scans + scans)
+    return Cost(len(totals) + of_few, rows, row.scans + of_all)
 
 
 def _rows(parts: Iterable[Part]) -> Iterator[Cost]:

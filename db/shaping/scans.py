@@ -48,6 +48,11 @@ def weighed(connection: Connection, noun: Noun, relation: ToMany | None) -> Conn
     return replace(connection, parts=tuple(map(weigh, connection.parts)), scan=filtered if finds_rows else 0)
 
 
+def is_of_all(scan: int) -> bool:
+    """Whether it is the cost of going through all rows of an app or a tier, and not of a few."""
+    return scan >= INDEX_SCAN
+
+
 def may_scan(parts: Iterable[AnyPart]) -> bool:
     """Whether any of these parts may go through all rows of an app or a tier."""
-    return any(part.scan >= INDEX_SCAN for part in parts if isinstance(part, Connection | Total))
+    return any(is_of_all(part.scan) for part in parts if isinstance(part, Connection | Total))

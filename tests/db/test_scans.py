@@ -1,9 +1,11 @@
-"""Statements that go through very many rows leave half of the connections to the others."""
+"""Statements that go through very many rows have connections of their own: the others find one free."""
 
 import asyncio
 import time
 from contextlib import suppress
 from dataclasses import replace
+
+import pytest
 
 from db.deadlines import Timeouts
 from db.engine import Database, StoreUnavailable
@@ -16,8 +18,11 @@ async def scan(database: Database) -> None:
         await session.rows(replace(ENDLESS, scans=True), {})
 
 
-async def test_reads_are_answered_while_more_scans_run_than_there_are_connections(database_url: str) -> None:
-    database = Database(database_url, pool_size=4, timeouts=Timeouts(statement=30))
+@pytest.mark.parametrize("pool_size", [2, 4])
+async def test_reads_are_answered_while_more_scans_run_than_there_are_connections(
+    database_url: str, pool_size: int
+) -> None:
+    database = Database(database_url, pool_size=pool_size, timeouts=Timeouts(statement=30))
     scans = [asyncio.create_task(scan(database)) for _ in range(8)]
     await asyncio.sleep(0.2)
 

@@ -181,6 +181,16 @@ async def test_fragments_that_unfold_without_end(graph: Graph) -> None:
               licenses(filter: {status: ACTIVE}) { totalCount } } } } }""",
             1 + 50 * (1 + 1 + 20),
         ),
+        (
+            f"""{{ app(slug: "x") {{ customers(first: 50) {{ nodes {{ licenses(filter: {{status: ACTIVE}}) {{
+              {" ".join(f"a{number}: totalCount" for number in range(15))} }} }} }} }} }}""",
+            1 + 50 * (1 + 15 * (1 + 20)),
+        ),
+        (
+            f"""{{ app(slug: "x") {{ customers(first: 2) {{ nodes {{ licenses(filter: {{status: ACTIVE}}) {{
+              {" ".join(f"a{number}: totalCount" for number in range(30))} }} }} }} }} }}""",
+            1 + 2 * (1 + 30 * (1 + 20)),
+        ),
         ("{ viewer { accountName scopes } again: viewer { keyLast4 } }", 2),
         ('{ verifyLicense(appSlug: "x", by: {jti: "y"}) { valid reason features } }', 1),
         ('{ verifyLicenses(appSlug: "x", by: {jtis: []}) { valid } }', 0),
