@@ -1,13 +1,14 @@
 """Pages by number, the parameters of every list, and the list's envelope."""
 
 import re
+from functools import cache
 from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from db.reads import NOUNS
 from db.shaping.scans import weighed
-from db.shaping.selection import Connection, Echo, Group, Nodes, Page, Scalar, Total, Values
+from db.shaping.selection import Connection, Echo, Filter, Group, Nodes, Page, Scalar, Total, Values
 from resolvers import paging
 from resolvers.inputs import Input, Text, invalid
 from resolvers.reading import FieldShape
@@ -69,19 +70,23 @@ def page_shape(query: PageQuery, connection: str, noun: str, fields: tuple[Scala
     Parameters that a list's query adds to those of pages are the noun's filters, by name.
     """
     values = Values()
-    number, size = values.slot(query.page), values.slot(query.per_page)
     skipped = min((query.page - 1) * query.per_page, MAX_NUMBER)
+    for value in (query.page, query.per_page, skipped):
+        values.slot(value)
     filters = query.model_dump(exclude=set(PageQuery.model_fields))
+    chosen = paging.filters(NOUNS[noun], filters.items(), values)
+    return FieldShape(_selected(connection, noun, fields, tuple(chosen)), values)
+
+
+# There are as many as there are lists, each with and without each of its filters.
+@cache
+def _selected(
+    connection: str, noun: str, fields: tuple[Scalar, ...], filters: tuple[Filter, ...]
+) -> Connection:
+    """What a list selects, with the page's number, its size and how many it skips in the first slots."""
+    number, size, skipped = range(3)
     order, descending = NOUNS[noun].default_order
-    page = Page(
-        order=order,
-        descending=descending,
-        size=size,
-        offset=values.slot(skipped),
-        filters=tuple(paging.filters(NOUNS[noun], filters.items(), values)),
-    )
+    page = Page(order=order, descending=descending, size=size, offset=skipped, filters=filters)
     meta = Group("meta", (Total("total"), Echo("page", number), Echo("per_page", size)))
-    parts = (Nodes("data", fields), meta)
-    selected = Connection(connection, connection, noun, page, parts)
-    relation = NOUNS["App"].connections.get(connection)
-    return FieldShape(weighed(selected, NOUNS[noun], relation), values)
+    selected = Connection(connection, connection, noun, page, (Nodes("data", fields), meta))
+    return weighed(selected, NOUNS[noun], NOUNS["App"].connections.get(connection))
