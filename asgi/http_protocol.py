@@ -27,7 +27,7 @@ TICK_S = 0.1
 """How exact the bounds of time are."""
 
 LINGER_S = 2
-"""How long the server goes on reading after it has answered a request early, before its end."""
+"""How long the server goes on reading, a little each tick, after it has answered a request before its end."""
 
 MAX_AHEAD_BYTES = 65_536
 """How much a client may send of its next requests before it is made to wait."""
@@ -179,6 +179,7 @@ class HttpProtocol(HttpToolsProtocol):
                     self.transport.pause_reading()
                 return
             else:
+                self.transport.pause_reading()  # until the next look: a flood costs as little as a trickle
                 return
         if self._stage == _BODY and self._due is _NEVER:
             self._await(self._bounds.body_timeout_s, self._give_up_body)
@@ -202,6 +203,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._overdue()
         if now > self._due_to_be_read:
             self.transport.abort()
+        elif self._stage == _DEAF:
+            self.transport.resume_reading()
 
     @property
     def is_idle(self) -> bool:

@@ -8,7 +8,6 @@ write on a read path is a type error.
 """
 
 import asyncio
-import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -197,8 +196,8 @@ class Database:
         """`url` is what people have: ``sqlite:///file.db`` or ``postgresql://user@host/db``.
 
         `pool_size` bounds the connections that read and write: half of them read and half write; on SQLite
-        one writes. Statements that scan have some of their own (`_scanners`), and one more tells the health.
-        `pooled`: a pooler lends them for single transactions. Raises InvalidDatabaseUrl.
+        one writes. Statements that scan have further ones, and so has the health. `pooled`: a
+        pooler lends them for single transactions. Raises InvalidDatabaseUrl.
         """
         parsed = parse_url(url)
         self.is_sqlite = parsed.is_sqlite
@@ -207,14 +206,14 @@ class Database:
         self._readers: Connections
         if self.is_sqlite:
             readers, writers = sqlite.readers(pool_size), 1
-            scanners = _scanners(readers)
+            scanners = sqlite.scanners(readers)
             self.engine = sqlite.create_engine(parsed.path, readers + scanners + writers + 1)
             connections: Callable[[AsyncEngine, int], Connections] = SqliteConnections
             self._readers = SqliteReaders(self.engine, readers, parsed.path)
         else:
             writers = pool_size // 2 or 1
             readers = pool_size - writers or 1
-            scanners = _scanners(readers)
+            scanners = (readers + 1) // 2
             self.engine = postgresql.create_engine(
                 parsed, readers + scanners + writers + 1, timeouts, pooled=pooled
             )
@@ -291,11 +290,6 @@ class Database:
         """Raise StoreUnavailable for an error that says that the store, not the statement, failed."""
         if error is not None and self._readers.is_unavailable(driver_error(error)):
             raise StoreUnavailable("the database does not answer") from error
-
-
-def _scanners(readers: int) -> int:
-    """How many statements that scan run at once: one for every two processors, so that others find one."""
-    return max(1, min(readers, os.cpu_count() or 1) // 2)
 
 
 def driver_error(error: BaseException) -> BaseException:

@@ -192,6 +192,11 @@ def readers(pool_size: int) -> int:
     return max(1, min(pool_size - 1, max(2, (os.cpu_count() or 1) - 1)))
 
 
+def scanners(readers: int) -> int:
+    """How many connections scan: one for every two processors, so that others find one."""
+    return max(1, min(readers, os.cpu_count() or 1) // 2)
+
+
 def make_file(path: str) -> None:
     """Make the file of a database that is not there yet, for its owner's eyes only.
 

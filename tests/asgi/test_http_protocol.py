@@ -549,6 +549,26 @@ async def test_an_answer_before_the_end_of_a_request_is_not_lost(
     assert time.monotonic() - began < 5
 
 
+async def test_a_flood_after_an_early_answer_is_made_to_wait(
+    server: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To read on is not to read as fast as somebody sends."""
+    monkeypatch.setattr(http_protocol, "LINGER_S", 0.5)
+    _, writer = await server.connect()
+    writer.write(b"nonsense")
+    packet, sent = b"x" * 65_536, 0
+
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(0.4):
+            while True:
+                writer.write(packet)
+                await writer.drain()
+                sent += len(packet)
+
+    writer.close()
+    assert 65_536 < sent < 16_000_000
+
+
 async def _send_on(writer: asyncio.StreamWriter) -> None:
     for _ in range(2):
         await writer.drain()
