@@ -27,7 +27,7 @@ TICK_S = 0.1
 """How exact the bounds of time are."""
 
 LINGER_S = 2
-"""How long the server goes on reading, a little each tick, after it has answered a request before its end."""
+"""After a response to an unfinished request, the server reads on for this long, a little at each tick."""
 
 MAX_AHEAD_BYTES = 65_536
 """How much a client may send of its next requests before it is made to wait."""
@@ -91,7 +91,7 @@ class Connections:
 
 
 class _Cycle(RequestResponseCycle):
-    """A request and its answer. Writing the head of an ordinary answer takes a third of uvicorn's time.
+    """A request and its response. Writes the head of an ordinary response three times as fast as uvicorn.
 
     uvicorn checks each header with two regular expressions. The time saved pays for what this module adds.
     """
@@ -147,7 +147,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # An early answer closes this one: it goes on reading for a while before the connection is closed.
+        # After an early response, the cycle closes this transport, which first reads on for a while.
         self._lingering: Any = SimpleNamespace(
             write=transport.write, is_closing=transport.is_closing, close=self._linger
         )
@@ -179,7 +179,7 @@ class HttpProtocol(HttpToolsProtocol):
                     self.transport.pause_reading()
                 return
             else:
-                self.transport.pause_reading()  # until the next look: a flood costs as little as a trickle
+                self.transport.pause_reading()  # `look` resumes it, so a flood costs no more than a trickle
                 return
         if self._stage == _BODY and self._due is _NEVER:
             self._await(self._bounds.body_timeout_s, self._give_up_body)
@@ -233,7 +233,7 @@ class HttpProtocol(HttpToolsProtocol):
             scope["http_version"] = "1.0"
         refusal = self._judge()
         self.headers = self._trailers = []  # which are no headers: those have been judged
-        # A client that gets an early answer in place of 100 Continue may still send the body, or may not.
+        # If a client gets an early response instead of 100 Continue, it may or may not send the body.
         keep_alive = not (self._is_http_1_0 or self.expect_100_continue) and self.parser.should_keep_alive()
         cycle = self._begin_cycle(keep_alive=keep_alive)
         if self._left:
@@ -284,9 +284,9 @@ class HttpProtocol(HttpToolsProtocol):
     # Our own
 
     def _finds_room(self) -> bool:
-        """Close the connection that has been idle for longest. Answers whether there is one.
+        """Close the connection that has been idle longest. Return False if none is idle.
 
-        So idle connections do not keep new ones out.
+        This way, idle connections do not keep new ones out.
         """
         connections: set[Any] = self.connections
         idle = [each for each in connections if each is not self and each.is_idle]

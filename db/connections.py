@@ -1,6 +1,6 @@
 """Connections of the engine, each kept checked out for one purpose: reads, scans, writes or the health.
 
-Whoever waits for a locked row keeps a connection that writes, and so never one that reads. SQLAlchemy opens,
+A write that waits for a locked row keeps a write connection, and so never blocks a read. SQLAlchemy opens,
 closes and replaces connections; statements go to the driver's own connection (docs/decisions.md).
 """
 

@@ -135,7 +135,7 @@ class Operations:
         if not document.takes_long:
             return self._prepared.add(document, executor, Survey(executor))
         async with self._turn(document):
-            # Whoever had the turn before may have worked out the same.
+            # The request before this one may have done the same work.
             prepared = self._prepared.operation(document, executor)
             if prepared is None:
                 survey = await self._worker.run(Survey, executor)
@@ -158,9 +158,9 @@ class Operations:
 
     @asynccontextmanager
     async def _turn(self, document: Document) -> AsyncIterator[None]:
-        """The turn of one request to work on a document. Raises Busy if it does not come in time.
+        """Let one request at a time work on a document. Raises Busy if its turn does not come in time.
 
-        So a document that many ask for takes one place of those that the worker has.
+        So a document that many clients send takes only one of the worker's places.
         """
         try:
             async with asyncio.timeout(WAIT_S):
@@ -182,8 +182,8 @@ class Operations:
             reading.add_done_callback(_retrieve)
             self._reading[key] = reading
             del reading
-        # A caller that gives up leaves it to the others. It is in no variable: with its exception, which has
-        # this frame, that would be a circle.
+        # If this caller gives up, the others still get the document. No variable holds the future: its
+        # exception refers to this frame, so that would be a reference cycle.
         return await asyncio.shield(self._reading[key])
 
     def _valid(self, request: Request, is_anonymous: bool) -> Document:
@@ -258,7 +258,7 @@ class Operations:
 
 
 def _retrieve(reading: "asyncio.Future[Document]") -> None:
-    """Have asyncio not complain of an exception that everybody gave up waiting for."""
+    """Keep asyncio from logging an exception that no caller waits for any longer."""
     if not reading.cancelled():
         reading.exception()
 

@@ -19,10 +19,10 @@ Ts = TypeVarTuple("Ts")
 
 
 class Worker:
-    """Does one thing after the other. At most `MOST_WAITING` callers wait, and each at most `WAIT_S`.
+    """Runs one call at a time. At most `MOST_WAITING` callers wait, each for at most `WAIT_S` seconds.
 
-    It rests for three times as long as it has worked: whoever sends nothing but new documents leaves most of
-    Python's interpreter to the others.
+    After each call it rests `RESTS` times as long as the call took. A client that sends only new documents
+    leaves most of the Python interpreter to the others.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Worker:
     async def run(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
         """Call a function in the thread. Raises what it raises, and Busy.
 
-        A call that is given up before its turn is not made.
+        A call whose caller gives up before its turn is not made.
         """
         if self._waiting >= MOST_WAITING:
             raise Busy(TOO_MANY)

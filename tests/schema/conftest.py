@@ -76,5 +76,5 @@ async def graph(client: httpx.AsyncClient, database: Database, account: Account)
 
 @pytest.fixture(params=["1", "1000"], ids=["by the index", "by walking"])
 def walked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have pages walk over so many rows before they ask an index."""
+    """Set how many rows pages walk over before they use an index."""
     monkeypatch.setattr(pages, "WALKED", literal_column(request.param))
