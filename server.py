@@ -1,10 +1,11 @@
-"""The way in: `create_app` for ASGI servers, and the command line."""
+"""The entry point: `create_app` for ASGI servers, and the command line."""
 
 import gc
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from multiprocessing import parent_process
 from pathlib import Path
 
 import structlog
@@ -15,10 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from asgi import logs, refusals
 from asgi.abandonment import Abandonment
 from asgi.authentication import Authentication
-from asgi.pages import ASSETS, GRAPHQL_PATHS, Pages, wants_page
+from asgi.clients import Clients
+from asgi.cors import AllowedOrigins, Cors
+from asgi.limits import RateLimits
+from asgi.pages import DOCS_PATHS, GRAPHQL_PATHS, Pages, is_for_pages
 from asgi.request_log import RequestLog
-from commands.serve import count_no_memory
-from commands.supervisor import end_with_supervisor
+from commands.limits import limits_of, policy_of, rates_of
+from commands.serve import count_no_memory, log_unknown_variables
+from commands.supervisor import end_with_supervisor, is_first_worker
 from db.causes import cause_of
 from db.deadlines import Timeouts
 from db.engine import Database, StoreUnavailable, driver_error
@@ -27,28 +32,31 @@ from db.revisions import UnfitDatabase, refusing_unfit, require_current
 from resolvers.keyring import Keyring, MasterKeyError
 from resolvers.master_key import unlock
 from resolvers.purge import purging
-from resolvers.signing_keys import make_missing
-from resolvers.viewer import Policy
+from resolvers.signing_keys import make_missing, making_next_keys
+from resolvers.usage import Ledger, keeping
 from rest.app import rest_app
 from schema import graphiql
-from schema.door import GraphQLDoor
-from schema.limits import Limits
+from schema.graph import graphql_schema
+from schema.pipeline.endpoint import GraphQLEndpoint
 from settings import Settings, read_settings
 
 log = structlog.get_logger(__name__)
 
 SWITCH_INTERVAL_S = 0.0005
-"""How long a thread that computes, of those beside the event loop's, keeps Python's interpreter from it."""
+"""How long a worker thread can hold Python's interpreter lock while the event loop waits for the lock."""
 
 WEB = Path(__file__).parent / "web" / "dist"
-"""Where `make web` puts the dashboard and GraphiQL."""
+"""The folder in which `make web` publishes the dashboard, GraphiQL and the REST documentation."""
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
-    """Make the application. Its database is `app.state.database`; nothing is opened before it is started.
+    """Create the application. Its database is `app.state.database`, which is opened at startup.
 
-    It does not start without the master key. Without settings, as a server calls it, it reads them, sets up
-    logging, and has a worker end with its supervisor; with settings, all that is the caller's.
+    Its limits are `app.state.limits`. Startup creates a master key for a new database, unless one is
+    configured. It fails if the key of an existing database is missing or wrong.
+
+    If `settings` is None, as when an ASGI server calls this function, the process is also set up: settings
+    are read, logging is configured, and a worker process will exit when its supervisor is gone.
     """
     if settings is None:
         settings = _set_up_process()
@@ -72,36 +80,61 @@ def create_app(settings: Settings | None = None) -> Starlette:
                 if made is not None:
                     log.warning("master_key.made", file=str(made))
                 await make_missing(database, keyring)
-            async with purging(database):
+            await allowed.read()
+            async with (
+                keeping(ledger),
+                purging(database),
+                making_next_keys(database, keyring),
+                graphql.running(checks_documents=is_first_worker()),
+            ):
                 yield
         finally:
             keyring.close()
             await database.close()
 
-    policy = Policy(
-        public_keys_read_customers=settings.public_keys_read_customers,
-        http_webhooks=settings.http_webhooks,
-        rotation_limit=settings.rotation_limit,
-        keyring=keyring,
+    ledger = Ledger(database)
+    clients = Clients(settings.trusted_proxies)
+    limits = RateLimits(rates_of(settings), ledger)
+    authentication = Authentication(database, policy_of(settings), limits)
+    has_cors = settings.cors_origins != "off"
+    allowed = _allowed_origins(database, settings)
+    graphql = GraphQLEndpoint(
+        graphql_schema,
+        database,
+        keyring,
+        authentication,
+        limits=limits_of(settings),
+        introspection=settings.introspection,
     )
-    authentication = Authentication(database, policy)
-    graphql = GraphQLDoor(
-        database, authentication, limits=_limits(settings), introspection=settings.introspection
+    rest = rest_app(
+        database,
+        keyring,
+        authentication,
+        max_body_bytes=settings.max_body_bytes,
+        path_prefix=settings.path_prefix,
+        cors=has_cors,
     )
-    rest = rest_app(database, authentication, max_body_bytes=settings.max_body_bytes)
-    pages = Pages(WEB, graphiql=graphiql.PAGE, missing=rest)
+    pages = Pages(WEB, graphiql=graphiql.PAGE, missing=rest, path_prefix=settings.path_prefix)
     app = Starlette(lifespan=lifespan)
-    # Of Starlette's own stack nothing is wanted: the doors answer every path and every failure themselves.
-    doors: ASGIApp = _Doors(graphql, rest, pages, app.router)
-    app.middleware_stack = RequestLog(
-        Abandonment(_Below(settings.path_prefix, doors) if settings.path_prefix else doors)
+    # Starlette's own middleware is not used, because our handlers respond to every path and every error.
+    router: ASGIApp = _Router(graphql, rest, pages, app.router)
+    app.middleware_stack = Cors(
+        RequestLog(
+            Abandonment(_PathPrefix(settings.path_prefix, router) if settings.path_prefix else router),
+            clients,
+        ),
+        allowed,
+        route_of=lambda path: rest.route_of(path.removeprefix(settings.path_prefix)),
+        clients=clients,
+        sends_headers=has_cors,
     )
     app.state.database = database
+    app.state.limits = limits
     return app
 
 
-class _Doors:
-    """Leads a request to its door: the graph's, REST's, or the pages' for what a browser shows."""
+class _Router:
+    """Dispatches a request to GraphQL, to REST, or to the pages."""
 
     def __init__(self, graphql: ASGIApp, rest: ASGIApp, pages: ASGIApp, lifespan: ASGIApp) -> None:
         self._graphql = graphql
@@ -111,12 +144,12 @@ class _Doors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._lifespan(scope, receive, partial(_said_plainly, send))
+            await self._lifespan(scope, receive, partial(_shortened, send))
             return
         path: str = scope["path"]
-        if path.startswith("/api/"):
+        if path.startswith("/api/") and path not in DOCS_PATHS:
             await self._rest(scope, receive, send)
-        elif not refusals.is_refused(scope) and (path.startswith(ASSETS) or wants_page(scope)):
+        elif refusals.of(scope) is None and is_for_pages(scope):
             await self._pages(scope, receive, send)
         elif path in GRAPHQL_PATHS:
             await self._graphql(scope, receive, send)
@@ -124,10 +157,10 @@ class _Doors:
             await self._rest(scope, receive, send)
 
 
-class _Below:
-    """Middleware: takes requests below a path as if it were not there, and as ever those beside it.
+class _PathPrefix:
+    """Middleware that strips a path prefix from requests. Requests without the prefix pass unchanged.
 
-    So it does not matter whether a proxy takes the path away before it hands a request on.
+    This way, the server works behind proxies that strip the prefix and behind proxies that keep it.
     """
 
     def __init__(self, prefix: str, app: ASGIApp) -> None:
@@ -138,7 +171,7 @@ class _Below:
         if scope["type"] == "http":
             path: str = scope["path"]
             if path == self._prefix:
-                # To a browser, addresses in a page would begin beside the path and not below it.
+                # Without the trailing slash, a browser would resolve relative URLs against the parent path.
                 await RedirectResponse(f"{path.rpartition('/')[2]}/", 308)(scope, receive, send)
                 return
             if path.startswith(f"{self._prefix}/"):
@@ -147,22 +180,25 @@ class _Below:
 
 
 def _set_up_process() -> Settings:
-    """Set up a process that does nothing but serve, and read its settings. Raises InvalidSettings."""
+    """Set up a process that only serves, and return its settings. Raises InvalidSettings."""
     end_with_supervisor()
     count_no_memory()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    # What has been imported stays, and need not be looked at each time. A full collection looks at all that
-    # is kept of documents and stops the process for a tenth of a second; requests leave it next to nothing.
+    # Imported objects are never freed, so the garbage collector skips them. Full collections are rare,
+    # because each walks all cached documents and stops the process for a tenth of a second, and requests
+    # leave almost no garbage to collect.
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 500)
     settings = read_settings()
     logs.configure(settings.log_level, settings.log_format)
+    if parent_process() is None:  # otherwise this is a worker, and its parent process has already logged them
+        log_unknown_variables()
     return settings
 
 
-async def _said_plainly(send: Send, message: Message) -> None:
-    """Have the server write one line, where a traceback would tell the operator no more."""
+async def _shortened(send: Send, message: Message) -> None:
+    """Shorten the message of a failed startup to one line. Log the traceback if the error is unexpected."""
     error = sys.exception()
     if message["type"] == "lifespan.startup.failed" and error is not None:
         match error:
@@ -177,15 +213,14 @@ async def _said_plainly(send: Send, message: Message) -> None:
     await send(message)
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        max_tokens=settings.max_tokens,
-        max_depth=settings.max_depth,
-        max_aliases=settings.max_aliases,
-        max_root_fields=settings.max_root_fields,
-        max_cost=settings.max_cost,
-        max_body_bytes=settings.max_body_bytes,
-    )
+def _allowed_origins(database: Database, settings: Settings) -> AllowedOrigins:
+    match settings.cors_origins:
+        case "*":
+            return AllowedOrigins(database, every=True)
+        case "off":
+            return AllowedOrigins(database)
+        case origins:
+            return AllowedOrigins(database, origins)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,20 @@
-"""Settings: read from the environment and from `.env`. README.md says what each is for."""
+"""Settings, read from the environment and from `.env`. README.md describes each of them."""
 
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from asgi.clients import LOOPBACK, networks
 from db.urls import parse_url
 from resolvers import master_key
+from resolvers.origins import parse_origin
 
 _PREFIX = "LICENSEGRAPH_"
 
@@ -17,26 +23,40 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-Limit = Annotated[int, Field(ge=0)]  # 0 switches it off
+def _origins(value: object) -> object:
+    """Parse a list of origins, separated by commas.
+
+    `*` stands for every origin, and `off` for no CORS at all.
+    """
+    if not isinstance(value, str) or value.strip().lower() in {"*", "off"}:
+        return value.strip().lower() if isinstance(value, str) else value
+    return [parse_origin(each.strip()) for each in value.split(",") if each.strip()]
+
+
+Limit = Annotated[int, Field(ge=0)]  # 0 means no limit
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+CorsOrigins = Annotated[Literal["*", "off"] | tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 LogFormat = Annotated[Literal["console", "json"], BeforeValidator(_lower)]
 
 
 class InvalidSettings(ValueError):
-    """Settings that cannot be used: all faults, one a line, each with its variable's name."""
+    """The settings are invalid.
+
+    The message has one line per error, which begins with the variable or `.env`.
+    """
 
 
 class Settings(BaseSettings):
-    """How one installation is set up. What is not handed in comes from the environment, then the default.
+    """The settings of one installation. Values that are not passed come from the environment or the defaults.
 
-    `read_settings` reads `.env` as well; making the class, as tests do, does not.
+    `read_settings` also reads `.env`; constructing the class, as tests do, does not.
     """
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX,
         env_ignore_empty=True,
         populate_by_name=True,
-        extra="ignore",  # an .env file may serve other programs too
+        extra="ignore",  # an .env file may contain settings of other programs
         frozen=True,
         hide_input_in_errors=True,  # the URL may hold a password
     )
@@ -63,13 +83,23 @@ class Settings(BaseSettings):
     max_aliases: Limit = 100
     max_root_fields: Limit = 50
     max_cost: Limit = 20_000
+    rate_limit_per_minute: Limit = 600
+    verify_limit_per_minute: Limit = 100
+    batch_limit_per_minute: Limit = 20
+    renewal_limit_per_minute: Limit = 20
+    refused_limit_per_minute: Limit = 60
+    budget_burst: Limit = 100_000
+    budget_per_second: Limit = 5_000
+    trusted_proxies: str = LOOPBACK
     introspection: bool = True
     public_keys_read_customers: bool = True
     http_webhooks: bool = False
+    cors_origins: CorsOrigins = ()
 
     master_key: SecretStr | None = None
     master_key_file: Path = Path("licensegraph.key")
-    rsa_bits: int = Field(4_096, ge=2_048, le=16_384, multiple_of=8)  # OpenSSL verifies nothing larger
+    # OpenSSL cannot verify signatures of larger keys
+    rsa_bits: int = Field(4_096, ge=2_048, le=16_384, multiple_of=8)
     issuer: str = Field("license-server", min_length=1)
     rotation_limit: Limit = 2_000
 
@@ -82,6 +112,12 @@ class Settings(BaseSettings):
         parse_url(url.get_secret_value())
         return url
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        networks(text)
+        return text
+
     @field_validator("master_key")
     @classmethod
     def _is_a_key(cls, key: SecretStr | None) -> SecretStr | None:
@@ -91,7 +127,7 @@ class Settings(BaseSettings):
 
 
 def read_settings(**given: Any) -> Settings:
-    """Read the settings from the environment and `.env`. What is given and not None overrides both.
+    """Read the settings from the environment and `.env`. Arguments that are not None override them.
 
     Raises InvalidSettings.
     """
@@ -102,13 +138,30 @@ def read_settings(**given: Any) -> Settings:
     except ValidationError as error:
         raise InvalidSettings("\n".join(map(_fault, error.errors(include_input=False)))) from None
     except UnicodeDecodeError:
-        raise InvalidSettings(".env: is not UTF-8 text") from None
+        raise InvalidSettings(".env: not UTF-8 text") from None
     except OSError as error:
         raise InvalidSettings(f".env: {error.strerror}") from None
 
 
+def unknown_variables() -> Mapping[str, str | None]:
+    """Return the variables with our prefix that are not settings, each with the most similar setting, if any.
+
+    Call this after `read_settings`, which reports errors in `.env`.
+    """
+    fields = Settings.model_fields
+    known = {*map(variable_of, fields), *(_PREFIX + field.upper() for field in fields)}
+    given = {name.upper() for name in (*os.environ, *dotenv_values(".env"))}
+    unknown = sorted(name for name in given - known if name.startswith(_PREFIX))
+    return {name: _nearest(name.removeprefix(_PREFIX).lower()) for name in unknown}
+
+
+def _nearest(field: str) -> str | None:
+    found = get_close_matches(field, Settings.model_fields, n=1)
+    return variable_of(found[0]) if found else None
+
+
 def variable_of(field: str) -> str:
-    """The environment variable that a field of Settings is read from."""
+    """Return the name of the environment variable for a field of Settings."""
     alias = Settings.model_fields[field].validation_alias
     return alias if isinstance(alias, str) else f"{_PREFIX}{field.upper()}"
 

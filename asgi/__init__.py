@@ -1,1 +1,1 @@
-"""What both doors do with HTTP alike: bodies, keys, request ids and the request log."""
+"""HTTP handling around GraphQL and REST: the protocol, bodies, API keys, pages and logging."""

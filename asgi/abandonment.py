@@ -1,4 +1,8 @@
-"""Requests that nobody waits for any more: what they were doing is cancelled, down to the database."""
+"""Cancels requests whose client has disconnected, including their work in the database.
+
+A server that is shutting down also cancels its requests. These requests get a 503, unless their response has
+begun.
+"""
 
 import asyncio
 from typing import Any
@@ -7,16 +11,20 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from asgi.refusals import HttpRefusal, refuse
 from db import deadlines
 
 PATIENCE_S = 0.05
-"""How long a request runs before anyone looks whether its client is still there. Most are done by then."""
+"""How long a request runs before the server checks that its client is still connected.
 
-CLIENT_CLOSED_REQUEST = 499  # what the log says; there is nobody to read it
+Most requests finish earlier.
+"""
+
+CLIENT_CLOSED_REQUEST = 499  # only for the log; the client is gone
 
 
 class Abandonment:
-    """Middleware: counts a request's deadlines from its arrival, and cancels it when its client is gone."""
+    """Middleware that starts the deadlines of each request, and cancels requests whose client is gone."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -32,7 +40,7 @@ class Abandonment:
             nonlocal has_begun
             has_begun = True
             if message["type"] == "http.response.body" and not message.get("more_body", False):
-                watched.end()  # to a server, a client that has its answer is gone
+                watched.end()  # after a complete response, ASGI servers report a disconnect
             await send(message)
 
         token = deadlines.arrive()
@@ -41,6 +49,8 @@ class Abandonment:
         except (asyncio.CancelledError, ClientDisconnect) as gone:
             if isinstance(gone, asyncio.CancelledError):
                 if not watched.is_abandoned:
+                    if not has_begun:
+                        await self._refuse(scope, receive, send_watched)
                     raise
                 watched.task.uncancel()
             if not has_begun:
@@ -49,9 +59,15 @@ class Abandonment:
             deadlines.forget(token)
             watched.end()
 
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refuse(
+            scope.setdefault("state", {}), HttpRefusal(503, "The server is shutting down. Try again later.")
+        )
+        await self._app(scope, receive, send)
+
 
 class _Watched:
-    """A request's `receive`, which looks one message ahead and so learns when the client has gone."""
+    """A request's `receive`. It reads one message ahead, in order to notice a disconnect."""
 
     def __init__(self, receive: Receive) -> None:
         task = asyncio.current_task()
@@ -76,7 +92,7 @@ class _Watched:
         return message
 
     def end(self) -> None:
-        """Look no more."""
+        """Stop watching for a disconnect."""
         self._timer.cancel()
         if self._ahead is not None:
             self._ahead.cancel()
@@ -95,6 +111,6 @@ class _Watched:
             self.is_abandoned = True
             self.task.cancel()
         elif not message.get("more_body", False):
-            # The body has come in whole: next comes the disconnection, if anything.
+            # The body is complete. The only message that can follow is the disconnect.
             self._last, self._ahead = message, None
             self._look()

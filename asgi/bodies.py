@@ -1,4 +1,4 @@
-"""Request bodies, read no further than they may be long, and JSON as it comes in."""
+"""Reads request bodies up to a maximum length, and parses JSON."""
 
 import json
 from codecs import BOM_UTF8
@@ -11,19 +11,22 @@ from asgi.refusals import HttpRefusal
 from db import deadlines
 
 SMALL_BYTES = 65_536
-"""A body that is no longer is always taken: connections are bounded, and so are many of these."""
+"""A body up to this size does not count towards `MAX_LARGE_BYTES`.
+
+The maximum number of connections limits the memory for all such bodies.
+"""
 
 MAX_LARGE_BYTES = 16 * 1024 * 1024
-"""What all longer bodies may hold together while they come in, in one process."""
+"""The number of bytes that all larger bodies of a process together may use while they are received."""
 
 _AS_IT_IS = {b"", b"identity"}
 
 
 class PayloadTooLarge(Exception):
-    """The body is longer than `MAX_BODY_BYTES`."""
+    """The body is longer than allowed."""
 
     def __init__(self, max_bytes: int) -> None:
-        super().__init__(f"The body may hold at most {max_bytes} bytes.")
+        super().__init__(f"The body can have at most {max_bytes} bytes.")
 
 
 class MalformedJson(ValueError):
@@ -31,14 +34,15 @@ class MalformedJson(ValueError):
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The whole body. Raises PayloadTooLarge as soon as it is known to be; `max_bytes` 0 sets no limit.
+    """Read and return the whole body. A `max_bytes` of 0 means no limit.
 
-    Raises HttpRefusal for a body that is encoded, does not come in time or is malformed, and ClientDisconnect
-    when nobody is there any more.
+    Raises PayloadTooLarge as soon as the body is known to be too long, and ClientDisconnect if the client is
+    gone. Raises HttpRefusal if the body is compressed, malformed or too slow, or if the server is receiving
+    too many large bodies.
     """
     for name, value in request.scope["headers"]:
         if name == b"content-encoding" and value.strip().lower() not in _AS_IT_IS:
-            raise HttpRefusal(415, "Send the body as it is, without a Content-Encoding.")
+            raise HttpRefusal(415, "Content-Encoding is not supported. Send the body uncompressed.")
         if name == b"content-length" and value.isdigit() and 0 < max_bytes < int(value):
             raise PayloadTooLarge(max_bytes)
     body, more = await _received(request)
@@ -46,12 +50,12 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         raise PayloadTooLarge(max_bytes)
     if more:
         body = await _rest_of(body, request, max_bytes)
-    deadlines.arrive()  # whoever sends slowly has not arrived before
+    deadlines.arrive()  # deadlines start now, so that a slow client does not use them up
     return body
 
 
 async def _received(request: Request) -> tuple[bytes, bool]:
-    """A part of a body, and whether there is more to come."""
+    """Return the next part of the body, and whether more parts follow."""
     message = await request.receive()
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
@@ -73,7 +77,7 @@ async def _rest_of(first: bytes, request: Request, max_bytes: int) -> bytes:
 
 
 class _Room:
-    """What one body holds of `MAX_LARGE_BYTES` while it comes in."""
+    """The share of `MAX_LARGE_BYTES` that one body uses while it is received."""
 
     _taken_by_all: ClassVar[int] = 0
 
@@ -87,23 +91,23 @@ class _Room:
         _Room._taken_by_all -= self._taken
 
     def take(self, size: int) -> None:
-        """Hold so many bytes in all. Raises HttpRefusal where there is no room for them."""
+        """Increase this body's share to `size` bytes. Raises HttpRefusal if too little memory is left."""
         if _Room._taken_by_all - self._taken + size > MAX_LARGE_BYTES:
-            raise HttpRefusal(503, "Too many long bodies are being sent. Try again later.")
+            raise HttpRefusal(503, "The server is receiving too many large bodies. Try again later.")
         _Room._taken_by_all += size - self._taken
         self._taken = size
 
 
 def parse_json(text: bytes | str) -> Any:
-    """Parse JSON, UTF-8, with or without a byte order mark. Raises MalformedJson.
+    """Parse JSON in UTF-8, with or without a byte order mark. Raises MalformedJson.
 
-    The standard library's parser, since orjson's makes floats of integers beyond 64 bits and refuses lone
-    surrogates: both are the caller's data, to be kept or judged field by field where they are used.
+    The standard library's parser is used, because orjson turns integers beyond 64 bits into floats and
+    rejects lone surrogates. Here, each field decides whether it accepts such integers and texts.
     """
     try:
         return _decoder.decode(text.removeprefix(BOM_UTF8).decode() if isinstance(text, bytes) else text)
     except (ValueError, RecursionError) as error:
-        raise MalformedJson("This is not JSON.") from error
+        raise MalformedJson("This is not valid JSON.") from error
 
 
 def _refuse_constant(name: str) -> None:

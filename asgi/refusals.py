@@ -1,4 +1,4 @@
-"""Requests that cannot be taken as HTTP: found by the protocol, and answered by a door in its own shape."""
+"""Invalid HTTP requests: the protocol detects them, and GraphQL or REST responds in its own format."""
 
 from typing import Any
 
@@ -8,28 +8,36 @@ _KEY = "refusal"
 
 
 class HttpRefusal(Exception):
-    """A request that no door looks into: its status, and what to tell the caller."""
+    """The request is rejected before it is processed, with this status and message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
 
 
-def refuse(state: dict[str, Any], refusal: HttpRefusal) -> None:
-    """Have a request answered with a refusal. It may be in progress: who reads its body is told.
+class WebSocketRefusal(HttpRefusal):
+    """The request is a WebSocket handshake, and the server does not support WebSockets."""
 
-    `state` is its scope's, which is one and the same to everybody; the scope is copied on its way down.
+    def __init__(self) -> None:
+        super().__init__(400, "WebSockets are not supported.")
+
+
+def refuse(state: dict[str, Any], refusal: HttpRefusal) -> None:
+    """Mark a request as rejected. If the request is in progress, reading its body raises the refusal.
+
+    `state` is the scope's `state`. Middleware copies the scope, but all copies share the same `state`.
     """
     state[_KEY] = refusal
 
 
-def is_refused(scope: Scope) -> bool:
-    """Whether a request is to be answered with a refusal, and not by a page."""
-    return _KEY in scope.get("state", ())
+def of(scope: Scope) -> HttpRefusal | None:
+    """Return the refusal of a request, or None. A request that has one gets an error, never a page."""
+    refusal: HttpRefusal | None = scope.get("state", {}).get(_KEY)
+    return refusal
 
 
 def check(scope: Scope) -> None:
-    """Raise the HttpRefusal of a request, if there is one. A door does it before anything else."""
-    state = scope.get("state")
-    if state and _KEY in state:
-        raise state[_KEY]
+    """Raise the request's HttpRefusal, if it has one. GraphQL and REST do this before anything else."""
+    refusal = of(scope)
+    if refusal is not None:
+        raise refusal

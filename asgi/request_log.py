@@ -1,4 +1,4 @@
-"""One line a request, and what every answer carries: the request's id, and that it is of the type it says."""
+"""Logs one line per request, and adds X-Request-Id and X-Content-Type-Options to every response."""
 
 import re
 import time
@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi import tracebacks
+from asgi.clients import UNKNOWN, Clients
 from asgi.logs import shortened
 
 log = structlog.get_logger("licensegraph.request")
@@ -22,23 +23,27 @@ _RECORD = "licensegraph.record"
 
 
 class Record:
-    """What a request turns out to be. Who finds it out fills it in, and it goes into the request's line.
+    """Facts about a request for its log line. Each fact is set by the code that determines it.
 
-    `path` is written in place of the request's own, which may name a person: an operation sets the one that
-    it is declared with. `operation` may be the caller's word, and is cut off behind `OPERATION_LENGTH`.
+    `path` is the pattern of a REST operation's route. It is logged instead of the request's path, which may
+    identify a person. `operation` may be a name from the caller, so it is cut after `OPERATION_LENGTH`
+    characters. `ignored_parameters` are the names of query parameters that a REST operation ignored. Limits
+    count by `client`, too.
     """
 
-    __slots__ = ("account", "key", "operation", "path")
+    __slots__ = ("account", "client", "ignored_parameters", "key", "operation", "path")
 
     def __init__(self) -> None:
         self.account: str | None = None
+        self.client = UNKNOWN
+        self.ignored_parameters: str | None = None
         self.key: str | None = None
         self.operation: str | None = None
         self.path: str | None = None
 
 
 def record_of(scope: Scope) -> Record:
-    """The record of a request, by its scope or a copy of that."""
+    """Return the record of a request. `scope` may be a copy of the request's scope."""
     state = scope.setdefault("state", {})
     record: Record | None = state.get(_RECORD)
     if record is None:
@@ -47,17 +52,19 @@ def record_of(scope: Scope) -> Record:
 
 
 class RequestLog:
-    """Middleware: gives each request an id, answers it as X-Request-Id, and logs one line when it is done.
+    """Middleware that gives each request an id, returns it as X-Request-Id, and logs one line at the end.
 
-    The line tells the method, the path, the operation, the ids of the key and of its account, and the address
-    of the peer; never the query string (GET queries carry arguments), a header, a body, or a value in a path
-    that an operation has. What nobody else has caught is logged, too, and answered with 500.
-
-    Here, since nothing is answered past it, every answer gets X-Content-Type-Options too.
+    If the request has a valid X-Request-Id, this id is kept. From the request, the line has the method, the
+    path, the operation, the ids of the key and its account, the names of ignored query parameters, and the
+    client's address (`asgi.clients`). It never has the query string (GET queries contain arguments), any
+    other header, a body, or a value in the path of a known route. An uncaught exception is logged as well,
+    and the response then has the status 500, unless it has already begun. This middleware also adds
+    X-Content-Type-Options, because every response passes through it.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, clients: Clients | None = None) -> None:
         self._app = app
+        self._clients = clients or Clients()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,9 +84,10 @@ class RequestLog:
         started = time.perf_counter()
         structlog.contextvars.bind_contextvars(request=request_id)
         record = record_of(scope)
+        record.client = self._clients.of(scope)
         try:
             await self._app(scope, receive, send_with_id)
-        except Exception as error:  # a server that got it would log what it says
+        except Exception as error:  # otherwise the server would log the exception with its message
             _log_failure(error)
             if not status:
                 await Response(status_code=500)(scope, receive, send_with_id)
@@ -90,7 +98,7 @@ class RequestLog:
                 path=record.path or shortened(scope["path"], PATH_LENGTH),
                 status=status or 500,
                 milliseconds=round((time.perf_counter() - started) * 1000, 1),
-                **_known(scope, record),
+                **_known(record),
             )
             structlog.contextvars.unbind_contextvars("request")
 
@@ -99,7 +107,7 @@ def _log_failure(error: Exception) -> None:
     log.error("request.failed", exception=tracebacks.of(error))
 
 
-def _known(scope: Scope, record: Record) -> dict[str, str]:
+def _known(record: Record) -> dict[str, str]:
     known: dict[str, str] = {}
     if record.operation is not None:
         known["operation"] = shortened(record.operation, OPERATION_LENGTH)
@@ -107,6 +115,8 @@ def _known(scope: Scope, record: Record) -> dict[str, str]:
         known["key"] = record.key
     if record.account is not None:
         known["account"] = record.account
-    if scope.get("client"):
-        known["client"] = scope["client"][0]
+    if record.ignored_parameters is not None:
+        known["ignored_parameters"] = record.ignored_parameters
+    if record.client.address is not None:
+        known["client"] = record.client.address
     return known

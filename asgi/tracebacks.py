@@ -1,7 +1,7 @@
-"""Tracebacks without values: which exceptions came of which, and where, but not what they say.
+"""Tracebacks without values: the chain of exceptions and their frames, but not their messages.
 
-A message may quote what a request brought: GraphQLError prints the document, pydantic and the drivers print
-values. So a message is written only where `db.causes` says that it holds none; notes never are.
+A message may quote a request: GraphQLError prints the document, pydantic and the drivers print values. A
+message is therefore kept only if `db.causes` knows that it has no values. Notes are never kept.
 """
 
 import traceback
@@ -9,7 +9,7 @@ from types import TracebackType
 
 from db.causes import cause_of
 
-_FRAMES = 50  # the last ones: of a recursion without end there are a thousand
+_FRAMES = 50  # the maximum per exception, because infinite recursion has a thousand
 _EXCEPTIONS = 20
 
 _HEADING = "Traceback (most recent call last):\n"
@@ -18,12 +18,12 @@ _MET = "\nDuring handling of the above exception, another exception occurred:\n\
 
 
 def of(error: BaseException) -> str:
-    """The traceback of an exception and of those that it came of, the first one first."""
+    """Return the tracebacks of an exception and of its causes, with the earliest exception first."""
     return "".join(_lines(error, set())).rstrip("\n")
 
 
 def of_info(exc_info: tuple[type[BaseException], BaseException, TracebackType | None]) -> str:
-    """The same of what `sys.exc_info` answers, as structlog hands it on."""
+    """Return the traceback for a `sys.exc_info()` tuple, as structlog passes it."""
     return of(exc_info[1])
 
 

@@ -1,4 +1,4 @@
-"""Why requests are answered that the store is unavailable: a line a second at most, however many they are."""
+"""Logs why the store is unavailable: at most one line per second, for any number of failed requests."""
 
 import asyncio
 import traceback
@@ -13,7 +13,7 @@ from db.engine import StoreUnavailable, driver_error
 from resolvers.errors import Busy
 
 INTERVAL_S = 1.0
-KNOWN = 100  # causes that wait for their turn: there are some ten kinds
+KNOWN = 100  # the maximum number of waiting causes; about ten different causes exist
 
 log = structlog.get_logger("licensegraph.unavailable")
 
@@ -25,10 +25,10 @@ _LAYERS = tuple(f"{_ROOT / layer}/" for layer in ("db", "resolvers", "asgi"))
 
 
 class Unavailability:
-    """What is still to be told of.
+    """Logs causes, and keeps those that have not been logged yet.
 
-    The first cause is written at once, with the id of its request. Those of the second that follows are
-    counted; then one of them is written, the one that has waited longest first, and so on.
+    The first cause is logged immediately, with the id of its request. Later causes are counted. Once per
+    second, the cause that has waited longest is logged with its count.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Unavailability:
         self._timer: asyncio.TimerHandle | None = None
 
     def tell(self, error: StoreUnavailable | Busy) -> None:
-        """Log why a request is answered with 503, or a part of it with UNAVAILABLE."""
+        """Log the cause of a response with status 503, or of an UNAVAILABLE error in a GraphQL response."""
         told = _told_of(error)
         loop = asyncio.get_running_loop()
         if self._timer is None or self._loop is not loop:
@@ -48,7 +48,7 @@ class Unavailability:
             self._waiting[told] = self._waiting.get(told, 0) + 1
 
     def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
-        # In a context of its own: what is written then is not of the request that sets the timer.
+        # The timer gets a new context, because its log line does not belong to the request that starts it.
         self._timer = loop.call_later(INTERVAL_S, self._go_on, loop, context=Context())
 
     def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -60,7 +60,7 @@ class Unavailability:
 
 
 unavailability = Unavailability()
-"""The one of the process, for both doors."""
+"""The instance of this process, shared by GraphQL and REST."""
 
 
 def _told_of(error: StoreUnavailable | Busy) -> _Told:
@@ -71,7 +71,10 @@ def _told_of(error: StoreUnavailable | Busy) -> _Told:
 
 
 def _place_of(error: BaseException) -> str | None:
-    """The last function of ours that an error came through, as `db/connections.py take`."""
+    """Return the function of ours in which the error arose, such as `db/connections.py take`.
+
+    This is the innermost function of `_LAYERS` in the traceback, or None if there is none.
+    """
     place = None
     for frame, _line in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_filename.startswith(_LAYERS):

@@ -1,1 +1,4 @@
-"""Measurements of the whole server against what it could have been. README.md says how to read them."""
+"""Measurements of the server, its peers and the practical limit.
+
+README.md explains how to read the results.
+"""

@@ -1,4 +1,7 @@
-"""`make bench`: measures Licensegraph against its peers and the limit. README.md says how to read it."""
+"""`make bench`: compares Licensegraph with its peers and with the practical limit, a hand-written server.
+
+README.md explains how to read the results.
+"""
 
 import argparse
 import signal
@@ -18,15 +21,16 @@ from bench.results import FlatRun, Kept, Result, Run
 from bench.rounds import Effort, Side, say, take_turns
 from bench.workloads import WORKLOADS
 
-# In the whole account there are five times as many customers as in the main app.
+# Each of the nine other apps has 4/9 as many customers as the main app. Therefore the account has five times
+# as many customers as the main app.
 _ELSEWHERE = 4 / 9
 _LICENSES, _LICENSES_ELSEWHERE = 10, 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print tables, and answer the exit code."""
+    """Run the benchmark, print its tables, and return the exit code."""
     given = _arguments(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that SIGTERM also stops the started servers
     try:
         require_wrk()
         kept = _flat(given) if given.flat else _compared(given)
@@ -44,23 +48,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "--workload", metavar="W", choices=["", *WORKLOADS], default="", help="measure only this one"
+        "--workload", metavar="W", choices=["", *WORKLOADS], default="", help="measure only this workload"
     )
     parser.add_argument("--database", choices=(*stores.NAMES, "both"), default="both", help="(both)")
-    parser.add_argument("--customers", type=_positive, default=20_000, help="of the main app (20,000)")
-    parser.add_argument("--rounds", type=_positive, default=4, help="how many rounds (4)")
-    parser.add_argument("--seconds", type=_positive, default=2, help="of each round (2)")
-    parser.add_argument("--connections", type=_positive, default=4, help="at a time (4)")
+    parser.add_argument("--customers", type=_positive, default=20_000, help="in the main app (20,000)")
+    parser.add_argument("--rounds", type=_positive, default=4, help="number of rounds (4)")
+    parser.add_argument("--seconds", type=_positive, default=2, help="seconds per round (2)")
+    parser.add_argument("--connections", type=_positive, default=4, help="concurrent connections (4)")
     parser.add_argument(
-        "--flat", action="store_true", help=f"Licensegraph alone, at {SMALL:,} and at {LARGE:,} customers"
+        "--flat", action="store_true", help=f"only Licensegraph, with {SMALL:,} and {LARGE:,} customers"
     )
     parser.add_argument("--small", type=_positive, default=SMALL, help=argparse.SUPPRESS)
     parser.add_argument("--large", type=_positive, default=LARGE, help=argparse.SUPPRESS)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     parser.add_argument(
         "--write",
         action="store_true",
-        help="write RESULTS.md, its figures and chart, and README.md",
+        help="update RESULTS.md, its figures and chart, and README.md",
     )
     given = parser.parse_args(arguments)
     if given.write and (given.workload or given.database != "both"):

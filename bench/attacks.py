@@ -1,17 +1,19 @@
-"""Every attack at once, from one client, and what another client notices of it.
+"""Runs many attacks at the same time from one client, and measures how they affect another client.
 
-``python -m bench.attacks [--customers N] [--seconds N] [--store NAME] [--attacks NAMES]``: 100,000 customers,
-60 seconds on each database and every attack, unless told. A process attacks a server with
+``python -m bench.attacks [--customers N] [--seconds N] [--store NAME] [--attacks NAMES]``. By default:
+100,000 customers, 60 seconds on each database, all attacks. A process attacks a server with
 
-- heads that come a byte at a time, or without end, and bodies of which half is sent,
-- upgrades, to HTTP/2 and WebSocket, with bodies that come later and look like requests,
-- introspection that unfolds without end, and fields that are repeated, without a key,
-- scans, all that the limits let through, by clients that wait and by clients that hang up,
-- a key that was revoked, in requests of which the body comes slowly.
+- request heads that arrive byte by byte or never end, and bodies that stop halfway,
+- upgrades to HTTP/2 and WebSocket, with bodies that arrive later and look like requests,
+- nested introspection and repeated fields, most of them without a key,
+- as many scans as the limits allow, and more, by clients that wait and by clients that disconnect,
+- a revoked key, in requests whose bodies arrive slowly.
 
-Meanwhile another client asks for the dashboard, which must take less than five times the p99 of before, and
-for the health, which must take less than a second; the server must stay below 250 MiB, and no row may be
-written by the revoked key. A second after it all must be as before.
+Meanwhile, another client requests the dashboard and the health check. The dashboard's p99 must stay below
+five times its value before the attacks, and every health check must take less than a second. The server must
+stay below 250 MiB, and requests with the revoked key must not write any row. One second after the attacks,
+the dashboard's p99 must be below the same limit. During and after the attacks, every request of this client
+must succeed.
 """
 
 import argparse
@@ -56,7 +58,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Target:
-    """What is attacked: its port, a key that is good, and one that was revoked."""
+    """The attacked server: its port, a valid key, and a revoked key."""
 
     port: int
     key: str
@@ -71,7 +73,7 @@ class Target:
             writer.close()
 
     async def send(self, *parts: bytes, pause: float, wait: float = 5) -> bytes:
-        """Send bytes with pauses between them, and answer what comes back, if anything."""
+        """Send bytes with pauses between them, and return the response, if any."""
         with suppress(OSError, TimeoutError):
             async with self.connected() as (reader, writer), asyncio.timeout(wait):
                 for part in parts:
@@ -168,11 +170,11 @@ ATTACKS: dict[Callable[[Target], Coroutine[Any, Any, None]], int] = {
     scan_and_hang_up: 10,
     revoked: 4,
 }
-"""What is done, and by how many at once."""
+"""Each attack, and the number of clients that run it at the same time."""
 
 
 def attack(target: Target, seconds: float, names: Sequence[str]) -> None:
-    """Do all of these at once, for so long."""
+    """Run all named attacks at the same time, for `seconds`."""
 
     async def forever(act: Callable[[Target], Coroutine[Any, Any, None]]) -> None:
         while True:
@@ -186,13 +188,13 @@ def attack(target: Target, seconds: float, names: Sequence[str]) -> None:
             async with asyncio.timeout(seconds):
                 await asyncio.gather(*tasks)
 
-    os.nice(10)  # an attacker has a machine of its own
+    os.nice(10)  # a real attacker has its own machine
     asyncio.run(everything())
 
 
 @dataclass
 class Seen:
-    """What a client was answered: seconds by status."""
+    """The responses to one client: their durations in seconds, and how many had each status."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -211,7 +213,10 @@ class Seen:
 
 
 async def watch(client: httpx.AsyncClient, running: Running, seconds: float) -> tuple[Seen, Seen, int]:
-    """Ask for the dashboard and the health for so long: what was seen, and the most memory in bytes."""
+    """Request the dashboard and the health check for `seconds`.
+
+    Return the responses of the dashboard, those of the health check, and the server's peak memory in bytes.
+    """
     dashboards, healths, most = Seen(), Seen(), 0
     ends = time.monotonic() + seconds
 
@@ -243,7 +248,7 @@ async def watch(client: httpx.AsyncClient, running: Running, seconds: float) -> 
 
 
 async def tried(store: Store, running: Running, seconds: float, names: Sequence[str]) -> bool:
-    """Attack a server, and say whether another client was answered as it must be."""
+    """Attack a server, and print the results. Return True if the server stayed within all limits."""
     target = Target(running.port, store.data.token, _revoked_key(store))
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{running.port}",
@@ -272,7 +277,7 @@ async def tried(store: Store, running: Running, seconds: float, names: Sequence[
     found = (dashboards, healths, f"{most >> 20} MiB", after, rows)
     print(f"{store.name}: quiet: {quiet}")
     for (name, is_good), seen in zip(good.items(), found, strict=True):
-        print(f"  {'ok' if is_good else 'NOT AS IT MUST BE':4} {name}: {seen}")
+        print(f"  {'ok' if is_good else 'FAILED':6} {name}: {seen}")
     return all(good.values())
 
 

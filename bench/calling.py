@@ -1,4 +1,4 @@
-"""Requests to an application in this process, as a server would hand them in: no network, nothing but CPU."""
+"""Calls the application in this process, as a server would, to measure CPU without a network."""
 
 import argparse
 import asyncio
@@ -25,13 +25,13 @@ _SIZE = Size(customers=2_000, customers_elsewhere=10, licenses=10, licenses_else
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request, ready to be made many times."""
+    """A request that can be sent many times."""
 
     scope: dict[str, Any]
     body: bytes
 
     async def answer(self, app: ASGIApp) -> bytes:
-        """Make it, and answer the body of what comes back."""
+        """Send the request and return the body of the response."""
         parts: list[bytes] = []
 
         async def receive() -> dict[str, Any]:
@@ -44,10 +44,17 @@ class Call:
         return b"".join(parts)
 
 
-def call(method: str, url: str, *, token: str | None = None, body: bytes = b"") -> Call:
-    """A request for a path with its query; `body` is JSON."""
+def call(
+    method: str,
+    url: str,
+    *,
+    token: str | None = None,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    body: bytes = b"",
+) -> Call:
+    """Return a request for `url`, a path with an optional query string. `body` is JSON."""
     path, query = urlsplit(url).path, urlsplit(url).query
-    headers = [(b"host", b"127.0.0.1:4000")]
+    headers = [(b"host", b"127.0.0.1:4000"), *headers]
     if token is not None:
         headers.append((b"authorization", f"Bearer {token}".encode()))
     if body:
@@ -70,7 +77,7 @@ def call(method: str, url: str, *, token: str | None = None, body: bytes = b"") 
 
 
 async def spent(work: Callable[[], Awaitable[object]], times: int) -> float:
-    """Microseconds of CPU for doing something once, threads included: the mean of so many times."""
+    """Return the mean CPU time of one call of `work` in microseconds, over all threads of the process."""
     before = time.process_time()
     for _ in range(times):
         await work()
@@ -79,7 +86,7 @@ async def spent(work: Callable[[], Awaitable[object]], times: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Where something is measured, and how many calls make a round."""
+    """The database to measure on, the number of calls per round, and the event loop to use."""
 
     store: Store
     calls: int
@@ -87,13 +94,13 @@ class Measurement:
 
 
 def measurements(prog: str, about: str | None, arguments: Sequence[str] | None) -> Iterator[Measurement]:
-    """What a command line asks for: a measurement on each database, one after the other."""
+    """Parse the command line, and yield a measurement for each database that it selects."""
     parser = argparse.ArgumentParser(prog=prog, description=about)
-    parser.add_argument("--calls", type=int, default=1_000, help="a round (1,000)")
+    parser.add_argument("--calls", type=int, default=1_000, help="calls per round (1,000)")
     parser.add_argument("--database", choices=(*stores.NAMES, "both"), default="both", help="(both)")
     given = parser.parse_args(arguments)
     with Path(os.devnull).open("w") as nowhere, patch.object(sys, "stderr", nowhere):
-        logs.configure("info", "console")  # a line a request is written, as it is when serving
+        logs.configure("info", "console")  # one log line per request, as in a real server
         for database in stores.NAMES if given.database == "both" else (given.database,):
             with (
                 stores.opened(database, _SIZE, with_peers=False) as store,

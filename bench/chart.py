@@ -1,7 +1,8 @@
-"""A chart of a run: for every workload and database, what one request costs each contestant in CPU.
+"""A chart of a run: the CPU of one request, for every workload and database. Each contestant has a dot.
 
-Costs lie between a twentieth of a millisecond and a hundred, so that the scale is logarithmic, and each is
-a dot, not a bar. It is plain SVG without a background, and knows light and dark.
+Licensegraph with two workers is left out. Costs range from 0.05 to 50 milliseconds, so the scale is
+logarithmic and each cost is a dot, not a bar. The chart is plain SVG without a background, and supports light
+and dark mode.
 """
 
 import math
@@ -13,7 +14,8 @@ from bench.workloads import WORKLOADS
 
 _WIDTH, _LEFT, _RIGHT = 860, 290, 40
 _ROW, _TOP, _PANEL_GAP = 30, 76, 54
-# The largest dot first: whoever costs the same is drawn upon it.
+# The contestants in drawing order. The largest dot is drawn first, so that smaller dots with the same cost
+# stay visible on top of it.
 _CONTESTANTS: Mapping[str, tuple[str, str]] = {
     "licensegraph": ("Licensegraph", "#2563eb"),
     "hand-written": ("hand-written SQL, no GraphQL", "#7c8ba1"),
@@ -33,7 +35,7 @@ _STYLE = """
 
 
 def drawn(run: Run) -> str:
-    """The chart as SVG."""
+    """Return the chart as SVG."""
     body = list(_elements(run))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_height(run)}" role="img">\n'
@@ -93,7 +95,7 @@ def _elements(run: Run) -> Iterator[str]:
 
 
 def _bounds(run: Run) -> tuple[float, float]:
-    """The powers of ten that hold all costs."""
+    """Return the powers of ten just below the lowest and just above the highest cost."""
     costs = [max(result.figures.cpu_ms, 0.01) for result in run.results]
     return 10.0 ** math.floor(math.log10(min(costs))), 10.0 ** math.ceil(math.log10(max(costs)))
 

@@ -1,4 +1,4 @@
-"""Whether contestants answer alike. What does not answer alike is not compared."""
+"""Checks that contestants return the same results. Only then is it useful to compare their speed."""
 
 import json
 from collections.abc import Sequence
@@ -13,25 +13,28 @@ _LOOKED_AT = 3
 
 
 class AnswersDiffer(Exception):
-    """Two contestants do not answer alike. The message says where."""
+    """Two contestants return different results. The message says where."""
 
 
 def require_same(workload: Workload, asked: Sequence[tuple[Running, Sequence[Request]]]) -> None:
-    """Raise AnswersDiffer unless all answer the first few requests of a workload alike; or BadAnswer."""
+    """Raise AnswersDiffer if contestants return different results for a workload.
+
+    Raise BadAnswer if a contestant returns an error.
+    """
     (first, requests), *others = asked
     expected = _answers(workload, first, requests)
     for running, same in others:
         difference = first_difference(expected, _answers(workload, running, same), path="answers")
         if difference is not None:
             names = f"{first.name} and {running.name}"
-            raise AnswersDiffer(f"{workload.name}: {names} answer differently at {difference}")
+            raise AnswersDiffer(f"{workload.name}: {names} return different results at {difference}")
 
 
 def _answers(workload: Workload, running: Running, requests: Sequence[Request]) -> list[Any]:
-    """What a contestant answers to the first few requests, as far as all must agree on it."""
+    """Return a contestant's results for the first few requests, without the parts that may differ."""
     found = []
     for place, request in enumerate(requests[:_LOOKED_AT]):
-        # Several contestants share a database: what is to be new must be so for each of them.
+        # Contestants may share a database, so each contestant gets its own emails for new customers.
         body = request.body.replace(UNIQUE, f"{running.port:05}{place:05}")
         answer = ask(running.port, replace(request, body=body))
         found.append(workload.held(answer["data"] if request.path == "/graphql" else answer))
@@ -39,10 +42,10 @@ def _answers(workload: Workload, running: Running, requests: Sequence[Request]) 
 
 
 def first_difference(ours: Any, theirs: Any, path: str = "data") -> str | None:
-    """Where two answers differ, with both values; None: nowhere.
+    """Return the place where two results differ, with both values, or None if the results are the same.
 
-    A cursor is opaque, and each contestant's own: what must agree is whether there is one. And who pages
-    forward need not know whether there is a page before (Relay's specification leaves it open).
+    Cursors are opaque, so it is enough that both results have one. `hasPreviousPage` may differ when paging
+    forward, because Relay's specification does not require it.
     """
     if isinstance(ours, dict) and isinstance(theirs, dict) and list(ours) == list(theirs):
         pairs = [(f"{path}.{key}", ours[key], theirs[key]) for key in ours]

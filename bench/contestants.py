@@ -1,4 +1,4 @@
-"""The servers that are measured: each started as its users would start it, on loopback."""
+"""The measured servers. Each server is started as its users would start it, on the loopback interface."""
 
 import json
 import os
@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from bench.load import Request, ask
 from bench.stores import Store
 from bench.workloads import PAGES, POSTGRAPHILE_PAGES, SLUG, DataSet, Variables, Workload
+from settings import variable_of
 
 _HOUSE = Path(__file__).parents[1]
 _POSTGRAPHILE = Path(__file__).with_name("postgraphile")
@@ -26,19 +28,23 @@ _SECONDS_TO_END = 30
 _PAGE = 100
 
 Form = Callable[[Workload, Variables, str], Request | None]
-"""How a contestant is asked a workload, with these variables and this token; None: it is not."""
+"""A function that returns a contestant's request for a workload, from the variables and a token.
+
+It returns None if the contestant does not support the workload.
+"""
 
 
 class DidNotStart(Exception):
-    """A server ended, or said nothing of its address in time. The message holds what it wrote."""
+    """A server exited, or did not print its address in time. The message includes the server's output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
     """A server that can be started.
 
-    `command` is told the URL of the contestant's database by its last argument and by DATABASE_URL. `pages`
-    is the document that leads to a cursor; without one the id of the last skipped row is the cursor.
+    `command` gets the URL of the database as DATABASE_URL and, unless `is_ours`, also as its last argument.
+    `pages` is a document that is requested page by page to get the cursor at which W3 starts. If it is None,
+    this cursor is the id of the last skipped row.
     """
 
     name: str
@@ -53,18 +59,31 @@ class Contestant:
 
     @property
     def missing(self) -> str | None:
-        """Why it cannot be started here; None: it can."""
+        """Why the contestant cannot be started here, or None if it can."""
         if self.command[0] != "node":
             return None
         if shutil.which("node") is None:
             return "node is not installed"
-        installed = (_POSTGRAPHILE / "node_modules" / ".installed").exists()  # wholly, that is
+        # this file only exists after a complete installation
+        installed = (_POSTGRAPHILE / "node_modules" / ".installed").exists()
         return None if installed else "its packages are not installed: make peers"
+
+
+HIGH_LIMITS: Mapping[str, Any] = {
+    "rate_limit_per_minute": 1_000_000_000,
+    "verify_limit_per_minute": 1_000_000_000,
+    "batch_limit_per_minute": 1_000_000_000,
+    "renewal_limit_per_minute": 1_000_000_000,
+    "refused_limit_per_minute": 1_000_000_000,
+    "budget_burst": 1_000_000_000,
+    "budget_per_second": 1_000_000_000,
+}
+"""Settings with limits that count, but that are too high to be reached in a measurement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A contestant that answers, by its port on loopback. It took so long from the command to an answer."""
+    """A running contestant, its port, and the seconds from its start to its first response."""
 
     contestant: Contestant
     port: int
@@ -76,7 +95,7 @@ class Running:
         return self.contestant.name
 
     def requests(self, workload: Workload, data: DataSet) -> Sequence[Request]:
-        """Every request of a workload."""
+        """Return the contestant's requests for a workload, or none if it does not support the workload."""
         after = self._cursor(data) if workload.is_after_cursor else ""
         asked = [
             self.contestant.form(workload, variables, data.token)
@@ -85,25 +104,32 @@ class Running:
         return [request for request in asked if request is not None]
 
     def _cursor(self, data: DataSet) -> str:
-        """The cursor of the last skipped row, as one comes by it: page by page."""
+        """Return the cursor after which W3's page starts.
+
+        If the contestant has a `pages` document, the cursor is found by paging. Otherwise, it is the id of
+        the last skipped row.
+        """
         if self.contestant.pages is None:
             return data.last_skipped
-        after, left = None, data.skipped
+        after: str | None = None
+        left = data.skipped
         while left:
-            variables = {"slug": SLUG, "first": min(_PAGE, left), "after": after}
+            size = min(_PAGE, left)
+            variables = {"slug": SLUG, "first": size, "after": after}
             answer = ask(self.port, _graphql(self.contestant.pages, variables, data.token))
             after = answer["data"]["app"]["customers"]["pageInfo"]["endCursor"]
-            left -= variables["first"]
+            left -= size
         return after or ""
 
 
 @contextmanager
 def started(contestant: Contestant, store: Store) -> Iterator[Running]:
-    """A contestant at work on its database. Raises DidNotStart."""
+    """Start a contestant on its database, and stop it at the end. Raises DidNotStart."""
     url = store.url if contestant.is_ours else store.plain_url
-    # Whoever runs this may have settings in the environment, or an .env where they stand: neither is meant.
+    # Ignore Licensegraph's settings in the user's environment and .env file.
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("LICENSEGRAPH_")}
     variables = {"PYTHONPATH": str(_HOUSE), "DATABASE_URL": url, "NODE_ENV": "production"}
+    variables |= {variable_of(name): str(limit) for name, limit in HIGH_LIMITS.items()}
     written = store.folder / f"{contestant.name}.log".replace("/", "-")
     begun = time.monotonic()
     with written.open("wb") as log:
@@ -113,7 +139,7 @@ def started(contestant: Contestant, store: Store) -> Iterator[Running]:
             env=inherited | variables,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us: we end it
+            start_new_session=True,  # Ctrl-C only reaches this process, which then stops the server
         )
     try:
         port = _port(process, written)
@@ -129,25 +155,32 @@ def started(contestant: Contestant, store: Store) -> Iterator[Running]:
 
 
 def _port(process: subprocess.Popen[bytes], written: Path) -> int:
-    """The port that a server says it answers at. It listens by then, if it does not answer yet."""
+    """Return the port that a server prints.
+
+    The server already listens on this port, but may not respond yet.
+    """
     deadline = time.monotonic() + _SECONDS_TO_START
     while time.monotonic() < deadline and process.poll() is None:
-        said = re.search(r"answers at http://127\.0\.0\.1:(\d+)\b", written.read_text())
+        said = re.search(r"running at http://127\.0\.0\.1:(\d+)\b", written.read_text())
         if said:
             return int(said[1])
         time.sleep(0.02)
+    assert isinstance(process.args, list)
     raise DidNotStart(f"{' '.join(map(str, process.args))} did not start:\n{written.read_text()}")
 
 
 def _wait_for_answer(port: int) -> None:
-    """Wait for an answer, whatever it is: a server listens before it can answer, and requests wait."""
+    """Send a request and wait for its response.
+
+    A server may listen before it can respond. The request then waits until the server is ready.
+    """
     connection = HTTPConnection("127.0.0.1", port, timeout=_SECONDS_TO_START)
     connection.request("GET", "/api/health")
     connection.getresponse().read()
     connection.close()
 
 
-# How each is asked
+# The requests of each contestant
 
 
 def _graphql(document: str, variables: Mapping[str, object], token: str) -> Request:

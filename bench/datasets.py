@@ -1,8 +1,8 @@
-"""What the contestants are asked about: ten apps with customers and licenses, and a key that may see them.
+"""The benchmark's data: ten apps with customers and licenses, and a key that can read them.
 
-Rows are written by the drivers themselves, into the tables of the first migration: whatever later migrations
-add for Licensegraph's own sake, no peer pays for it. `stores` makes Licensegraph's own database of a copy,
-with `take_over`.
+The rows are written directly into the tables of the first migration, so that peers do not pay for columns and
+triggers that later migrations add for Licensegraph. `take_over` turns a copy into Licensegraph's own
+database.
 """
 
 import hashlib
@@ -21,11 +21,14 @@ from db.apps import apps
 from db.engine import Database
 from db.types import fold
 from resolvers.keyring import Algorithm, Keyring
-from resolvers.keys import KeyKind, new_token
+from resolvers.keys import new_token
 from resolvers.master_key import KEY_BYTES
 from resolvers.signing_keys import make_missing
+from resolvers.viewer import KeyKind
 
 FIRST_REVISION = "0001"
+# The columns that the first migration creates. `email_key`, the last column, is newer.
+_CUSTOMER_COLUMNS = CUSTOMER_COLUMNS[: CUSTOMER_COLUMNS.index("email_key")]
 ROWS_AT_A_TIME = 20_000
 
 OTHER_APPS = 9
@@ -34,12 +37,12 @@ SAMPLES = 1_000
 SKIPPED = 10_000
 
 Rows = tuple[str, Sequence[str], Sequence[Sequence[object]]]
-"""A table, its columns, and rows for it."""
+"""A table, its columns, and its rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many rows: customers of the main app, of each other app, and the licenses of each customer."""
+    """The numbers of customers in the main app and in each other app, and of licenses per customer."""
 
     customers: int
     customers_elsewhere: int
@@ -48,7 +51,7 @@ class Size:
 
 
 async def load(url: str, size: Size) -> DataSet:
-    """Fill a database that has no tables yet."""
+    """Create the tables of an empty database, and fill them."""
     await migrations.upgrade(url, FIRST_REVISION)
     made = _Made(size)
     if url.startswith("sqlite:"):
@@ -59,10 +62,10 @@ async def load(url: str, size: Size) -> DataSet:
 
 
 async def take_over(url: str) -> None:
-    """Make a loaded database Licensegraph's own: migrated, and with a signing key for every app.
+    """Turn a loaded database into Licensegraph's own: run migrations, and add a signing key to every app.
 
-    So every field can be asked. The tokens of its licenses have no text, and nothing can be signed: the
-    master key is thrown away.
+    After this, requests can select every field of the graph. However, licenses have no token text, and
+    nothing can be signed, because the master key is discarded.
     """
     await migrations.upgrade(url)
     database, keyring = Database(url), Keyring()
@@ -77,7 +80,7 @@ async def take_over(url: str) -> None:
 
 
 class _Made:
-    """Makes up all rows, and keeps of them what questions are made of."""
+    """Generates all rows, and remembers the values that the requests need."""
 
     def __init__(self, size: Size) -> None:
         self._size = size
@@ -119,17 +122,20 @@ class _Made:
         yield "apps", columns, [(new.id, self._account_id, slug, name, fold(name), created, created)]
         number = 0
         for batch in Believable(new.id, customers, licenses, self._now).batches(ROWS_AT_A_TIME):
-            rows = batch.customers
+            rows = [row[: len(_CUSTOMER_COLUMNS)] for row in batch.customers]
             if slug == SLUG:
                 rows = [self._noted(number + place, row) for place, row in enumerate(rows)]
             number += len(rows)
-            yield "customers", CUSTOMER_COLUMNS, rows
+            yield "customers", _CUSTOMER_COLUMNS, rows
             yield "licenses", LICENSE_COLUMNS, batch.licenses
 
-    def _noted(self, number: int, row: Sequence[object]) -> Sequence[object]:
-        """The customer of this number of the main app, oldest first; of JANES of them the email says so."""
+    def _noted(self, number: int, row: Sequence[object]) -> tuple[object, ...]:
+        """Return the row of a customer of the main app, and remember the values that the requests need.
+
+        `number` 0 is the oldest customer. JANES customers, evenly spread, get "jane" in the email.
+        """
         customers = self._size.customers
-        values = dict(zip(CUSTOMER_COLUMNS, row, strict=True))
+        values = dict(zip(_CUSTOMER_COLUMNS, row, strict=True))
         if _is_sampled(number, customers, JANES):
             values["email"] = f"jane.{values['email']}"
             values["email_folded"] = fold(str(values["email"]))
@@ -142,7 +148,7 @@ class _Made:
 
 
 def _is_sampled(number: int, total: int, samples: int) -> bool:
-    """Whether this one is among so many that are spread evenly over all."""
+    """Return whether `number` is one of `samples` numbers spread evenly over `range(total)`."""
     return number * samples // total != (number + 1) * samples // total
 
 

@@ -1,15 +1,16 @@
-"""All kinds of bad days at once, and what another client notices of them.
+"""Causes many faults at the same time, and measures how they affect another client.
 
-``python -m bench.faults [CUSTOMERS]``: 100,000 unless told. For some seconds, all at the same time, a server
-on each database has
+``python -m bench.faults [CUSTOMERS]``, 100,000 by default. For 16 seconds, a server on each database suffers
+all of these faults at the same time:
 
-- the row that ten writers want locked by a session of somebody else's; on SQLite, the file's write lock held
-  by another process,
-- ten clients, again and again, that ask for long scans and hang up,
-- on PostgreSQL, every session ended twice a second, and a network that goes silent for ten seconds.
+- Another session locks a row that ten writers need. On SQLite, another process holds the file's write lock.
+- Ten clients repeatedly request long scans and disconnect.
+- On PostgreSQL, all sessions of the server are terminated twice a second, and the network goes silent for ten
+  seconds.
 
-Meanwhile another client asks for the dashboard and for the health. Every answer must be 200, or 503 within
-the deadline where the database is out of reach; and a second after it is over all must be as before.
+Meanwhile, another client requests the dashboard and the health check. On SQLite, every response to it must be
+a 200. On PostgreSQL, and for the writers, a 503 is allowed too. Every response must arrive within its
+deadline. One second after the faults end, the server must respond normally again.
 """
 
 import asyncio
@@ -39,12 +40,12 @@ SECONDS = 16
 SILENT_SECONDS = 10
 DEADLINE_S = 10
 HEALTH_S = 1
-SLACK_S = 1.5  # for a machine that is busy
+SLACK_S = 1.5  # extra time, for a busy machine
 RECOVERY_S = 1
 
 DASHBOARD = """query($slug: String!) { app(slug: $slug) { customers(first: 50) {
   totalCount nodes { id email licenses(first: 10) { totalCount nodes { id status } } } } } }"""
-RENAME = """mutation($id: ID!) { updateCustomer(input: {id: $id, name: "Somebody"}) {
+RENAME = """mutation($id: ID!) { updateCustomer(input: {id: $id, name: "Someone"}) {
   customer { name } userErrors { code } } }"""
 SCAN = "{{ app(slug: {slug}) {{ {fields} }} }}".format(
     slug=json.dumps(SLUG),
@@ -57,7 +58,7 @@ SCAN = "{{ app(slug: {slug}) {{ {fields} }} }}".format(
 
 @dataclass
 class Seen:
-    """What a client was answered: how often each status came, and how long the slowest answer took."""
+    """The responses to one client: for each status, their number and the slowest time."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     slowest: dict[int, float] = field(default_factory=dict)
@@ -77,7 +78,7 @@ class Seen:
 
 
 class Network:
-    """A TCP proxy in front of PostgreSQL's socket, which can go silent: nothing is closed, nothing passes."""
+    """A TCP proxy in front of PostgreSQL that can go silent: connections stay open, but no bytes pass."""
 
     def __init__(self, socket_file: Path) -> None:
         self._socket_file = socket_file
@@ -117,7 +118,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is tried, a client of it, and the id of a customer."""
+    """The tested server, a client for it, and the id of a customer."""
 
     store: Store
     client: httpx.AsyncClient
@@ -154,7 +155,7 @@ async def _forever(*calls: Callable[[], Awaitable[object]], pause: float = 0.02)
 
 
 async def _hold_lock(server: Server) -> None:
-    """Hold what writers want until cancelled."""
+    """Hold the lock that writers need, until this task is cancelled."""
     if server.store.name == "sqlite":
         connection = sqlite3.connect(server.store.url.removeprefix("sqlite:///"), isolation_level=None)
         connection.execute("BEGIN IMMEDIATE")
@@ -172,7 +173,7 @@ async def _hold_lock(server: Server) -> None:
 
 
 async def _end_sessions(url: str) -> None:
-    """End the sessions of the server that is tried, not those that hold locks."""
+    """Terminate the tested server's sessions twice a second, but not the session that holds the lock."""
     connection = await asyncpg.connect(url)
     while True:
         await asyncio.sleep(0.5)
@@ -183,7 +184,7 @@ async def _end_sessions(url: str) -> None:
 
 
 async def tried(server: Server, *faults: Coroutine[Any, Any, None]) -> bool:
-    """Bring all about at once, and say whether another client was answered as it must be."""
+    """Cause all faults at the same time, and print the results. Return True if all limits were met."""
     dashboards, healths, writes, after = Seen(), Seen(), Seen(), Seen()
     writers = [lambda: server.ask(writes, server.rename)] * 10
     tasks = [
@@ -217,7 +218,7 @@ async def tried(server: Server, *faults: Coroutine[Any, Any, None]) -> bool:
     }
     print(f"{server.store.name}:")
     for (name, is_good), seen in zip(good.items(), (dashboards, healths, writes, after), strict=True):
-        print(f"  {'ok' if is_good else 'NOT AS IT MUST BE':4} {name}: {seen}")
+        print(f"  {'ok' if is_good else 'FAILED':6} {name}: {seen}")
     for failure in failures:
         print(f"  {type(failure).__name__}: {failure}")
     return all(good.values()) and not failures

@@ -1,4 +1,4 @@
-"""Whether what is asked costs the same in a large app as in a small one: Licensegraph alone, at both."""
+"""Checks that a request costs the same in a large app and in a small app. Measures only Licensegraph."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -19,7 +19,7 @@ _ELSEWHERE = 100
 def flatness(
     database: str, effort: Effort, workloads: Sequence[Workload], small: int, large: int
 ) -> list[Flatness]:
-    """The figures of every workload that only reads, on both sizes."""
+    """Measure these workloads in a small and in a large app. W6 is left out, because it writes."""
     contestant = CONTESTANTS[0]
     with ExitStack() as closing:
         sides = []

@@ -1,10 +1,10 @@
--- wrk's script: asks the requests of a file in turn, and reports in JSON on the last line of its output.
+-- wrk's script: sends the requests of a file in turn, and reports in JSON on the last line of its output.
 --
 --   wrk … http://127.0.0.1:PORT -- FILE RUN [check]
 --
--- FILE holds a request a line: method, path, token and body, parted by tabs. Ten characters `__unique__` in
--- one of them become RUN (four digits) and a number (six digits). With `check` every answer is looked at, which
--- makes wrk slower and is not for measuring.
+-- FILE has one request per line: method, path, token and body, separated by tabs. The ten characters `__unique__`
+-- are replaced with RUN (four digits) and a number (six digits). With `check`, every response is checked, which
+-- makes wrk slower, so do not use it to measure.
 
 local requests, place, number, run = {}, 0, 0, nil
 

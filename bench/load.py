@@ -1,4 +1,4 @@
-"""Asks a server: once, to see its answer; or with wrk, over and over, to see what it can do."""
+"""Sends requests to a server: either one request to see its response, or a load of requests with wrk."""
 
 import json
 import shutil
@@ -13,16 +13,16 @@ from typing import Any
 _SCRIPT = Path(__file__).with_name("load.lua")
 _SECONDS_TO_END = 60
 
-# Each run makes up emails of its own.
+# Numbers the runs, so that each run generates its own emails.
 _runs = count(1)
 
 
 class BadAnswer(Exception):
-    """A server answered with an error, or not at all."""
+    """A server returned an error or did not respond."""
 
 
 class NoLoadGenerator(Exception):
-    """wrk is not installed. The message says what to do."""
+    """wrk is not installed. The message says how to install it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a server did under load: how many requests, in how many seconds, and how long each took."""
+    """The result of a load test: the number of requests, the duration, and the latencies."""
 
     requests: int
     seconds: float
@@ -52,7 +52,7 @@ def require_wrk() -> None:
 
 
 def ask(port: int, request: Request) -> Any:
-    """The answer to one request, parsed. Raises BadAnswer."""
+    """Send one request and return the parsed response. Raises BadAnswer."""
     connection = HTTPConnection("127.0.0.1", port, timeout=60)
     headers = {"Authorization": f"Bearer {request.token}", "Content-Type": "application/json"}
     try:
@@ -76,10 +76,10 @@ def drive(
     connections: int,
     check: bool = False,
 ) -> Load:
-    """Ask these requests in turn, over so many connections, for so long. Raises BadAnswer.
+    """Send these requests in turn, over `connections`, for `seconds`. Raise BadAnswer for an error.
 
-    With `check` every answer is looked at, which costs the load generator, and so is not for measuring;
-    without, only statuses are.
+    If `check` is true, the body of every response is checked. This slows down the load generator, so do not
+    use it to measure. If `check` is false, only statuses are checked.
     """
     file = folder / "requests.tsv"
     lines = (f"{one.method}\t{one.path}\t{one.token}\t{one.body}\n" for one in requests)

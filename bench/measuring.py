@@ -1,4 +1,4 @@
-"""What a running server costs under load, by the operating system's accounts."""
+"""Measures a server's CPU and memory under load, from the operating system's accounting."""
 
 import statistics
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One contestant under load for some seconds. CPU is in seconds, memory in bytes."""
+    """The measurements of one contestant under load. CPU times are in seconds, memory is in bytes."""
 
     requests: int
     seconds: float
@@ -29,10 +29,12 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one request costs: CPU of the server and of the database, in milliseconds, all processes together.
+    """A contestant's figures over all rounds.
 
-    Latencies are the medians of the rounds'. `memory_mib` is that of all processes of the server at the end,
-    and `largest_mib` that of the largest of them. On SQLite the database is part of the server.
+    `server_ms` and `database_ms` are the CPU time of one request in all processes of the server and in all
+    processes of the database. On SQLite, the database is part of the server. Latencies are medians over the
+    rounds. `memory_mib` is the memory of all server processes together at the end, and `largest_mib` is the
+    memory of the largest process.
     """
 
     requests_per_second: float
@@ -57,12 +59,12 @@ def measured(
     seconds: int,
     connections: int,
 ) -> Round:
-    """Drive a server for so many seconds, over so many connections. Raises BadAnswer."""
+    """Put a server under load, and measure its CPU and memory. Raises BadAnswer."""
     server_before, database_before = cpu_seconds(running.process), cpu_seconds(database)
     load = drive(running.port, requests, folder, seconds=seconds, connections=connections)
     server_after, database_after = cpu_seconds(running.process), cpu_seconds(database)
     if not load.requests:
-        raise BadAnswer(f"{running.name} answers nothing within {seconds} s: --seconds gives it more")
+        raise BadAnswer(f"{running.name} did not complete any request within {seconds} s: increase --seconds")
     sizes = memory(running.process)
     return Round(
         load.requests,
@@ -77,7 +79,7 @@ def measured(
 
 
 def figures(rounds: Sequence[Round]) -> Figures:
-    """One contestant's figures over all rounds."""
+    """Combine the measurements of one contestant in all rounds."""
     requests = sum(round.requests for round in rounds)
     return Figures(
         requests_per_second=requests / sum(round.seconds for round in rounds),
@@ -91,9 +93,10 @@ def figures(rounds: Sequence[Round]) -> Figures:
 
 
 def cpu_seconds(process: psutil.Process | None) -> float:
-    """The CPU that a process and all it has started have used, also those that have ended.
+    """Return the CPU seconds of a process and its descendants, including descendants that have exited.
 
-    What ends passes its time on to its parent: a look during which something ended or began is not trusted.
+    When a process exits, its CPU time is added to its parent's. The measurement is therefore repeated if a
+    process starts or exits in the meantime.
     """
     if process is None:
         return 0.0
@@ -102,14 +105,15 @@ def cpu_seconds(process: psutil.Process | None) -> float:
             family = [process, *process.children(recursive=True)]
             times = [one.cpu_times() for one in family]
             if family == [process, *process.children(recursive=True)]:
-                return sum(
+                spent = (
                     time.user + time.system + time.children_user + time.children_system for time in times
                 )
+                return float(sum(spent))
         except psutil.NoSuchProcess:
             if not process.is_running():
                 raise
 
 
 def memory(process: psutil.Process) -> list[int]:
-    """The resident memory of a process and of each that it has started, in bytes."""
+    """Return the resident memory of a process and of each of its descendants, in bytes."""
     return [one.memory_info().rss for one in (process, *process.children(recursive=True))]

@@ -1,4 +1,4 @@
-"""Results as people read them: tables on the terminal, RESULTS.md, its chart, and a section of README.md."""
+"""Presents the results: tables on the terminal, RESULTS.md, its chart, and a section of README.md."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ PEERS = ("strawberry", "postgraphile", "fastapi", "hand-written")
 
 
 def table(workload: Workload, database: str, found: Sequence[Result]) -> str:
-    """One workload on one database, for the terminal."""
+    """Return the table of one workload on one database, for the terminal."""
     rows = [one for one in found if (one.workload, one.database) == (workload.name, database)]
     ours = rows[0].figures
     lines = [
@@ -37,12 +37,12 @@ def table(workload: Workload, database: str, found: Sequence[Result]) -> str:
 
 
 def targets(run: Run) -> str:
-    """What was to be reached, for the terminal."""
+    """Return the table of targets and measured values, for the terminal."""
     return "\nAgainst the targets\n" + _judgement(judged(run))
 
 
 def flatness(flat: FlatRun) -> str:
-    """What size costs, for the terminal."""
+    """Return the table that compares costs in a large and in a small app, for the terminal."""
     return "\nFlatness\n" + _judgement(judged_flat(flat))
 
 
@@ -55,7 +55,7 @@ def _judgement(verdicts: Iterable[Verdict]) -> str:
 
 
 def write(kept: Kept) -> None:
-    """Write all that is drawn from the figures, and the figures."""
+    """Write the results, and all files that are generated from them."""
     kept.write()
     if kept.run is not None:
         (_BENCH / "results.svg").write_text(chart.drawn(kept.run))
@@ -65,17 +65,17 @@ def write(kept: Kept) -> None:
 
 
 def with_section(text: str, section: str) -> str:
-    """A text with what stands between its two marks replaced."""
+    """Return `text` with `section` between the two markers."""
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
     return f"{before}{_BEGIN}\n\n{section}\n{_END}{after}"
 
 
 def section(run: Run) -> str:
-    """README.md's section: the chart, and CPU a request."""
+    """Return the section for README.md: the chart, and the table of CPU per request."""
     return (
         "![CPU of server and database for one request](bench/results.svg)\n\n"
-        "Milliseconds of CPU for one request, server and database together; smaller is better. "
+        "Milliseconds of CPU per request, server and database together; lower is better. "
         f"{run.machine}; {run.date}.\n"
         "[All figures](bench/RESULTS.md), and [how to read them](bench/README.md).\n\n"
         f"{_costs(run)}"
@@ -83,11 +83,11 @@ def section(run: Run) -> str:
 
 
 def document(kept: Kept) -> str:
-    """RESULTS.md."""
+    """Return the content of RESULTS.md."""
     parts = [
         (
             "# Results\n\nWritten by `make bench ARGS=--write` and `make bench ARGS='--flat --write'`;"
-            " README.md says\nhow to read it. Only ratios within one run mean something.\n"
+            " README.md explains\nhow to read it. Only compare figures within one run.\n"
         )
     ]
     if kept.run is not None:
@@ -114,7 +114,7 @@ def _run(run: Run) -> Iterable[str]:
 
 def _flat(flat: FlatRun) -> Iterable[str]:
     yield f"## Flatness\n\n{flat.date}, on {flat.machine}."
-    yield "Milliseconds of CPU, server + database, for one request of Licensegraph's.\n"
+    yield "Milliseconds of CPU, server + database, for one request to Licensegraph.\n"
     rows = [
         [one.workload, DATABASES[one.database], _cost(one.small), _cost(one.large), _verdict(verdict)]
         for one, verdict in zip(flat.results, judged_flat(flat), strict=True)
@@ -124,7 +124,10 @@ def _flat(flat: FlatRun) -> Iterable[str]:
 
 
 def _costs(run: Run) -> str:
-    """Every workload's CPU by contestant, with ours over theirs."""
+    """Return the table of CPU by workload and contestant.
+
+    It also shows Licensegraph's CPU divided by each peer's.
+    """
     rows = []
     for database, title in DATABASES.items():
         for workload in WORKLOADS.values():
@@ -137,7 +140,7 @@ def _costs(run: Run) -> str:
                 row.append("–" if figures is None else f"{figures.cpu_ms:.2f} ({_over(ours, figures)})")
             rows.append(row)
     rows.sort(key=lambda row: row[0])
-    note = "\nIn brackets: Licensegraph's over theirs.\n"
+    note = "\nIn brackets: Licensegraph's CPU divided by theirs.\n"
     return _markdown(["", "", "Licensegraph", *_titles()], rows) + note
 
 
@@ -146,7 +149,7 @@ def _titles() -> list[str]:
 
 
 def _targets(run: Run) -> str:
-    """Licensegraph's CPU over each contestant's, and what it was to be at most."""
+    """Return the table of Licensegraph's CPU divided by each contestant's, with the targets."""
     names = sorted(WORKLOADS)
     rows = [
         [
@@ -160,7 +163,7 @@ def _targets(run: Run) -> str:
     verdicts = judged(run)
     reached = sum(one.is_reached for one in verdicts)
     return (
-        f"{reached} of {len(verdicts)} reached. In brackets: at most so much.\n\n"
+        f"{reached} of {len(verdicts)} targets reached. In brackets: the target, a maximum.\n\n"
         f"{_markdown(head, rows)}\n{_markdown(['', ''], others)}"
     )
 
@@ -219,7 +222,7 @@ def _cost(figures: Figures) -> str:
 
 
 def _over(ours: Figures, theirs: Figures) -> str:
-    # The operating system counts in hundredths of a second: of very few requests it may see nothing.
+    # The operating system counts CPU time in hundredths of a second, so very few requests may take 0.
     return f"{ours.cpu_ms / theirs.cpu_ms:.2f}×" if theirs.cpu_ms else "–"
 
 

@@ -1,4 +1,7 @@
-"""What was measured, and on what machine: kept in results.json, from which all else is drawn."""
+"""The results of a run and the machine on which it ran, stored in results.json.
+
+All other files with results are generated from results.json.
+"""
 
 import importlib.metadata
 import json
@@ -31,9 +34,9 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the benchmark: where, with what, how, and what came out.
+    """One run of the benchmark: the machine, the versions, the effort, and the results.
 
-    `start_seconds` is how long Licensegraph took from the command to its first answer, by database.
+    `start_seconds` maps each database to the time from Licensegraph's start to its first response.
     """
 
     date: str
@@ -44,7 +47,7 @@ class Run:
     start_seconds: Mapping[str, float]
 
     def figures(self, workload: str, database: str, contestant: str) -> Figures | None:
-        """Somebody's figures, if they were measured."""
+        """Return a contestant's figures for a workload, or None if it was not measured."""
         for result in self.results:
             if (result.workload, result.database, result.contestant) == (workload, database, contestant):
                 return result.figures
@@ -53,7 +56,10 @@ class Run:
     def ratio(
         self, workload: str, database: str, contestant: str, ours: str = "licensegraph"
     ) -> float | None:
-        """Our CPU of server and database over theirs, if both were measured."""
+        """Return the CPU of `ours` divided by that of `contestant`. Both include server and database.
+
+        Return None if one of them was not measured, or if the contestant's CPU is 0.
+        """
         own, other = (self.figures(workload, database, name) for name in (ours, contestant))
         if own is None or other is None or not other.cpu_ms:
             return None
@@ -62,7 +68,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Flatness:
-    """What a workload costs Licensegraph in a small app and in a large one: CPU in milliseconds."""
+    """Licensegraph's figures for a workload on a database, in a small and in a large app."""
 
     workload: str
     database: str
@@ -76,7 +82,7 @@ class Flatness:
 
 @dataclass(frozen=True, slots=True)
 class FlatRun:
-    """One run for flatness: how many customers the small and the large app had, and what came out."""
+    """One run with --flat: the number of customers in the small and in the large app, and the results."""
 
     date: str
     machine: str
@@ -87,7 +93,7 @@ class FlatRun:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept: the last whole run of each kind."""
+    """The stored results: the last complete run without --flat, and the last run with --flat."""
 
     run: Run | None = None
     flat: FlatRun | None = None
@@ -97,7 +103,7 @@ class Kept:
 
 
 def read(file: Path = FILE) -> Kept:
-    """What was kept last."""
+    """Read the stored results. If there is no file, they are empty."""
     if not file.exists():
         return Kept()
     kept = json.loads(file.read_text())
@@ -126,7 +132,7 @@ def today() -> str:
 
 
 def machine() -> str:
-    """The processor, its cores, and the memory."""
+    """Return a description of the processor, its cores, and the memory."""
     model = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.exists():
@@ -137,7 +143,7 @@ def machine() -> str:
 
 
 def versions(databases: Mapping[str, str]) -> dict[str, str]:
-    """Of everything that answers, and of what asks."""
+    """Return the versions of the databases, the servers' software and the load generator."""
     packages = ("strawberry-graphql", "sqlalchemy", "uvicorn", "asyncpg", "fastapi")
     return {
         "Python": platform.python_version(),

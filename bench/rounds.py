@@ -1,4 +1,4 @@
-"""Rounds in which contestants take turns, so that whatever else the machine does meets all of them."""
+"""Measures in rounds: contestants take turns, so that other load on the machine affects them all equally."""
 
 import sys
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from bench.stores import Store
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How hard is measured: rounds of so many seconds, over so many connections at a time."""
+    """The effort of a measurement: the number of rounds, seconds per round, and concurrent connections."""
 
     rounds: int
     seconds: int
@@ -21,7 +21,7 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A contestant, its database, and what it is asked."""
+    """A contestant, its database, and its requests."""
 
     running: Running
     store: Store
@@ -29,10 +29,14 @@ class Side:
 
 
 def take_turns(sides: Sequence[Side], effort: Effort) -> list[Figures]:
-    """The figures of each side. Raises BadAnswer when one answers with an error."""
+    """Measure all sides, and return the figures of each side.
+
+    Raise BadAnswer if a server returns an error.
+    """
     for side in sides:
-        # Caches fill, PostgreSQL plans a prepared statement anew for the first five times on each
-        # connection, and every answer is looked at, as it cannot be while measuring.
+        # Warm up: caches fill, and each PostgreSQL connection gets past the first five runs of a prepared
+        # statement. PostgreSQL plans the statement again in each of these runs. The bodies of responses are
+        # checked only here, because checking them later would disturb the measurement.
         drive(
             side.running.port,
             side.requests,
@@ -59,5 +63,5 @@ def take_turns(sides: Sequence[Side], effort: Effort) -> list[Figures]:
 
 
 def say(text: str) -> None:
-    """Tell whoever waits how far it is."""
+    """Print a progress message."""
     print(text, file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""How smooth the dashboard's table of customers scrolls, in Chromium: milliseconds from frame to frame.
+"""Measures how smoothly the dashboard's customer table scrolls in Chromium: milliseconds between frames.
 
-``python -m bench.scrolling [CUSTOMERS]``: 100,000 unless told. The same page at rest is measured in the same
-run; only the difference means much.
+``python -m bench.scrolling [CUSTOMERS]``, 100,000 by default. Each run also measures the page without
+scrolling, because only the difference matters.
 """
 
 import sys
@@ -20,7 +20,7 @@ from tests.web.watch import Watch
 CUSTOMERS = 100_000
 SECONDS = 8
 SPEEDS = (0, 120, 400)
-"""Pixels a frame. At 400 somebody flings the list as fast as it goes."""
+"""Scroll speeds in pixels per frame. 400 is as fast as a user can fling the list."""
 
 _SCROLL = """([speed, seconds]) => new Promise((resolve) => {
   const frames = [];
@@ -45,7 +45,11 @@ _SCROLL = """([speed, seconds]) => new Promise((resolve) => {
 
 
 def measured(page: Page, speed: int) -> Any:
-    """Every frame of some seconds, how many showed a row that had not come, and the most rows there were."""
+    """Scroll for some seconds, and return the measurements.
+
+    `frames` are the times between frames, `awaited` is the number of frames in which a visible row was still
+    empty, and `most` is the highest number of rows in the document.
+    """
     page.goto("/apps/demo/customers")
     page.locator("[data-row] a").first.wait_for()
     page.wait_for_timeout(500)
@@ -62,7 +66,7 @@ def main() -> None:
         key = run(folder, "keys", "create", "--kind", "secret").stdout.strip()
         run(folder, "demo", "--customers", customers, "--licenses-per-customer", "1").check_returncode()
         with serving(folder) as server, chromium.launched(executable) as browser:
-            print(f"{customers} customers; milliseconds a frame: half, 95 %, 99 %, longest")
+            print(f"{customers} customers; milliseconds per frame: median, 95 %, 99 %, longest")
             for name, screen in (("desktop", DESKTOP), ("phone", PHONE)):
                 watch = Watch()
                 with chromium.opened(browser, server.url, watch, key=key, screen=screen) as page:

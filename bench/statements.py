@@ -1,4 +1,4 @@
-"""Which statements the application runs, when it is called in this process."""
+"""Records the statements that the application runs when it is called in the same process."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -12,14 +12,14 @@ from db.statements import Query
 
 Values: TypeAlias = Mapping[str, object]
 
-_DOORS = ((ReadSession, "rows"), (WriteSession, "execute"), (Database, "execute"))
+_ENTRY_POINTS = ((ReadSession, "rows"), (WriteSession, "execute"), (Database, "execute"))
 
 
 @contextmanager
 def noted() -> Iterator[list[tuple[Query, Values]]]:
-    """What sessions run while the block does, each with its values, in the order in which it is run.
+    """Record the statements that sessions run within the block, in order, with their values.
 
-    Left out are BEGIN and COMMIT, and what triggers run.
+    BEGIN, COMMIT and the statements that triggers run are not included.
     """
     ran: list[tuple[Query, Values]] = []
 
@@ -32,6 +32,8 @@ def noted() -> Iterator[list[tuple[Query, Values]]]:
             if isinstance(statement, Query):
                 query = statement
             else:
+                # a Database only runs compiled queries
+                assert not isinstance(session, Database)
                 query = session.database.statements.compile(statement)
             ran.append((query, values or {}))
             return await run(session, statement, values or {})
@@ -39,6 +41,6 @@ def noted() -> Iterator[list[tuple[Query, Values]]]:
         return noted
 
     with ExitStack() as patches:
-        for session, name in _DOORS:
+        for session, name in _ENTRY_POINTS:
             patches.enter_context(patch.object(session, name, noting(getattr(session, name))))
         yield ran

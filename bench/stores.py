@@ -1,4 +1,4 @@
-"""The databases that are measured: new, filled, and gone afterwards."""
+"""Creates and fills the databases for the measurements, and removes them afterwards."""
 
 import asyncio
 import shutil
@@ -21,9 +21,9 @@ NAMES = ("postgresql", "sqlite")
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Two databases with the same rows: Licensegraph's own, and one that has no more than plain tables.
+    """Two databases with the same rows: Licensegraph's own, and one with only the plain tables for peers.
 
-    `process` is the first process of the database's server; SQLite lives in whoever opens it.
+    `process` is the database server's main process, or None for SQLite.
     """
 
     name: str
@@ -37,7 +37,10 @@ class Store:
 
 @contextmanager
 def opened(name: str, size: Size, *, with_peers: bool = True) -> Iterator[Store]:
-    """The databases of this name, filled, in a folder of their own; without peers only Licensegraph's own."""
+    """Create and fill the databases in a new folder, and remove them at the end.
+
+    If `with_peers` is false, only Licensegraph's own database is created.
+    """
     folder = make_folder()
     try:
         with (_sqlite if name == "sqlite" else _postgresql)(folder, size, with_peers) as store:
@@ -79,7 +82,7 @@ def _postgresql(folder: Path, size: Size, with_peers: bool) -> Iterator[Store]:
         else:
             asyncio.run(_execute(admin, "ALTER DATABASE plain RENAME TO licensegraph"))
         asyncio.run(datasets.take_over(own))
-        # At once what PostgreSQL would do on its own soon after, so that it does not do it while measured.
+        # PostgreSQL would soon do this by itself, possibly during a measurement.
         for url in (plain, own) if with_peers else (own,):
             asyncio.run(_execute(url, "VACUUM ANALYZE", "CHECKPOINT"))
         version = asyncio.run(_version(admin))

@@ -1,4 +1,4 @@
-"""Where it must arrive: at most so often the CPU of each peer, in one run."""
+"""Licensegraph's targets: CPU relative to each contestant, flatness, memory and startup time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ MAX_START_SECONDS = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A bound of our CPU over a contestant's on a database, by workload."""
+    """The highest ratio of Licensegraph's CPU to a contestant's that is allowed for each workload."""
 
     contestant: str
     database: str
@@ -44,7 +44,7 @@ TARGETS: Sequence[Target] = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A bound, what was measured, and whether it holds."""
+    """A target, the measured value, and whether the value reaches the target."""
 
     what: str
     at_most: float
@@ -57,8 +57,11 @@ class Verdict:
 
 
 def judged_ratios(run: Run) -> list[tuple[Target, Mapping[str, Verdict]]]:
-    """The bounds against each contestant that took part, by workload, as far as they were measured."""
-    found = []
+    """Compare the measured ratios with each target, by workload.
+
+    Workloads that were not measured are left out.
+    """
+    found: list[tuple[Target, Mapping[str, Verdict]]] = []
     for target in TARGETS:
         ratios = {name: run.ratio(name, target.database, target.contestant) for name in target.at_most}
         verdicts = {
@@ -74,11 +77,11 @@ def judged_ratios(run: Run) -> list[tuple[Target, Mapping[str, Verdict]]]:
 
 
 def judged_process(run: Run) -> list[Verdict]:
-    """The bounds of starting and of memory."""
+    """Compare the startup time and the memory with their targets."""
     verdicts = []
     for database, seconds in run.start_seconds.items():
         verdicts.append(
-            Verdict(f"from the command to an answer, {database}", MAX_START_SECONDS, seconds, " s")
+            Verdict(f"from the command to the first response, {database}", MAX_START_SECONDS, seconds, " s")
         )
         largest = max(
             result.figures.largest_mib
@@ -90,13 +93,13 @@ def judged_process(run: Run) -> list[Verdict]:
 
 
 def judged(run: Run) -> list[Verdict]:
-    """Every bound of a run that was measured."""
+    """Return the verdicts for all measured targets of a run."""
     ratios = [verdict for _, verdicts in judged_ratios(run) for verdict in verdicts.values()]
     return ratios + judged_process(run)
 
 
 def judged_flat(flat: FlatRun) -> list[Verdict]:
-    """Every bound of a run for flatness."""
+    """Return the verdicts for all targets of a run with --flat."""
     return [
         Verdict(
             f"{one.workload} at {flat.large:,} over {flat.small:,} customers, {one.database}",

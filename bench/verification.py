@@ -1,15 +1,19 @@
-"""What it costs to verify a license, against looking a customer up by id: CPU of the whole application.
+"""Compares the CPU of verifying a license with the CPU of reading a customer by id.
 
-Both are asked by turns, in one process and without a network, at both doors. Only their ratio means much.
+The requests alternate in one process, without a network, through GraphQL and through REST. Only the ratio
+matters.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import cycle
 
 from sqlalchemy import select
+from starlette.types import ASGIApp
 
 from bench.calling import Call, call, measurements, spent
+from bench.contestants import HIGH_LIMITS
 from bench.workloads import SLUG, DataSet
 from db.apps import apps
 from db.engine import Database
@@ -24,23 +28,23 @@ _VERIFY = """query ($app: String!, $id: UUID!) { verifyLicense(appSlug: $app, by
 _CUSTOMER = "query ($id: ID!) { customer(id: $id) { id email name externalId metadata createdAt } }"
 
 
+async def _call_next(app: ASGIApp, asked: Iterator[Call]) -> bytes:
+    answer = await next(asked).answer(app)
+    assert answer.startswith(b'{"data":{'), answer
+    return answer
+
+
 async def costs(url: str, data: DataSet, calls: int) -> Mapping[str, float]:
-    """Microseconds of CPU for one request of each kind, the least of some rounds, on a migrated database."""
-    app = create_app(Settings(database_url=url))
+    """Return the CPU of each kind of request in microseconds: the minimum over several rounds."""
+    app = create_app(Settings(database_url=url, **HIGH_LIMITS))
     database = app.state.database
     try:
         kinds = {name: cycle(asked) for name, asked in _asked(data, await _installations(database)).items()}
-        for asked in kinds.values():
-            answer = await next(asked).answer(app)
-            assert answer.startswith(b'{"data":{'), answer
+        calls_of = {name: partial(_call_next, app, asked) for name, asked in kinds.items()}
+        for call in calls_of.values():
+            answer = await call()
             assert b'"error' not in answer, answer
-        rounds = [
-            {
-                name: await spent(lambda asked=asked: next(asked).answer(app), calls)
-                for name, asked in kinds.items()
-            }
-            for _ in range(_ROUNDS)
-        ]
+        rounds = [{name: await spent(call, calls) for name, call in calls_of.items()} for _ in range(_ROUNDS)]
     finally:
         await database.close()
     return {name: min(round[name] for round in rounds) for name in kinds}
@@ -70,13 +74,13 @@ def _graphql(document: str, variables: Mapping[str, str], token: str | None) -> 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print."""
+    """Measure on each database, and print the results."""
     for here in measurements("python -m bench.verification", __doc__, arguments):
         found = here.runner.run(costs(here.store.url, here.store.data, here.calls))
-        for door in ("REST", "GraphQL"):
-            verify, customer = found[f"{door} verify"], found[f"{door} customer"]
+        for api in ("REST", "GraphQL"):
+            verify, customer = found[f"{api} verify"], found[f"{api} customer"]
             print(
-                f"{here.store.name}, {door}: verify {verify:.0f} µs of CPU, customer by id {customer:.0f} µs:"
+                f"{here.store.name}, {api}: verify {verify:.0f} µs of CPU, customer by id {customer:.0f} µs:"
                 f" {verify / customer:.2f}",
                 flush=True,
             )

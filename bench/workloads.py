@@ -1,9 +1,10 @@
-"""What is asked: each workload once, in every form in which a contestant is asked it.
+"""The workloads, each with a request for every contestant that supports it.
 
-All forms of a workload answer the same JSON, member by member, but for what their cursors say: the aliases
-in PostGraphile's documents are for that. The statements are those of the hand-written contestant; `:account`
-and `:now` are known to it, the other parameters are the workload's variables. Of several statements each is
-run only if those before it found nothing.
+All contestants return the same JSON for a workload, except where `Workload.held` and `bench.comparing` allow
+a difference. PostGraphile's documents use aliases to get the same names. The hand-written contestant runs
+`statements`. It sets the parameters `:account`, `:now` and `:new_id` itself; the other parameters are the
+workload's variables. If a workload has several statements, each statement runs only if the previous ones
+found nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,18 +14,21 @@ from typing import Any
 Variables = Mapping[str, Any]
 
 SLUG = "bench"
-"""The main app, which is asked for."""
+"""The slug of the main app, which the requests read."""
 
 UNIQUE = "__unique__"
-"""In a variable: ten characters that the load generator replaces, in every request by others."""
+"""A placeholder in a variable.
+
+The load generator replaces it with ten characters that are different in every request.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """What questions are made of.
+    """The values that requests are built from.
 
-    `skipped` is how many customers of the main app lie before the page that W3 asks for, and `last_skipped`
-    the id of the last of them. `customer_ids` and `emails` are samples spread over the main app.
+    `skipped` is the number of customers in the main app before W3's page, and `last_skipped` is the id of the
+    last of these customers. `customer_ids` and `emails` are samples from all parts of the main app.
     """
 
     token: str
@@ -36,10 +40,11 @@ class DataSet:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One question, or many of a kind.
+    """One request, or many requests of the same kind.
 
-    `variables` makes them from the data and, where `is_after_cursor`, the cursor of the last skipped row.
-    `held` is what of an answer all contestants must agree on.
+    `variables` returns the variables of each request, given the data and the cursor of the last skipped row.
+    The cursor is empty if `is_after_cursor` is false. `held` returns the part of a result on which all
+    contestants must agree.
     """
 
     name: str
@@ -69,8 +74,8 @@ _ROW_CUSTOMERS = "customers: customersByAppId"
 _ROW_APP = "app: appBySlug(slug: $slug)"
 _NEWEST = "orderBy: PRIMARY_KEY_DESC"
 
-# Parts of statements. On SQLite text that is JSON is put together as text, for its JSON functions would parse
-# again what a subquery has just written.
+# Parts of statements. On SQLite, JSON around the result of a subquery is built by joining texts, because
+# SQLite's JSON functions would parse that result again.
 
 _PG_LICENSE = """
     id, installation_id AS "installationId",
@@ -96,7 +101,7 @@ _OWNED = "EXISTS (SELECT 1 FROM apps WHERE apps.id = app_id AND account_id = :ac
 
 
 def _pg_licenses(size: int) -> str:
-    """The `licenses` of a customer: no more than the first so many."""
+    """Return SQL for the field `licenses` of a customer: the newest `size` licenses."""
     return f"""
         (SELECT json_build_object('nodes', coalesce(json_agg(l), '[]'))
          FROM (SELECT {_PG_LICENSE} FROM licenses WHERE customer_id = customers.id
@@ -114,8 +119,8 @@ def _lite_licenses(size: int) -> str:
     """
 
 
-# Pages with pageInfo. Whether another row follows is asked of the index. Ids fall from row to row, so that
-# the greatest is the first.
+# Pages with pageInfo. An index lookup shows whether there is another row after the page. Rows are in
+# descending order of ids, so the first row has the greatest id.
 
 
 def _pg_page_info(rows: str, size: int, has_previous: bool) -> str:
@@ -342,7 +347,10 @@ def _existing_and_new(data: DataSet, _after: str) -> Sequence[Variables]:
 
 
 def _customer_made(answer: Any) -> Any:
-    """Who was found; of a new one each contestant makes its own, so that only the making can be alike."""
+    """Return the part of a result that is compared between contestants.
+
+    For a new customer, only the fact that it was created is compared.
+    """
     made = answer["getOrCreateCustomer"]
     made = made.get("result", made)
     return made | {"customer": None} if made["created"] else made
@@ -433,15 +441,15 @@ _W7 = Workload(
     },
 )
 
-# Last what writes: the others count on what was loaded.
+# W6, the workload that writes, is last, because the other workloads need the data as it was loaded.
 WORKLOADS: Mapping[str, Workload] = {
     workload.name: workload for workload in (_W1, _W2, _W3, _W4, _W5, _W7, _W6)
 }
-"""Every workload by its name, in the order in which they are measured."""
+"""All workloads by name, in the order in which they are measured."""
 
 PAGES = """query Pages($slug: String!, $first: Int!, $after: String) {
     app(slug: $slug) { customers(first: $first, after: $after) { pageInfo { endCursor } } } }"""
-"""How to reach a cursor: page by page."""
+"""The document for paging to the cursor of a page."""
 POSTGRAPHILE_PAGES = f"""query Pages($slug: String!, $first: Int!, $after: Cursor) {{
     {_ROW_APP} {{ {_ROW_CUSTOMERS}(first: $first, {_NEWEST}, after: $after) {{
       pageInfo {{ endCursor }} }} }} }}"""

@@ -1,11 +1,12 @@
-"""The worst documents within the limits: what takes most CPU, found by making documents up.
+"""Searches for the most expensive documents: those that take the most CPU while staying within the limits.
 
-``python -m bench.worst [--customers N] [--documents N] [--store NAME] [--keep]``: 100,000 customers with
-three licenses each, and 2,000 documents on each database, unless told. Documents are made up, asked, and the
-worst of them changed again and again; then all is begun anew, `FAMILIES` times, with others. What is measured
-is the CPU of the application and of the database together, of the better of two requests. The ten worst of
-all go to bench/worst.json, which `tests/schema/test_worst.py` holds the limits to. None may take more than
-two seconds.
+``python -m bench.worst [--customers N] [--documents N] [--store NAME] [--keep]``. By default: 100,000
+customers with three licenses each, and 2,000 documents on each database. A search generates documents, runs
+them, and repeatedly changes the most expensive documents. There are `FAMILIES` searches, each of which starts
+with new documents. Each document is sent twice, and the request that takes less CPU counts. The CPU includes
+the application and the database. With --keep, the ten most expensive documents of each database are written
+to bench/worst.json, and `tests/schema/test_worst.py` uses them to check the limits. The exit code is 1 if a
+document takes more than two seconds of CPU.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ import psutil
 from graphql import GraphQLInterfaceType, GraphQLObjectType, get_named_type
 
 from asgi import logs
+from bench.contestants import HIGH_LIMITS
 from bench.measuring import cpu_seconds
 from schema.graph import graphql_schema
 from server import create_app
@@ -79,7 +81,7 @@ def _connection(chance: random.Random, filters: list[str], orders: tuple[str, ..
     return f"({', '.join(given)})"
 
 
-_ARGUMENTS = {
+_ARGUMENTS: Mapping[tuple[str, str], Callable[[random.Random], str]] = {
     ("Query", "app"): lambda _: f"(slug: {SLUG})",
     ("Query", "apps"): lambda chance: f"({chance.choice(_PAGES)})",
     ("Query", "__type"): lambda chance: f'(name: "{chance.choice(("Query", "License", "App"))}")',
@@ -92,12 +94,12 @@ _ARGUMENTS = {
     ("App", "customer"): lambda _: '(by: {email: "jane@example.com"})',
     ("App", "license"): lambda _: '(by: {installationId: "8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11"})',
 }
-"""What a field is given. One that needs something and is not here is not asked for."""
+"""The arguments of fields. A field that requires arguments but is not listed here is never selected."""
 
 
 @dataclass
 class Selected:
-    """A field of a document, with what is selected below it."""
+    """A field of a document, with its selected subfields."""
 
     type: str
     name: str
@@ -122,25 +124,25 @@ def _written(fields: list[Selected], number: Iterator[int]) -> str:
     written = []
     for each in fields:
         key = f"{each.name}{each.arguments}"
-        # The same field once more is the same answer, unless it has another name.
+        # Without an alias, a repeated field would add nothing to the response.
         written.append(each.written(number, {each.name: ""} if each.name in seen else {}))
         seen[each.name] = key
     return " ".join(written)
 
 
 class Author:
-    """Makes documents up, and changes them."""
+    """Generates random documents, and randomly changed copies of documents."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
 
     def new(self) -> list[Selected]:
-        """A document that asks something."""
+        """Generate a document."""
         name = self._chance.choice(("app", "app", "app", "apps", "__schema", "__type", "verifyLicenses"))
         return [self._field("Query", name, self._chance.randint(2, 9))]
 
     def changed(self, document: list[Selected]) -> list[Selected]:
-        """The same document, but for a few changes."""
+        """Return a copy of a document with a few changes."""
         changed = deepcopy(document)
         for _ in range(self._chance.choice((1, 1, 2, 3, 8))):
             self._change(changed)
@@ -151,7 +153,7 @@ class Author:
         chosen = self._chance.choice(fields)
         home = next((each.below for each in fields if any(one is chosen for one in each.below)), document)
         match self._chance.randrange(6):
-            case 0 | 1:  # once more, or many times
+            case 0 | 1:  # repeat the field once or many times
                 home += [deepcopy(chosen) for _ in range(self._chance.choice((1, 2, 8, 30)))]
             case 2:
                 chosen.arguments = self._arguments(chosen.type, chosen.name)
@@ -191,16 +193,17 @@ class Author:
 
 
 def _fields_of(type: str) -> Mapping[str, Any]:
-    fields = dict(graphql_schema.type_map[type].fields)
+    named = graphql_schema.type_map[type]
+    assert isinstance(named, GraphQLObjectType | GraphQLInterfaceType)
+    fields = dict(named.fields)
     if type == "Query":
-        query = graphql_schema.query_type
-        fields |= {name: graphql_schema.get_field(query, name) for name in ("__schema", "__type")}
+        fields |= {name: graphql_schema.get_field(named, name) for name in ("__schema", "__type")}
     return fields
 
 
 @dataclass(frozen=True)
 class Found:
-    """A document, and the seconds of CPU and the cost of one request."""
+    """A document, the CPU of one request in seconds, and the document's cost."""
 
     seconds: float
     cost: int
@@ -212,7 +215,7 @@ class Found:
 
 
 class Search:
-    """Looks for the worst document of one database."""
+    """Searches for the most expensive documents on one database."""
 
     def __init__(self, client: httpx.AsyncClient, token: str, database: psutil.Process | None) -> None:
         self._client = client
@@ -220,7 +223,7 @@ class Search:
         self._database = database
 
     async def worst(self, documents: int, seed: int) -> list[Found]:
-        """So many documents that are within the limits, the worst first."""
+        """Search until `documents` documents have been measured. Return them, the most expensive first."""
         author, chance = Author(seed), random.Random(seed)
         found: list[Found] = []
         asked = 0
@@ -231,14 +234,14 @@ class Search:
             answer = await self.ask(document)
             if answer is not None:
                 asked += 1
-                # The first time, a document is read and its statement made: neither is asked for twice.
+                # The first run also parses the document and compiles its statement, and later runs do not.
                 again = await self.ask(document)
                 better = min((answer, again or answer), key=lambda each: each.seconds)
                 found = sorted([*found, better], key=lambda each: -each.seconds)
         return found
 
     async def ask(self, document: list[Selected]) -> Found | None:
-        """Ask a document; None when it is not within the limits."""
+        """Run a document, and return its CPU. Return None if the document exceeds the limits."""
         text = Found(0, 0, document).text
         before = self._cpu()
         response = await self._client.post(
@@ -246,7 +249,7 @@ class Search:
         )
         spent = self._cpu() - before
         answer = response.json()
-        if response.status_code == 503:  # the deadline ended it: as bad as it gets
+        if response.status_code == 503:  # the deadline stopped it, which is the worst case
             return Found(spent, 0, document)
         refused = "data" not in answer or "errors" in answer
         return None if refused else Found(spent, answer["extensions"]["cost"]["requested"], document)
@@ -257,7 +260,10 @@ class Search:
 
 @contextmanager
 def _filled(name: str, customers: int) -> Iterator[tuple[str, str, psutil.Process | None]]:
-    """A database with an app of so many customers, with tiers, features and tokens: URL, key and process."""
+    """Create a database with a demo app, which has tiers, features and tokens.
+
+    Yield the database's URL, a key, and the database's process.
+    """
     folder = make_folder()
     try:
         if name == "sqlite":
@@ -287,7 +293,7 @@ def _fill(url: str, customers: int) -> str:
 
 async def _searched(name: str, customers: int, documents: int, seed: int) -> list[Found]:
     with _filled(name, customers) as (url, token, process):
-        app = create_app(Settings(database_url=url, master_key=MASTER_KEY))
+        app = create_app(Settings(database_url=url, master_key=MASTER_KEY, **HIGH_LIMITS))
         async with (
             app.router.lifespan_context(app),
             httpx.AsyncClient(

@@ -1,1 +1,1 @@
-"""The command line, ``python server.py …``: one module a command, put together in `command_line`."""
+"""The command line, ``./licensegraph …``: one module per command; `command_line` combines them."""

@@ -1,7 +1,7 @@
-"""Believable customers and licenses, made up fast: some millions of rows are to take seconds, not minutes.
+"""Realistic customers and licenses for demos. Generating millions of rows takes seconds, not minutes.
 
-Rows come as the tables store them. What would be slow for each is done once: dates are looked up, not
-formatted, and choices are made a batch at a time.
+Rows are generated in the format of the database. Slow work is not repeated for each row: dates are looked up
+instead of formatted, and random choices are made for a whole batch.
 """
 
 import random
@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import uuid_utils
 
 from db import clock, ids
+from db.emails import email_key
 from db.engine import ResultRow as Row
 from db.ids import NewId
 from db.types import fold, fold_optional, json_text
@@ -28,6 +29,7 @@ CUSTOMER_COLUMNS = (
     "metadata",
     "created_at",
     "updated_at",
+    "email_key",
 )
 LICENSE_COLUMNS = (
     "id",
@@ -54,14 +56,14 @@ FEATURES = (
     ("beta_api", "Beta API", "For a few, while it grows"),
     ("priority_support", "Priority support", None),
 )
-"""Slug, name and description of what an app can do."""
+"""The demo app's features: slug, name and description."""
 
 TIERS = (
     ("starter", "Starter", ("export",)),
     ("team", "Team", ("export", "offline", "shared_notebooks")),
     ("business", "Business", ("audit_log", "export", "offline", "shared_notebooks", "sso")),
 )
-"""Slug, name and features, by slug, of the tiers that it is sold at, the lowest first."""
+"""The demo app's tiers, from the lowest: slug, name and the slugs of the included features."""
 
 GRANTS: tuple[tuple[str | None, tuple[str, ...], int], ...] = (
     ("starter", (), 45),
@@ -72,7 +74,7 @@ GRANTS: tuple[tuple[str | None, tuple[str, ...], int], ...] = (
     ("business", ("beta_api", "priority_support"), 3),
     (None, ("export",), 3),
 )
-"""What licenses come with, a tier and features of their own, and how many in a hundred."""
+"""The grants of licenses: a tier, additional features, and the percentage of licenses with this grant."""
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -106,21 +108,21 @@ _CUSTOMER_METADATA = tuple(
     for country in ("BR", "CA", "DE", "FR", "GB", "IN", "JP", "KE", "NO", "US")
 )
 _LICENSE_METADATA = ("{}", *(json_text({"seats": seats}) for seats in (1, 1, 2, 5, 10, 25)))
-_TERMS = (30, 90, 365, 365, 365, 730, None)  # days until a license expires; None: it never does
-_REVOKED_AFTER = (*[None] * 18, 9, 40)  # days; None: it never is
+_TERMS = (30, 90, 365, 365, 365, 730, None)  # days until a license expires; None means never
+_REVOKED_AFTER = (*[None] * 18, 9, 40)  # days until a license is revoked; None means never
 _REASONS = ("Refunded", "Chargeback", "The seat was given up", "The key was shared")
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows of customers and of their licenses, each in the order of time."""
+    """Rows of customers and rows of their licenses, both in chronological order."""
 
     customers: Sequence[Row]
     licenses: Sequence[Row]
 
 
 class Believable:
-    """Makes up the customers and licenses of one app, spread over the two years before `now`."""
+    """Generates the customers and licenses of one app, spread over the two years before `now`."""
 
     def __init__(self, app_id: str, customers: int, licenses_per_customer: int, now: datetime) -> None:
         self._app_id = app_id
@@ -131,11 +133,11 @@ class Believable:
         self._dates = [str(self._start.date() + timedelta(days)) for days in range(PAST.days + 731)]
 
     def batches(self, rows: int) -> Iterator[Batch]:
-        """All of it, about so many rows at a time."""
+        """Yield all of the data in batches of about `rows` rows."""
         size = max(1, rows // (1 + self._each))
         for first in range(0, self._total, size):
             numbers = range(first, min(first + size, self._total))
-            # One slot of time for each customer, so that they come in the order of time.
+            # Each customer has its own time slot, so that customers are in chronological order.
             ats = [
                 self._start + PAST * ((number + self._random.random()) / self._total) for number in numbers
             ]
@@ -162,6 +164,7 @@ class Believable:
                     metadata,
                     created,
                     created,
+                    email_key(email),
                 )
             )
         return rows
@@ -185,7 +188,7 @@ class Believable:
                         ids.new_id(ids.LICENSE, owner.created_at).id,
                         self._app_id,
                         owner.id,
-                        str(uuid_utils.uuid7()),  # growing, and so twice as fast to index as random ones
+                        str(uuid_utils.uuid7()),  # ids in ascending order are indexed twice as fast
                         True,
                         None if term is None else self._dates[day + term] + time,
                         revoked,
@@ -199,7 +202,7 @@ class Believable:
 
 
 def _name(number: int) -> str | None:
-    """The name of the customer of this number; a few have none."""
+    """Return the name of customer `number`, or None, because a few customers have no name."""
     if number % 20 == 0:
         return None
     first, last, _, _ = _drawn(number)
@@ -207,15 +210,15 @@ def _name(number: int) -> str | None:
 
 
 def _email(number: int) -> str:
-    """The email of the customer of this number: each number has one of its own."""
+    """Return the email of customer `number`. Every customer has a different email."""
     first, last, company, round_ = _drawn(number)
     return f"{_PLAIN_FIRST[first]}.{_PLAIN_LAST[last]}{round_ or ''}@{_PLAIN_COMPANIES[company]}.example"
 
 
 def _drawn(number: int) -> tuple[int, int, int, int]:
-    """Indexes of a first name, a last name and a company, and how often this trio has come before.
+    """Return a trio of indexes (first name, last name, company), and the number of the round.
 
-    Steps of a size that shares no factor with the number of trios reach each of them once a round.
+    Each round uses every trio once, because the stride and the number of trios have no common factor.
     """
     round_, step = divmod(number, _TRIOS)
     rest, first = divmod(step * _STRIDE % _TRIOS, len(_FIRST_NAMES))
@@ -224,12 +227,12 @@ def _drawn(number: int) -> tuple[int, int, int, int]:
 
 
 def _plain(names: Sequence[str]) -> tuple[str, ...]:
-    """Names as the local part of an email has them: lower-case ASCII."""
+    """Convert names to lower-case ASCII, for use in emails."""
     decomposed = (unicodedata.normalize("NFKD", name).translate(_DOTLESS) for name in names)
     return tuple(name.encode("ascii", "ignore").decode().lower() for name in decomposed)
 
 
 _PLAIN_FIRST, _PLAIN_LAST, _PLAIN_COMPANIES = map(_plain, (_FIRST_NAMES, _LAST_NAMES, _COMPANIES))
 _TRIOS = len(_FIRST_NAMES) * len(_LAST_NAMES) * len(_COMPANIES)
-_STRIDE = 100_003  # a prime
-assert _TRIOS % _STRIDE, "some trios would never come"
+_STRIDE = 100_003  # a prime number
+assert _TRIOS % _STRIDE, "some trios would never be used"

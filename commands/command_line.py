@@ -1,24 +1,25 @@
-"""The commands put together, and how each of them may fail: in one line, without a traceback."""
+"""The command line with all commands. A command that fails prints a message, not a traceback."""
 
 import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError, UnusedCliTokensError
+from cyclopts import App, CycloptsError
 
 from commands import serve
+from commands.misuse import explain, explain_faults
 from db.engine import StoreUnavailable
 from db.postgresql import PoolerFound
 from db.revisions import MigrationError, UnfitDatabase
 from resolvers.counters import CountersOff
-from resolvers.errors import Refused
+from resolvers.errors import Faults, Refused
 from resolvers.keyring import MasterKeyError
 from settings import InvalidSettings
 
 FAILED, MISUSED = 1, 2
 
-_SAID_PLAINLY = (
+_EXPECTED_ERRORS = (
     InvalidSettings,
     PoolerFound,
     serve.CannotServe,
@@ -30,9 +31,9 @@ _SAID_PLAINLY = (
 )
 
 command_line = App(
-    name="server.py",
-    help="Licensegraph: apps, their customers and their licenses, as one graph. Without a command: serve.",
-    help_epilogue="Settings come from the environment and from .env; README.md lists them.",
+    name="./licensegraph",
+    help="Licensegraph: a license server with a GraphQL and a REST API. The default command is serve.",
+    help_epilogue="Settings are read from the environment and from .env. README.md lists them.",
     version_flags=(),
     result_action="return_value",
     exit_on_error=False,
@@ -40,51 +41,63 @@ command_line = App(
 )
 command_line.default(serve.serve)
 command_line.command(serve.serve)
-# By name: what a command does not need, it does not wait for.
-command_line.command("commands.migrate:migrate", help="Bring the database up to date.")
+# The other commands are given as names, so that a command's module is imported only if it is chosen.
+command_line.command("commands.migrate:migrate", help="Run pending database migrations.")
 command_line.command(
     "commands.keys:keys",
     name="keys",
-    help="Make, list and revoke API keys; rotate the signing keys of apps.",
+    help="Create, list and revoke API keys; rotate the signing keys of apps.",
 )
-command_line.command("commands.demo:demo", help="Load believable customers and licenses into a new app.")
+command_line.command("commands.accounts:accounts", name="accounts", help="List, rename and remove accounts.")
+command_line.command("commands.demo:demo", help="Create a demo app with realistic customers and licenses.")
 command_line.command(
     "commands.counters:counters",
     name="counters",
-    help="Compare the kept totals with the rows they count, and mend them.",
+    help="Check the stored totals against the rows that they count, and correct them.",
+)
+command_line.command(
+    "commands.customers:customers",
+    name="customers",
+    help="List customers of the same app whose emails are equal.",
+)
+command_line.command(
+    "commands.documents:documents",
+    name="documents",
+    help="Register documents for keys that send no other ones; check, list and delete them.",
 )
 command_line.command("commands.schema:schema", help="Print the GraphQL schema.")
-command_line.command("commands.openapi:openapi", help="Print the OpenAPI document of the REST interface.")
+command_line.command("commands.openapi:openapi", help="Print the OpenAPI document of the REST API.")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run a command, `arguments` being what follows the program's name. Exits if it fails."""
+    """Run a command, and exit if it fails. `arguments` does not include the program's name."""
     try:
-        answer = command_line(arguments)
-        if isinstance(answer, str):
-            print(answer, flush=True)  # noqa: T201  (what a command answers is what it prints)
-    except UnusedCliTokensError as error:
-        unknown = " ".join(error.unused_tokens or ())
-        _fail(f"unknown command or argument: {unknown} (--help lists them)", MISUSED)
+        output = command_line(arguments)
+        if isinstance(output, str):
+            print(output, flush=True)  # noqa: T201  (a command returns what it prints)
     except CycloptsError as error:
-        _fail(str(error), MISUSED)
+        _fail(explain(error), MISUSED)
+    except Faults as error:
+        wrong = explain_faults(error, command_line, arguments)
+        _fail(wrong or str(error), MISUSED if wrong else FAILED)
     except StoreUnavailable as error:
-        _fail(f"the database does not answer: {_cause(error)}")
-    except _SAID_PLAINLY as error:
+        _fail(f"the database is unavailable: {_cause(error)}")
+    except _EXPECTED_ERRORS as error:
         _fail(str(error))
     except BrokenPipeError:
-        # Whoever read our output has read enough. Closing down must not try to write the rest.
+        # The program that reads our output has closed the pipe. At exit, Python must not try to write the
+        # rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
 
 
 def _cause(error: StoreUnavailable) -> str:
-    """What the driver said, in its first line."""
+    """Return the first line of the driver's message, or the error's type if there is no message."""
     cause = getattr(error.__cause__, "orig", error.__cause__)
     return str(cause).partition("\n")[0] or type(cause).__name__
 
 
 def _fail(message: str, code: int = FAILED) -> NoReturn:
     for line in message.strip().splitlines() or [""]:
-        print(f"server.py: {line}", file=sys.stderr)  # noqa: T201
+        print(f"licensegraph: {line}", file=sys.stderr)  # noqa: T201
     sys.exit(code)

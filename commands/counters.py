@@ -1,34 +1,35 @@
-"""`counters`: compare the kept totals with the rows they count, and mend them."""
+"""`counters`: check the stored totals against the rows that they count, and correct them."""
 
 from cyclopts import App
 
-from commands.migrate import opened
+from commands.database import open_database, settings_of_command
 from resolvers.counters import check as check_counters
 from resolvers.counters import repair as repair_counters
-from settings import read_settings
 
-counters = App(name="counters", help="Compare the kept totals with the rows they count, and mend them.")
+counters = App(
+    name="counters", help="Check the stored totals against the rows that they count, and correct them."
+)
 
 
 @counters.command
 async def check() -> str:
-    """Count everything, and say which apps and customers have another total than is kept.
+    """Count all rows, and list the apps and customers whose stored totals are wrong.
 
-    Exits with 1 if there are any. May run while servers do.
+    Exits with status 1 if any total is wrong. Servers can keep running.
     """
-    async with opened(read_settings()) as database:
+    async with open_database(settings_of_command()) as database:
         await check_counters(database)
-    return "Every counter is right."
+    return "All counters are correct."
 
 
 @counters.command
 async def repair() -> str:
-    """Count anew what is off.
+    """Correct the stored totals that are wrong.
 
-    May run while servers do; who writes in an app that is being counted waits until it is done.
+    Servers can keep running. Writes to an app wait while its rows are counted.
     """
-    async with opened(read_settings()) as database:
+    async with open_database(settings_of_command()) as database:
         repaired = await repair_counters(database)
     if not repaired:
-        return "Every counter is right."
-    return "\n".join(f"Counted anew what {id} has." for id in repaired)
+        return "All counters are correct."
+    return "\n".join(f"Corrected the counters of {id}." for id in repaired)

@@ -1,4 +1,4 @@
-"""`demo`: load believable data into a new app."""
+"""`demo`: create an app with realistic demo data."""
 
 import asyncio
 import random
@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from cyclopts.validators import Number
 
 from commands.believable import (
     CUSTOMER_COLUMNS,
@@ -21,7 +21,8 @@ from commands.believable import (
     Batch,
     Believable,
 )
-from commands.migrate import opened_with_keyring
+from commands.database import open_database_and_keyring, settings_of_command
+from commands.misuse import whole_number
 from commands.progress import progress_bar
 from db import apps, clock, features, ids, signing_keys, tiers
 from db.customers import customers as customers_table
@@ -33,10 +34,9 @@ from resolvers.accounts import default_account
 from resolvers.keyring import Algorithm, Keyring, NewSigningKey
 from resolvers.signing_keys import FIRST_GENERATION, row_of
 from resolvers.tokens import Terms
-from settings import read_settings
 
 APP_NAME, APP_SLUG = "Lumen Notes", "demo"
-APP_DESCRIPTION = "Notes and notebooks that think along. Made up, to look around in."
+APP_DESCRIPTION = "A made-up app for notes and notebooks, with demo data to explore."
 ROWS_PER_TRANSACTION = 20_000
 
 _GRANT_COLUMNS = ("tier_id", "features", "own_features")
@@ -45,25 +45,27 @@ _TOKEN_COLUMNS = ("jti", "license_id", "number", "generation", "token")
 
 async def demo(
     *,
-    customers: Annotated[int, Parameter(validator=Number(gte=1), help="How many customers.")] = 1_000,
+    customers: Annotated[
+        int, Parameter(converter=whole_number(1, 100_000_000), help="The number of customers.")
+    ] = 1_000,
     licenses_per_customer: Annotated[
-        int, Parameter(validator=Number(gte=0, lte=1_000), help="How many licenses each of them has.")
+        int, Parameter(converter=whole_number(0, 1_000), help="The number of licenses of each customer.")
     ] = 3,
 ) -> str:
-    """Load believable customers and licenses into a new app of the first account.
+    """Create a new app in the first account, with realistic customers and licenses.
 
-    They are dated over the past two years. The app has three tiers, and every license a token. A progress
-    bar is shown on a terminal.
+    The creation dates of the data are spread over the past two years. The app has three tiers, and every
+    license has a token. On a terminal, a progress bar is shown.
     """
     started = time.perf_counter()
-    async with opened_with_keyring(read_settings()) as (database, keyring):
+    async with open_database_and_keyring(settings_of_command()) as (database, keyring):
         now = clock.now()
         app = await _make_app(database, keyring, now)
         data = Believable(app.id, customers, licenses_per_customer, now)
         with progress_bar() as bar:
             task = bar.add_task("Customers", total=customers)
             issued: _Issued | None = None
-            # While the rows of one batch are written, the tokens of the next are signed.
+            # Sign the tokens of the next batch while the rows of the current batch are written.
             for batch in data.batches(ROWS_PER_TRANSACTION):
                 _, issued = await asyncio.gather(_load(database, issued), _issue(batch, app, keyring))
                 bar.advance(task, len(batch.customers))
@@ -77,7 +79,7 @@ async def demo(
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    """What a license comes with: its tier, and all its features; and the three columns that say so."""
+    """A tier and all features that a license grants, and the values of their columns."""
 
     tier: str | None
     features: Sequence[str]
@@ -86,7 +88,7 @@ class _Grant:
 
 @dataclass(frozen=True, slots=True)
 class _DemoApp:
-    """The new app, its key, and what its licenses come with."""
+    """The new app, its signing key, and the possible grants of its licenses."""
 
     id: str
     slug: str
@@ -96,7 +98,7 @@ class _DemoApp:
 
 @dataclass(frozen=True, slots=True)
 class _Issued:
-    """Rows, as they are stored."""
+    """The rows of one batch, ready to be stored."""
 
     customers: Sequence[ResultRow]
     licenses: Sequence[ResultRow]
@@ -104,7 +106,7 @@ class _Issued:
 
 
 async def _issue(batch: Batch, app: _DemoApp, keyring: Keyring) -> _Issued:
-    """Give the licenses of a batch what they come with, and a token each."""
+    """Give each license of a batch a grant and a token."""
     weights = [weight for *_, weight in GRANTS]
     grants = random.choices(app.grants, weights, k=len(batch.licenses))  # noqa: S311  (no secret)
     claims = [
@@ -137,14 +139,12 @@ def _claims(license: dict[str, Any], grant: _Grant, app_slug: str, issuer: str) 
 
 
 async def _make_app(database: Database, keyring: Keyring, now: datetime) -> _DemoApp:
-    """Make the app, as old as its first customers, with its key, its features and its tiers."""
+    """Create the app with its key, features and tiers. The app is as old as its first customers."""
     new = ids.new_id(ids.APP, now - PAST)
-    # Of the kind whose signatures cost next to nothing: there may be millions of licenses.
+    # Ed25519 signs fast, and there may be millions of licenses.
     key = await keyring.make(Algorithm.EDDSA)
     row = {
         "id": new.id,
-        "name": APP_NAME,
-        "name_folded": fold(APP_NAME),
         "description": APP_DESCRIPTION,
         "signing_algorithm": Algorithm.EDDSA.value,
         "created_at": new.created_at,
@@ -152,17 +152,19 @@ async def _make_app(database: Database, keyring: Keyring, now: datetime) -> _Dem
     }
     async with database.write() as session:
         account_id = await default_account(session)
-        slug, number = APP_SLUG, 1
-        while not await apps.add(session, row | {"account_id": account_id, "slug": slug}):
-            number += 1
-            slug = f"{APP_SLUG}-{number}"
+        for number in count(1):
+            suffix = "" if number == 1 else str(number)
+            name, slug = f"{APP_NAME} {suffix}".rstrip(), f"{APP_SLUG}-{suffix}".rstrip("-")
+            named = {"account_id": account_id, "slug": slug, "name": name, "name_folded": fold(name)}
+            if await apps.add(session, row | named):
+                break
         await signing_keys.insert(session, row_of(key, new.id, FIRST_GENERATION))
         grants = await _make_grants(session, new.id, new.created_at)
     return _DemoApp(new.id, slug, key, grants)
 
 
 async def _make_grants(session: WriteSession, app_id: str, at: datetime) -> list[_Grant]:
-    """Make the app's features and tiers, and put together what licenses come with."""
+    """Create the app's features and tiers. Return the possible grants of a license."""
     feature_ids = {}
     for slug, name, description in FEATURES:
         feature_ids[slug] = ids.new_id(ids.FEATURE, at).id

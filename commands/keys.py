@@ -1,96 +1,108 @@
-"""`keys`: make, list and revoke API keys, and rotate the signing keys of apps."""
+"""`keys`: create, list and revoke API keys, and rotate the signing keys of apps."""
 
-import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from getpass import getpass
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CoercionError, Group, Parameter, Token, convert
-from cyclopts.validators import LimitedChoice
+from cyclopts import App, ArgumentCollection, CoercionError, Group, Parameter, Token, convert
 
-from commands.migrate import opened, opened_with_keyring
+from commands.database import open_database, open_database_and_keyring, settings_of_command
+from commands.limits import policy_of
+from commands.listing import AsJson, as_json_text, detail_lines, table_lines
+from commands.misuse import not_empty
 from commands.progress import progress_bar
-from resolvers.keys import KeyKind, ListedKey, create_key, list_keys, revoke_key
+from resolvers.inputs import check
+from resolvers.keys import CreateKey, ListedKey, create_key, list_keys, revoke_key
 from resolvers.rotation import rotate_any_app
-from settings import read_settings
+from resolvers.viewer import KeyKind
 
 _STANDARD_INPUT = "-"
 _LONGEST_LINE = 1_000
-_EXPIRY = Group("Expiry", validator=LimitedChoice())
+
+
+def _one_expiry(given: ArgumentCollection) -> None:
+    if len([each for each in given if each.tokens]) > 1:
+        raise ValueError("give --expires-at or --expires-in, not both")
+
+
+_EXPIRY = Group("Expiry", validator=_one_expiry)
 
 
 def _duration(kind: Any, tokens: Sequence[Token]) -> timedelta:
     try:
         duration: timedelta = convert(timedelta, tokens)
     except (CoercionError, OverflowError):
-        raise ValueError("it must be a duration such as 90d or 12h") from None
+        raise ValueError("must be a duration such as 90d or 12h") from None
     return duration
 
 
-keys = App(name="keys", help="Make, list and revoke API keys; rotate the signing keys of apps.")
+keys = App(name="keys", help="Create, list and revoke API keys; rotate the signing keys of apps.")
 
-_HEADINGS = ("ID", "ACCOUNT", "KIND", "NAME", "KEY", "CREATED", "EXPIRES", "REVOKED")
+_HEADINGS = ("ID", "ACCOUNT", "KIND", "NAME", "KEY", "CREATED", "LAST USED", "EXPIRES", "REVOKED")
 
 
 @keys.command
 async def create(
     *,
     kind: Annotated[
-        Literal["secret", "public"], Parameter(help="A secret key reads and writes, a public key reads.")
+        Literal["secret", "public"],
+        Parameter(help="A secret key can read and write; a public key can only read."),
     ],
     account: Annotated[
         str | None,
         Parameter(
-            help="The account's name; a new name makes the account. May be left out while there is one."
+            help="The account's name. Optional if there is only one account. `accounts list` shows them all."
         ),
     ] = None,
-    name: Annotated[str | None, Parameter(help="What the key is for, as `keys list` will show it.")] = None,
+    new_account: Annotated[
+        bool,
+        Parameter(negative="", show_default=False, help="Create the account that --account names."),
+    ] = False,
+    name: Annotated[str | None, Parameter(help="What the key is for. `keys list` shows it.")] = None,
     expires_at: Annotated[
         str | None,
-        Parameter(help="From when on it does not serve: 2027-01-31T10:00:00Z (RFC 3339).", group=_EXPIRY),
+        Parameter(help="When the key expires: 2027-01-31T10:00:00Z (RFC 3339).", group=_EXPIRY),
     ] = None,
     expires_in: Annotated[
         timedelta | None,
         Parameter(
-            help="The same from now on: 90d, 12h, 1h30m; s, m, h, d, w (weeks), M (30 days) or y (365 days).",
+            help="How long the key is valid: 90d, 12h, 1h30m (s, m, h, d, w, M for 30 days, y for 365 days).",
             converter=_duration,
             group=_EXPIRY,
         ),
     ] = None,
 ) -> str:
-    """Make a key and print it.
+    """Create a key and print it.
 
-    Nothing else is printed. The key is shown this once and kept nowhere.
+    Only the key is printed. It is not stored, so it cannot be shown again.
     """
-    async with opened(read_settings()) as database, database.write() as session:
-        new = await create_key(
-            session,
-            KeyKind(kind),
-            account=account,
-            name=name,
-            expires_at=expires_at,
-            expires_in=expires_in,
-        )
+    values = {"kind": KeyKind(kind), "account": account, "new_account": new_account, "name": name}
+    given = check(CreateKey, {**values, "expires_at": expires_at, "expires_in": expires_in})
+    async with open_database(settings_of_command()) as database, database.write() as session:
+        new = await create_key(session, given)
     return new.token
 
 
 @keys.command(name="list")
 async def list_(
     *,
-    as_json: Annotated[
-        bool, Parameter(name="--json", negative="", show_default=False, help="Print a JSON array.")
-    ] = False,
+    kind: Annotated[
+        Literal["secret", "public", "restricted", "session"] | None,
+        Parameter(help="Only keys of this kind. Without it, sessions are left out: there can be many."),
+    ] = None,
+    as_json: AsJson = False,
 ) -> str:
-    """List all keys, also those that serve no more.
+    """List all keys, including revoked and expired ones.
 
-    What is shown of a key cannot be used.
+    Of each key, only the prefix and the last characters are shown. Below a key is what it is limited to. A
+    secret key has every scope.
     """
-    async with opened(read_settings()) as database, database.read() as session:
-        found = await list_keys(session)
-    return _json(found) if as_json else _table(found)
+    settings = settings_of_command()
+    async with open_database(settings) as database, database.read() as session:
+        found = await list_keys(session, policy_of(settings), None if kind is None else KeyKind(kind))
+    return as_json_text(found) if as_json else _as_table(found)
 
 
 @keys.command
@@ -98,39 +110,43 @@ async def revoke(
     id_or_token: Annotated[
         str,
         Parameter(
-            help="The key's id, as `keys list` shows it, or the key itself; -: what standard input holds.",
+            help="The key's id, as `keys list` shows it, or the key itself. - reads it from standard input.",
             allow_leading_hyphen=True,
         ),
     ],
     /,
 ) -> str:
-    """Have a key serve no more.
+    """Revoke a key.
 
-    That is so within a second, on every running server. A key that is an argument is seen by whoever lists
-    the processes, and kept in the shell's history: better give its id, or - and the key on standard input.
+    The key stops working within a second, on every running server. A key given as an argument is visible in
+    the process list and stays in the shell's history. To avoid this, pass the key's id, or pass - and give
+    the key on standard input.
     """
     if id_or_token == _STANDARD_INPUT:
         id_or_token = _read_key()
-    async with opened(read_settings()) as database, database.write() as session:
+    async with open_database(settings_of_command()) as database, database.write() as session:
         revoked = await revoke_key(session, id_or_token)
-    return f"The key {revoked.id} {'was revoked already' if revoked.was_revoked else 'is revoked'}."
+    return f"The key {revoked.id} {'was already revoked' if revoked.was_revoked else 'is revoked'}."
 
 
 @keys.command
 async def rotate(
     *,
-    app: Annotated[str, Parameter(help="The app's slug.")],
+    app: Annotated[str, Parameter(validator=not_empty, help="The app's slug.")],
     retire: Annotated[
         Literal["after-last-expiry", "immediately"],
-        Parameter(help="How long the old key stays published: until its tokens have expired, or no longer."),
+        Parameter(
+            help="When to stop publishing the old key: 30 days after its last token expires, or immediately."
+        ),
     ] = "after-last-expiry",
 ) -> str:
-    """Give an app a new signing key, and every live license a token under it.
+    """Replace an app's signing key, and sign a new token for every active license.
 
-    Servers may go on answering: the new key and its tokens show all at once, when the last one is signed.
-    What was broken off goes on where it was. A progress bar is shown on a terminal.
+    Servers can keep running: the new key and the new tokens take effect at the same moment, after the last
+    token is signed. If the command is interrupted, run it again to continue. On a terminal, a progress bar is
+    shown.
     """
-    async with opened_with_keyring(read_settings()) as (database, keyring):
+    async with open_database_and_keyring(settings_of_command()) as (database, keyring):
         with progress_bar() as bar:
             task = bar.add_task("Licenses", total=None)
             rotated = await rotate_any_app(
@@ -140,28 +156,48 @@ async def rotate(
                 immediately=retire == "immediately",
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
-    licenses = f"{rotated.licenses_resigned:,} live license{'' if rotated.licenses_resigned == 1 else 's'}"
+    licenses = f"{rotated.licenses_resigned:,} active license{'' if rotated.licenses_resigned == 1 else 's'}"
     return (
-        f"The signing keys of {app} are replaced, and {licenses} signed anew.\n"
-        f"The new public key: /api/v1/apps/{app}/public-key"
+        f"Replaced the signing key of {app} and signed new tokens for {licenses}.\n"
+        f"The new public key is at /api/v1/apps/{app}/public-key"
     )
+
+
+def _as_table(found: Sequence[ListedKey]) -> str:
+    """Return keys as a table. What a key is limited to is in lines of its own, because it can be long."""
+    headings, *rows = table_lines(
+        _HEADINGS,
+        [
+            (
+                *(key.id, key.account, key.kind, key.name, key.key),
+                *(key.created_at, key.last_used_at, key.expires_at, key.revoked_at),
+            )
+            for key in found
+        ],
+    )
+    lines = [headings]
+    for key, row in zip(found, rows, strict=True):
+        lines += [row, *detail_lines(_limits_of(key))]
+    return "\n".join(lines)
+
+
+def _limits_of(key: ListedKey) -> Mapping[str, str]:
+    """Return what a key is limited to, and the key that created it."""
+    documents = None if key.documents == "any" else "registered"
+    if documents and key.document_sets is not None:
+        documents += f", in {', '.join(key.document_sets)}"
+    shown = {
+        "scopes": None if key.kind == KeyKind.SECRET else ", ".join(key.scopes),
+        "apps": None if key.apps is None else ", ".join(key.apps) or "none: they were deleted",
+        "origins": None if key.origins is None else ", ".join(key.origins),
+        "documents": documents,
+        "created by": key.created_by,
+    }
+    return {name: value for name, value in shown.items() if value is not None}
 
 
 def _read_key() -> str:
-    """The first line of standard input, which a terminal does not show."""
+    """Return the first line of standard input. On a terminal, prompt for the line without echo."""
     if sys.stdin.isatty():
         return getpass("Key: ").strip()
     return sys.stdin.buffer.readline(_LONGEST_LINE).decode(errors="replace").strip()
-
-
-def _json(found: Sequence[ListedKey]) -> str:
-    return json.dumps([asdict(key) for key in found], indent=2, ensure_ascii=False)
-
-
-def _table(found: Sequence[ListedKey]) -> str:
-    rows = [_HEADINGS, *(tuple(value or "-" for value in asdict(key).values()) for key in found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )

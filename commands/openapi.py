@@ -1,10 +1,11 @@
-"""`openapi`: print the OpenAPI document of the REST interface."""
+"""`openapi`: print the OpenAPI document of the REST API."""
 
 import json
 
 from rest.openapi import document
+from settings import read_settings
 
 
 def openapi() -> str:
-    """Print the OpenAPI document of the REST interface, as rest/openapi.json holds it."""
-    return json.dumps(document(), indent=2, ensure_ascii=False)
+    """Print the OpenAPI document of the REST API. Its server URL is LICENSEGRAPH_PATH_PREFIX."""
+    return json.dumps(document(read_settings().path_prefix), indent=2, ensure_ascii=False)

@@ -4,5 +4,5 @@ from schema import graph
 
 
 def schema() -> str:
-    """Print the GraphQL schema in its definition language, as schema/schema.graphql holds it."""
+    """Print the GraphQL schema in SDL, the same as schema/schema.graphql."""
     return graph.schema.as_str()

@@ -1,4 +1,4 @@
-"""`serve`: answer requests, after bringing the database up to date."""
+"""`serve`: run pending migrations, then start the server."""
 
 import _sqlite3
 import asyncio
@@ -9,72 +9,88 @@ import socket
 import sqlite3
 import sys
 from contextlib import suppress
+from functools import cache
 from typing import Annotated
 
+import structlog
 import uvicorn
 from cyclopts import Parameter
-from cyclopts.validators import Number
 from uvicorn.config import STARTUP_FAILURE
 
 try:
     import resource
-except ImportError:  # Windows bounds no files
+except ImportError:  # Windows does not have this module
     resource = None  # type: ignore[assignment]
 
 from asgi import logs
 from asgi.http_protocol import Bounds, Connections
 from commands import first_start
-from commands.migrate import opened_with_keyring
+from commands.database import open_database_and_keyring
+from commands.misuse import not_empty, whole_number
 from commands.supervisor import START_SECONDS, Supervisor
 from resolvers.signing_keys import make_missing
-from settings import Settings, read_settings
+from settings import Settings, read_settings, unknown_variables
 
-_SQLITE_CONFIG_MEMSTATUS = 9  # sqlite3.h
-OTHER_FILES = 256  # that a process has open beside its clients' connections
-GRACE_SECONDS = 25  # to finish what is in flight; orchestrators wait 30 before they kill
+_SQLITE_CONFIG_MEMSTATUS = 9  # from sqlite3.h
+OTHER_FILES = 256  # open files of a process in addition to client connections
+GRACE_SECONDS = 25  # for requests in progress; orchestrators kill a process after 30
+
+
+log = structlog.get_logger("licensegraph.settings")
 
 
 class CannotServe(Exception):
-    """Something that no request could be answered with. The message says what."""
+    """The server cannot start. The message says why."""
 
 
 def serve(
     *,
-    host: Annotated[str | None, Parameter(help="The address to listen on, instead of HOST.")] = None,
-    port: Annotated[int | None, Parameter(help="The port, instead of PORT. 0 takes any free one.")] = None,
-    workers: Annotated[int, Parameter(validator=Number(gte=1), help="How many processes answer.")] = 1,
+    host: Annotated[
+        str | None, Parameter(validator=not_empty, help="The address to listen on. Overrides HOST.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        Parameter(converter=whole_number(0, 65_535), help="The port. Overrides PORT. 0 picks a free one."),
+    ] = None,
+    workers: Annotated[int, Parameter(converter=whole_number(1, 1_000), help="The number of processes.")] = 1,
     no_migrate: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Take the database as it is.")
+        bool, Parameter(negative="", show_default=False, help="Do not run database migrations.")
     ] = False,
 ) -> None:
-    """Answer requests, after bringing the database up to date.
+    """Run pending database migrations and start the server.
 
-    SIGTERM and Ctrl-C end it; what is in flight is finished first. A new database gets an account, a
-    secret key, which is printed once, and a small app to look at; and a file is written with a master key.
+    SIGTERM and Ctrl-C stop the server; requests in progress are finished first. The first start creates an
+    account, a secret key (which is printed once), a small example app and, unless a master key is configured,
+    a file with a new master key.
     """
     count_no_memory()
     settings = read_settings(host=host, port=port)
     logs.configure(settings.log_level, settings.log_format)
+    log_unknown_variables()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with _listen(settings.host, settings.port) as listener:
-        url = _url(settings.host, listener.getsockname()[1])
+        url = _url(settings.host, listener.getsockname()[1]) + settings.path_prefix
         key = asyncio.run(_prepare(settings, migrate=not no_migrate))
         if key is not None:
             print(first_start.welcome(url, key))  # noqa: T201
-        where = "the dashboard at /, the graph and GraphiQL at /graphql"
-        print(f"Licensegraph answers at {url} ({where})", flush=True)  # noqa: T201
+        root = f"{settings.path_prefix}/"
+        where = f"dashboard at {root}, GraphQL and GraphiQL at {root}graphql"
+        print(f"Licensegraph is running at {url} ({where})", flush=True)  # noqa: T201
         _answer(listener, workers, settings)
 
 
 async def _prepare(settings: Settings, *, migrate: bool) -> str | None:
-    """Make the database ready. Answers its first key, if this made it."""
-    async with opened_with_keyring(settings, migrate=migrate) as (database, keyring):
+    """Prepare the database. Return the first key if it was created just now, otherwise None."""
+    async with open_database_and_keyring(settings, migrate=migrate) as (database, keyring):
         await make_missing(database, keyring)
         return await first_start.begin(database, keyring)
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Take the address before anything else is done: a server that cannot answer shall change nothing."""
+    """Bind the address.
+
+    This is the first step, because a server that cannot listen must not change the database.
+    """
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, UnicodeError) as error:
@@ -83,8 +99,8 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _url(host: str, port: int) -> str:
-    """An address of the server as a browser on this machine takes it."""
-    if host in {"0.0.0.0", "::"}:  # noqa: S104  (every address of the machine, and so this one)
+    """Return a URL of the server that works in a browser on this machine."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104  (all addresses, so this machine's too)
         host = "localhost"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -101,16 +117,16 @@ def _answer(listener: socket.socket, workers: int, settings: Settings) -> None:
     config = uvicorn.Config(
         "server:create_app",
         factory=True,
-        http=Connections(bounds),  # type: ignore[arg-type]  # it is called, as a class is
+        http=Connections(bounds),  # type: ignore[arg-type]  # uvicorn calls it like a class
         timeout_keep_alive=settings.keep_alive_s,
         workers=workers,
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing here asks who is calling but by the key
+        proxy_headers=False,  # callers are identified by keys, never by addresses
         ws="none",
         timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_worker_healthcheck=START_SECONDS,  # of a restart by SIGHUP
+        timeout_worker_healthcheck=START_SECONDS,  # only used for a restart by SIGHUP
     )
     if workers == 1:
         uvicorn.Server(config).run([listener])
@@ -122,7 +138,7 @@ def _answer(listener: socket.socket, workers: int, settings: Settings) -> None:
 
 
 def _allow_files(connections: int) -> None:
-    """Have the system allow this process and its workers as many files as they may have connections."""
+    """Raise the limit on open files, so that this process and its workers can open all their connections."""
     if resource is None:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -132,17 +148,25 @@ def _allow_files(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
-def count_no_memory() -> None:
-    """Have SQLite keep no statistics of its memory. To be called before anything is opened.
+@cache
+def log_unknown_variables() -> None:
+    """Log a warning for each variable that looks like a setting but is not one."""
+    for variable, nearest in unknown_variables().items():
+        log.warning("setting.unknown", variable=variable, nearest=nearest)
 
-    It counts every allocation under a lock that all threads share: those that read a dashboard at once spent
-    more than half of their time on it. Python has no function for it. Where the library cannot be reached, or
-    is in use, everything stays as it was.
+
+def count_no_memory() -> None:
+    """Turn off SQLite's memory statistics. Call this before any database is opened.
+
+    SQLite counts every allocation under a lock that all threads share. Threads that read a dashboard at the
+    same time spent more than half of their time waiting for this lock. Python has no function for this
+    setting. If the library cannot be reached, or is already in use, nothing changes.
     """
-    # Elsewhere a function of variable arguments may be called in another way.
+    # On other platforms, variadic functions may have a different calling convention. An open connection means
+    # that SQLite is already in use.
     if sys.platform != "linux" or any(isinstance(each, sqlite3.Connection) for each in gc.get_objects()):
         return
-    with suppress(AttributeError, OSError):  # built into Python, or hidden there
+    with suppress(AttributeError, OSError):  # SQLite may be built into Python, or its symbols may be hidden
         library = ctypes.CDLL(_sqlite3.__file__)
         shut_down, configure = library.sqlite3_shutdown, library.sqlite3_config
         shut_down()

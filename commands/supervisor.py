@@ -1,15 +1,16 @@
-"""The supervisor of `serve --workers N`: keeps N processes answering, and none that it does not know of.
+"""The supervisor of `serve --workers N`: keeps N worker processes running, and leaves none behind.
 
-uvicorn's own pings a worker and waits for the answer, five seconds and no more: one that is still being
-imported, on a busy machine, was killed and begun anew, again and again. This one waits for nobody. It gives a
-worker long to start and, once it has answered, less to answer again.
+uvicorn's own supervisor pings a worker and waits up to five seconds for the reply. On a busy machine, it
+repeatedly killed and restarted workers that were still importing their modules. This supervisor does not
+block while it waits for a reply. It gives a worker a long time to start, and less time for each reply after
+the first.
 """
 
 import os
 import signal
 import threading
 import time
-from multiprocessing import parent_process
+from multiprocessing import current_process, parent_process
 from multiprocessing.process import BaseProcess
 from socket import socket
 
@@ -20,19 +21,19 @@ from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
 START_SECONDS = 300
-"""How long a worker may take until it first answers: Python has to import everything by then."""
+"""The time limit for a worker's first reply. Before that, the worker imports all modules."""
 
 ANSWER_SECONDS = 15
-"""How long one that has answered may take to answer again; then it hangs, and is replaced."""
+"""The time limit for each later reply. A worker that takes longer counts as hung and is replaced."""
 
 ORPHAN_SECONDS = 1
-"""How long a worker whose supervisor is gone finishes what is in flight."""
+"""How long a worker without a supervisor may take to finish its requests."""
 
 log = structlog.get_logger("licensegraph.supervisor")
 
 
 class _Health:
-    """What is known of a worker. There is one question under way, or none."""
+    """The health of one worker. At most one ping is waiting for a reply."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -40,7 +41,10 @@ class _Health:
         self._asked_at: float | None = None
 
     def is_well(self) -> bool:
-        """Look whether the worker has answered, and ask anew. Waits for nothing."""
+        """Return whether the worker runs and replies in time. Does not block.
+
+        If a reply has arrived, the worker is pinged again.
+        """
         if not self._process.process.is_alive():
             return False
         connection, now = self._process.parent_conn, time.monotonic()
@@ -57,21 +61,21 @@ class _Health:
 
 
 class Supervisor(Multiprocess):
-    """Runs workers until it is told to end, and replaces those that end or hang."""
+    """Runs workers until it is stopped. Replaces workers that exit or hang."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket], *, grace_seconds: float) -> None:
-        """`grace_seconds` is how long a worker that is told to end may take; then it is killed."""
+        """`grace_seconds` is how long a worker may take to stop before it is killed."""
         super().__init__(config, sockets)
         self._grace_seconds = grace_seconds
         self._health: dict[Process, _Health] = {}
 
     @property
     def has_failed(self) -> bool:
-        """Whether it has ended because a worker cannot start."""
+        """Whether the supervisor stopped because a worker cannot start."""
         return any(process.exitcode == STARTUP_FAILURE for process in self.processes)
 
     def keep_subprocess_alive(self) -> None:
-        """Look after every worker, once."""
+        """Check every worker once, and replace workers that have exited or hang."""
         self._health = {process: self._health.get(process) or _Health(process) for process in self.processes}
         for place, process in enumerate(self.processes):
             if self._health[process].is_well():
@@ -79,7 +83,7 @@ class Supervisor(Multiprocess):
             hangs = process.process.is_alive()
             process.kill()
             process.join()
-            if process.exitcode == STARTUP_FAILURE:  # as the next one would
+            if process.exitcode == STARTUP_FAILURE:  # a new worker would fail too
                 log.error("worker.failed", pid=process.pid)
                 self.should_exit.set()
                 return
@@ -88,7 +92,7 @@ class Supervisor(Multiprocess):
             self.processes[place].start()
 
     def join_all(self) -> None:
-        """Wait until every worker has ended, and no longer than they may take."""
+        """Wait for every worker to exit, and kill workers that exceed the grace period."""
         deadline = time.monotonic() + self._grace_seconds
         for process in self.processes:
             process.process.join(max(0, deadline - time.monotonic()))
@@ -97,8 +101,18 @@ class Supervisor(Multiprocess):
             process.process.join()
 
 
+def is_first_worker() -> bool:
+    """Return whether this process should do what is done once per start of a server.
+
+    This is the process itself if it has no supervisor, and otherwise the first worker. A worker that replaces
+    another one has a higher number.
+    """
+    # multiprocessing numbers the children of a process: SpawnProcess-1, SpawnProcess-2, …
+    return parent_process() is None or current_process().name.endswith("-1")
+
+
 def end_with_supervisor() -> None:
-    """Have this process end when the one that has started it as a worker is gone. Elsewhere: nothing."""
+    """Make this process exit when its supervisor is gone. Does nothing if this process is not a worker."""
     supervisor = parent_process()
     if supervisor is not None:
         threading.Thread(target=_end_after, args=(supervisor,), name="orphan", daemon=True).start()

@@ -1,5 +1,5 @@
-"""What is stored: one module a noun, the engine, the migrations and the shaping of reads.
+"""The database: one module per noun, the engine, the migrations, and the shaping of reads.
 
-Nothing here knows GraphQL, HTTP or permissions, and nothing here commits: whoever opened the
-transaction ends it (see `db.engine.Database`).
+Nothing here depends on GraphQL or HTTP, or checks permissions. Functions that get a session never commit its
+transaction: the code that opened the transaction ends it (see `db.engine.Database`).
 """

@@ -1,7 +1,7 @@
-"""What may be told of an exception: its class, a code, and a message where that cannot hold a value.
+"""What may be logged about an exception: its class, a code, and a message that never contains values.
 
-Drivers quote what they were given: the DETAIL of PostgreSQL's errors holds rows, asyncpg's own errors hold
-arguments, and the system's tell addresses. None of that belongs into a log.
+Drivers quote their input: the DETAIL of PostgreSQL's errors contains rows, and asyncpg's own errors contain
+arguments. The operating system's errors contain addresses. None of these values belong in a log.
 """
 
 import errno
@@ -19,7 +19,10 @@ from db.sqlite import SqliteConnections
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """An exception without its values. `code` is a SQLSTATE, or SQLite's or the system's name of it."""
+    """What may be logged about an exception.
+
+    `code` is a SQLSTATE, the name of a SQLite or system error, or the reason of a TLS error.
+    """
 
     error: str
     code: str | None = None
@@ -31,18 +34,20 @@ class Cause:
 
 
 def cause_of(error: BaseException) -> Cause:
-    """What may be told of an exception, whichever it is."""
+    """Return what may be logged about an exception."""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     match error:
         case sqlite3.Error():
-            # Where the store failed, SQLite names tables at most.
+            # If the database failed, and not the statement, SQLite's message contains no values, at most
+            # names of tables.
             message = str(error) if SqliteConnections.is_unavailable(error) else None
             return Cause(name, getattr(error, "sqlite_errorname", None), message)
         case asyncpg.PostgresError():
-            # In those classes the server names itself, a lock or a limit; other messages quote values.
-            is_told = error.args and PostgresqlConnections.is_unavailable(error)
-            return Cause(name, error.sqlstate, str(error.args[0]) if is_told else None)
+            # If the database failed, the message names the server, a lock or a limit. Other messages may
+            # quote values.
+            is_safe = error.args and PostgresqlConnections.is_unavailable(error)
+            return Cause(name, error.sqlstate, str(error.args[0]) if is_safe else None)
         case ssl.SSLError():
             return Cause(name, error.reason)
         case socket.gaierror():

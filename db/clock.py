@@ -1,4 +1,7 @@
-"""The one clock. Nothing else in the project asks the time of day."""
+"""The clock.
+
+Tests, benchmarks, new ids and log lines read the time of day themselves. Everything else gets it here.
+"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,28 +10,28 @@ _SECOND = timedelta(seconds=1)
 
 
 def now() -> datetime:
-    """The present moment, UTC, in whole seconds, as every stored and answered time is."""
+    """Return the current time in UTC, in whole seconds like every stored and returned time."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 def as_text(moment: datetime) -> str:
-    """The one written form of a moment: ``2026-01-23T10:00:00Z`` (RFC 3339, UTC, whole seconds).
+    """Return a time as text, such as ``2026-01-23T10:00:00Z`` (RFC 3339, UTC, whole seconds).
 
-    Being of fixed width, it sorts as text exactly as the moments sort in time.
+    All texts have the same length, so they sort chronologically.
     """
     return moment.astimezone(UTC).isoformat()[:19] + "Z"
 
 
 def second_from(moment: datetime) -> int:
-    """The first whole second that is not before a moment, counted since 1970."""
+    """Return the first whole second at or after `moment`, in seconds since 1970."""
     return -((_EPOCH - moment) // _SECOND)
 
 
 def second_after(moment: datetime) -> int:
-    """The first whole second that is after a moment, counted since 1970."""
+    """Return the first whole second after `moment`, in seconds since 1970."""
     return (moment - _EPOCH) // _SECOND + 1
 
 
 def from_text(text: str) -> datetime:
-    """The moment that `as_text` wrote."""
+    """Parse a text that `as_text` wrote, and return the time."""
     return datetime.fromisoformat(text)

@@ -1,7 +1,8 @@
-"""Connections of the engine, each kept checked out for one purpose: reads, scans, writes or the health.
+"""Connections for reads, scans, writes and health checks, which stay checked out of the engine's pool.
 
-A write that waits for a locked row keeps a write connection, and so never blocks a read. SQLAlchemy opens,
-closes and replaces connections; statements go to the driver's own connection (docs/decisions.md).
+A write that waits for a locked row holds a write connection, so the write never blocks reads. SQLAlchemy
+opens, closes and replaces these connections. Statements are sent on the driver's own connection
+(docs/decisions.md).
 """
 
 import asyncio
@@ -19,15 +20,16 @@ from db.deadlines import Deadlines, seconds_left
 
 ResultRow: TypeAlias = tuple[Any, ...]
 
-# A statement whose connection is lost so soon had not begun: the connection was lost before, unnoticed.
+# If a connection turns out to be lost within this time after a statement was sent, we assume that the
+# connection was already lost before, and that the statement has not begun.
 LOST_AT_ONCE_S = 0.1
 
 
 class Connections(ABC):
-    """At most `size` connections, opened when they are first needed; whoever finds none free waits.
+    """At most `size` connections, each opened when it is first needed. If none is free, callers wait.
 
-    A connection is handed out as the driver has it, and so are the driver's errors. Whatever takes a
-    deadline raises TimeoutError there.
+    Connections, and the errors of statements, are the driver's own. If a deadline passes, methods raise
+    TimeoutError or, if a lock was not free in time, the driver's error.
     """
 
     dialect: ClassVar[Dialect]
@@ -43,42 +45,45 @@ class Connections(ABC):
     async def run(
         self, connection: Any, sql: str, arguments: Sequence[Any], deadline: float | None
     ) -> Sequence[ResultRow]:
-        """Run a statement on a connection that was taken."""
+        """Run a statement on a connection that the caller has taken."""
 
     @abstractmethod
     async def begin(self, connection: Any, deadlines: Deadlines) -> None:
-        """Begin a transaction that writes."""
+        """Begin a transaction for writing."""
 
     @abstractmethod
     async def load(
         self, connection: Any, table: str, columns: Sequence[str], rows: Sequence[ResultRow]
     ) -> None:
-        """Append many rows the fastest way the database has."""
+        """Append many rows in the fastest way that the database has."""
 
     @abstractmethod
     def is_open(self, connection: Any) -> bool:
-        """Whether a connection is not known to be lost."""
+        """Return whether a connection is open, as far as the driver knows."""
 
     @abstractmethod
     async def end_all(self, connection: Any) -> bool:
-        """End what a connection runs, and its transaction. False: it cannot be used again."""
+        """End a connection's statement and transaction.
+
+        Returns False if the connection must be closed instead.
+        """
 
     @staticmethod
     @abstractmethod
     def is_unavailable(error: BaseException) -> bool:
-        """Whether an error says that the store failed, or not in time, and not the statement."""
+        """Return whether an error means that the database, not the statement, failed or was too slow."""
 
     @staticmethod
     @abstractmethod
     def is_unique_violation(error: BaseException) -> bool:
-        """Whether an error says that a unique constraint refused a change."""
+        """Return whether an error means that a change breaks a unique constraint."""
 
     async def fetch(
         self, sql: str, arguments: Sequence[Any], deadline: float | None, *, may_repeat: bool = False
     ) -> Sequence[ResultRow]:
-        """Run a statement that is a transaction of its own.
+        """Run a statement in a transaction of its own.
 
-        With `may_repeat` it is sent once more if it had not begun when its connection was lost.
+        With `may_repeat`, the statement is sent again if the connection was lost before the statement began.
         """
         connection = await self.take(deadline)
         sent = time.monotonic()
@@ -92,10 +97,11 @@ class Connections(ABC):
         else:
             self.give_back(connection)
             return rows
-        return await self.fetch(sql, arguments, deadline)
+        # The other free connections may be lost too. Each of them is tried once, and then a new connection.
+        return await self.fetch(sql, arguments, deadline, may_repeat=bool(self._free))
 
     async def take(self, deadline: float | None) -> Any:
-        """A connection of one's own, until it is given back or cleared."""
+        """Return a connection that only the caller may use, until `give_back` or `clear`."""
         if self._places.locked():
             async with asyncio.timeout(seconds_left(deadline)):
                 await self._places.acquire()
@@ -114,7 +120,7 @@ class Connections(ABC):
             raise
 
     def give_back(self, connection: Any, error: BaseException | None = None) -> None:
-        """Let others have a connection: at once, unless an error has cut short what it was doing."""
+        """Free a connection: immediately, or through `clear` if the error interrupted its statement."""
         if error is not None and self.is_cut_short(error):
             self.clear(connection)
         else:
@@ -122,17 +128,17 @@ class Connections(ABC):
             self._places.release()
 
     def clear(self, connection: Any) -> None:
-        """Let others have a connection when what it does has ended, its transaction rolled back."""
+        """Free a connection as soon as its statement has ended and its transaction is rolled back."""
         clearing = asyncio.create_task(self._clear(connection))
         self._clearing.add(clearing)
         clearing.add_done_callback(self._clearing.discard)
 
     def is_cut_short(self, error: BaseException) -> bool:
-        """Whether what raised this may be running still, or its connection is not fit for more."""
+        """Return whether, after this error, the statement may still run or the connection may be unusable."""
         return isinstance(error, asyncio.CancelledError) or self.is_unavailable(error)
 
     async def close(self) -> None:
-        """Close the connections that nobody has taken."""
+        """Close the free connections, after waiting for those that are being cleared."""
         if self._clearing:
             await asyncio.wait(self._clearing)
         while self._free:
@@ -141,7 +147,7 @@ class Connections(ABC):
     async def _open(self) -> Any:
         try:
             checked_out = await self._engine.connect()
-        except DBAPIError:  # the server may have ended it just as it began
+        except DBAPIError:  # the server may have just closed the connection
             checked_out = await self._engine.connect()
         connection = (await checked_out.get_raw_connection()).driver_connection
         self._checked_out[connection] = checked_out

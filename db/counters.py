@@ -1,8 +1,8 @@
-"""Counters: looking whether they are right, and making them so.
+"""Checks and repairs counters.
 
-What is counted where: an app's customers and licenses in `app_counters`, a customer's licenses in
-`customers.license_count`. Triggers keep both, whoever writes. They are off only when something went past the
-triggers: a table restored or emptied by itself, a counter changed by hand.
+An app's customers and licenses are counted in `app_counters`, and a customer's licenses in
+`customers.license_count`. Triggers maintain these counters on every write. Counters are wrong only if a
+change bypassed the triggers: a table was restored or truncated on its own, or a counter was changed by hand.
 """
 
 from collections.abc import Sequence
@@ -26,23 +26,23 @@ _licenses_of_customer = (
 
 
 @dataclass(frozen=True, slots=True)
-class OffApp:
-    """An app whose counters do not say what is there."""
+class AppMismatch:
+    """An app whose counters are wrong, with the stored and the actual numbers."""
 
     id: str
-    kept_customers: int
+    stored_customers: int
     customers: int
-    kept_licenses: int
+    stored_licenses: int
     licenses: int
 
 
 @dataclass(frozen=True, slots=True)
-class OffCustomer:
-    """A customer whose counter does not say what is there."""
+class CustomerMismatch:
+    """A customer whose counter is wrong, with the stored and the actual number."""
 
     id: str
     app_id: str
-    kept_licenses: int
+    stored_licenses: int
     licenses: int
 
 
@@ -53,26 +53,31 @@ _APPS = select(
     total("licenses", apps.c.id),
     _licenses_in_app,
 ).order_by(apps.c.id)
-_OFF_CUSTOMERS = (
+_MISMATCHED_CUSTOMERS = (
     select(customers.c.id, customers.c.app_id, customers.c.license_count, _licenses_of_customer)
     .where(customers.c.license_count != _licenses_of_customer)
     .order_by(customers.c.id)
 )
 
 
-async def off_apps(session: ReadSession) -> Sequence[OffApp]:
-    """The apps whose counters are off, as of one moment."""
-    found = [OffApp(*row) for row in await session.rows(_APPS, {})]
-    return [app for app in found if (app.kept_customers, app.kept_licenses) != (app.customers, app.licenses)]
+async def app_mismatches(session: ReadSession) -> Sequence[AppMismatch]:
+    """Return the apps whose counters are wrong, all read in one snapshot."""
+    found = [AppMismatch(*row) for row in await session.rows(_APPS, {})]
+    return [
+        app for app in found if (app.stored_customers, app.stored_licenses) != (app.customers, app.licenses)
+    ]
 
 
-async def off_customers(session: ReadSession) -> Sequence[OffCustomer]:
-    """The customers whose counters are off, as of one moment."""
-    return [OffCustomer(*row) for row in await session.rows(_OFF_CUSTOMERS, {})]
+async def customer_mismatches(session: ReadSession) -> Sequence[CustomerMismatch]:
+    """Return the customers whose counters are wrong, all read in one snapshot."""
+    return [CustomerMismatch(*row) for row in await session.rows(_MISMATCHED_CUSTOMERS, {})]
 
 
 async def recount(session: WriteSession, app_id: str) -> None:
-    """Count anew what an app has, and each of its customers. Who writes in the app waits until it is done."""
+    """Recount an app's customers and licenses, and the licenses of each of its customers.
+
+    Other writes to the app wait until the transaction ends.
+    """
     if (
         await session.execute(select(apps.c.id).where(apps.c.id == app_id).with_for_update())
     ).first() is None:

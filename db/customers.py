@@ -1,6 +1,13 @@
-"""Customers: who bought. An email is unique in its app ignoring letter case, an external id exactly."""
+"""Customers: an app's buyers. Within an app, each external id is unique, and so is the key of each email.
 
-from collections.abc import Mapping
+The key of an email (`db.emails.email_key`) is equal for emails that count as the same. When keys were
+introduced, some customers of one app turned out to have the same email. All of them were kept. Of customers
+with the same email, the oldest has the plain key, and the others are *duplicates*: their `email_key` is the
+key, a space and the customer's id, so a lookup by email only finds the oldest customer. When that customer is
+deleted or gets another email, the oldest duplicate gets the plain key.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,26 +18,29 @@ from sqlalchemy import (
     Integer,
     Table,
     UniqueConstraint,
+    and_,
     bindparam,
     cast,
+    func,
     or_,
     select,
 )
-from sqlalchemy.dialects.postgresql import insert as insertion
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 from db import apps, clock, ids
-from db.engine import Database, WriteSession
+from db.emails import email_key
+from db.engine import Database, ReadSession, WriteSession
 from db.metadata import metadata
 from db.shaping.compiler import Compiler, are_columns
 from db.shaping.nouns import (
-    GATHERED_SCAN,
     INDEX_SCAN,
+    SEARCH_SCAN,
     Condition,
-    KeptTotal,
     Kind,
     Noun,
     Ordering,
+    StoredTotal,
     ToMany,
     ToOne,
     Unique,
@@ -39,6 +49,7 @@ from db.shaping.nouns import (
 from db.shaping.selection import Field
 from db.shaping.texts import contains, found_in_customers
 from db.statements import if_free, locking, parameters_of
+from db.tenancy import Tenant, is_customer, within_apps
 from db.types import JsonObject, PlainText, UtcDateTime, fold
 
 customers = Table(
@@ -54,10 +65,14 @@ customers = Table(
     Column("metadata", JsonObject, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    Column("license_count", Integer, nullable=False, server_default="0"),  # kept by triggers: db.counters
-    UniqueConstraint("app_id", "email_folded"),
+    Column(
+        "license_count", Integer, nullable=False, server_default="0"
+    ),  # maintained by triggers: db.counters
+    Column("email_key", PlainText, nullable=False),
     UniqueConstraint("app_id", "external_id"),
+    Index("uq_customers_app_id_email_key", "app_id", "email_key", unique=True),
     Index(None, "app_id", "id"),
+    Index(None, "app_id", "email_folded", "id"),
     Index(None, "app_id", "name_folded", "id"),
 )
 
@@ -67,6 +82,7 @@ CUSTOMER = Noun(
     table=customers,
     prefix=ids.CUSTOMER,
     owned=lambda row: apps.owns(row["app_id"]),
+    reached=lambda row: apps.reaches(row["app_id"]) & is_customer(row["id"]),
     attributes={
         "id": column("id"),
         "email": column("email", Kind.TEXT),
@@ -81,32 +97,37 @@ CUSTOMER = Noun(
         "licenses": ToMany(
             "License",
             "customer_id",
-            KeptTotal(("license_count",), lambda row: row["license_count"]),
+            StoredTotal(("license_count",), lambda row: row["license_count"]),
             few=True,
         )
     },
     lookups={
         "id": Unique("id"),
-        "email": Unique("email_folded", fold),
+        "email": Unique("email_key", email_key),
         "external_id": Unique("external_id"),
     },
     filters={
         "email": Condition(
             lambda row, value: contains(row["email_folded"], value),
-            fold,
+            lambda text: fold(text.strip()),
             columns=("email_folded",),
             index=found_in_customers,
-            scan=GATHERED_SCAN,
+            scan=SEARCH_SCAN,
         ),
-        "external_id": Condition(lambda row, value: row["external_id"] == value, columns=("external_id",)),
+        "external_id": Condition(
+            lambda row, value: row["external_id"] == value,
+            lambda text: text if text.strip() else "",
+            columns=("external_id",),
+        ),
         "search": Condition(
             lambda row, value: or_(contains(row["email_folded"], value), contains(row["name_folded"], value)),
             fold,
             columns=("email_folded", "name_folded"),
             index=found_in_customers,
-            scan=GATHERED_SCAN,
+            scan=SEARCH_SCAN,
         ),
-        # An id is its row's creation time, so that these are ranges of the indexes that end in the id.
+        # An id contains the creation time of its row, so each of these conditions is a range of an index that
+        # ends in the id.
         "created_after": Condition(
             lambda row, value: row["id"] >= value,
             lambda moment: ids.first_id(ids.CUSTOMER, clock.second_after(moment)),
@@ -127,46 +148,108 @@ CUSTOMER = Noun(
 
 
 _BY_EMAIL = select(customers.c.id).where(
-    customers.c.app_id == bindparam("app_id"), customers.c.email_folded == bindparam("email_folded")
+    customers.c.app_id == bindparam("app_id"), customers.c.email_key == bindparam("email_key")
+)
+_other = customers.alias()
+# The key of a duplicate is the key of its email, a space and its id. "!" follows the space, so between these
+# bounds are the keys that begin with the customer's key and a space. Only keys of duplicates do, because no
+# domain contains a space.
+_oldest_duplicate = (
+    select(func.min(_other.c.email_key))
+    .where(
+        _other.c.app_id == customers.c.app_id,
+        _other.c.email_key > customers.c.email_key + " ",
+        _other.c.email_key < customers.c.email_key + "!",
+    )
+    .scalar_subquery()
 )
 _FOR_UPDATE = locking(
-    select(customers.c.app_id, customers.c.license_count, apps.apps.c.signing_generation)
+    select(
+        customers.c.id,
+        customers.c.app_id,
+        customers.c.email_key.label("unique_key"),
+        customers.c.license_count,
+        apps.apps.c.signing_generation,
+        _oldest_duplicate.label("oldest_duplicate"),
+    )
     .join(apps.apps, apps.apps.c.id == customers.c.app_id)
-    .where(customers.c.id == bindparam("id"), apps.APP.owned(apps.apps.c)),
+    .where(customers.c.id == bindparam("id"), within_apps(apps.apps.c)),
     apps.apps,
     customers,
 )
 _DELETE = customers.delete().where(customers.c.id == bindparam("id"))
+_PROMOTE = (
+    customers.update()
+    .where(customers.c.app_id == bindparam("of_app"), customers.c.email_key == bindparam("old_key"))
+    .values(email_key=bindparam("new_key"))
+)
+_duplicate = customers.alias("duplicate")
+# The length of the email's own key: the duplicate's key without the space and the id.
+_length = func.length(_duplicate.c.email_key) - func.length(_duplicate.c.id) - 1
+_DUPLICATES = (
+    select(apps.apps.c.slug, customers.c.id, customers.c.email, _duplicate.c.id, _duplicate.c.email)
+    .select_from(_duplicate)
+    .join(apps.apps, apps.apps.c.id == _duplicate.c.app_id)
+    .join(
+        customers,
+        and_(
+            customers.c.app_id == _duplicate.c.app_id,
+            customers.c.email_key == func.substr(_duplicate.c.email_key, 1, _length),
+        ),
+    )
+    .where(_duplicate.c.email_key.like("% " + _duplicate.c.id), apps.apps.c.slug.is_not(None))
+    .order_by(apps.apps.c.slug, customers.c.id, _duplicate.c.id)
+)
 _compiler = Compiler({CUSTOMER.name: CUSTOMER})
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCustomer:
-    """What a change of a customer has to know about it."""
+    """A customer, with the columns that are needed to change the customer."""
 
+    id: str
     app_id: str
+    unique_key: str
     license_count: int
     signing_generation: int
+    oldest_duplicate: str | None
+    """The key of this customer's oldest duplicate, or None."""
+
+    @property
+    def email_key(self) -> str:
+        """The key of the customer's email. For a duplicate, this is the key without the space and the id."""
+        return self.unique_key.removesuffix(f" {self.id}")
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A customer whose email equals that of an older customer of the same app, and that older customer."""
+
+    app_slug: str
+    oldest_id: str
+    oldest_email: str
+    id: str
+    email: str
 
 
 async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
-    """Add a customer. False when its email or its external id is taken in the app."""
+    """Add a customer. Returns False if its email or external id is taken in the app."""
     return await session.insert_if_free(customers, values)
 
 
 async def insert_alone(
     database: Database,
-    account_id: str,
+    tenant: Tenant,
     app_slug: str,
     values: Mapping[str, object],
     fields: tuple[Field, ...],
 ) -> str | None:
-    """Add a customer to the app of this slug, in one statement that is a transaction of its own.
+    """Add a customer to the app with this slug, in one statement and a transaction of its own.
 
-    Answers the JSON of `fields`, of which `can_be_returned` must hold. None when the account has no such app,
-    or an email or external id is taken.
+    Returns the JSON of `fields`, which must satisfy `can_be_returned`. Returns None if the tenant has no
+    such app, or if the email or external id is taken.
     """
-    parameters = {**values, "slug": app_slug, "account": account_id}
+    parameters = {**values, "slug": app_slug, **tenant.parameters}
     making = (tuple(values), fields)
     query = await database.statements.query_of(making, _insertion, lambda _: False)
     rows = await database.execute(query, parameters)
@@ -174,48 +257,72 @@ async def insert_alone(
 
 
 def can_be_returned(fields: tuple[Field, ...]) -> bool:
-    """Whether an insertion can answer these fields of its customer: nothing beyond the row is true yet."""
+    """Return whether an insert can return these fields of a customer.
+
+    An insert can only return columns of the new row.
+    """
     return are_columns(CUSTOMER, fields)
 
 
 def _insertion(making: tuple[tuple[str, ...], tuple[Field, ...]]) -> ReturningInsert[Any]:
     columns, fields = making
-    # A parameter in a SELECT has no type but the one it is cast to.
+    # In a SELECT, a parameter has no type unless it is cast.
     values = [cast(value, value.type) for value in parameters_of(customers, columns).values()]
     app = apps.by_slug().with_only_columns(apps.apps.c.id, *values)
-    staying = app.with_for_update(read=True, key_share=True)
-    adding = insertion(customers).from_select(["app_id", *columns], staying)
-    return if_free(adding, _compiler.returned(CUSTOMER.name, fields))
+    locked = app.with_for_update(read=True, key_share=True)
+    insertion = pg_insert(customers).from_select(["app_id", *columns], locked)
+    return if_free(insertion, _compiler.returned(CUSTOMER.name, fields))
 
 
-async def find_by_email(session: WriteSession, app_id: str, email_folded: str) -> str | None:
-    """The id of the customer with this email, or None."""
-    return (await session.execute(_BY_EMAIL, {"app_id": app_id, "email_folded": email_folded})).scalar()
+async def find_by_email(session: WriteSession, app_id: str, email_key: str) -> str | None:
+    """Return the id of the customer whose email has this key, or None."""
+    return (await session.execute(_BY_EMAIL, {"app_id": app_id, "email_key": email_key})).scalar()
 
 
-async def taken(session: WriteSession, app_id: str, unique: Mapping[str, object], but: str = "") -> list[str]:
-    """Which of these unique columns' values other customers of the app hold. `but` is the id left out."""
-    found = []
+async def taken(
+    session: WriteSession, app_id: str, unique: Mapping[str, object], but: str = ""
+) -> dict[str, str | None]:
+    """Return the columns in `unique` whose values another customer of the app already has.
+
+    Each column is returned with the id of that other customer. The customer `but` is ignored.
+    """
+    found: dict[str, str | None] = {}
     for name, value in unique.items():
         statement = select(customers.c.id).where(
             customers.c.app_id == app_id, customers.c[name] == value, customers.c.id != but
         )
-        if value is not None and (await session.execute(statement)).first() is not None:
-            found.append(name)
+        other = None if value is None else (await session.execute(statement)).scalar()
+        if other is not None:
+            found[name] = other
     return found
 
 
-async def find_for_update(session: WriteSession, account_id: str, id: str) -> StoredCustomer | None:
-    """A customer, locked until the transaction ends, and in an app that will not be deleted before."""
-    row = (await session.execute(_FOR_UPDATE, {"id": id, "account": account_id})).mappings().first()
+async def find_for_update(session: WriteSession, tenant: Tenant, id: str) -> StoredCustomer | None:
+    """Lock a customer and return it. Returns None if the tenant has no such customer.
+
+    Until the transaction ends, the customer's app cannot be deleted.
+    """
+    row = (await session.execute(_FOR_UPDATE, {"id": id, **tenant.parameters})).mappings().first()
     return None if row is None else StoredCustomer(**row)
 
 
 async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
-    """Change a customer. Raises UniqueViolation, leaving the transaction as it was before."""
+    """Update a customer. If this raises UniqueViolation, the transaction can go on."""
     await session.update(customers, id, changes)
 
 
+async def give_up_email(session: WriteSession, customer: StoredCustomer) -> None:
+    """Give the key of a customer's former email to the customer's oldest duplicate, if there is one."""
+    if customer.oldest_duplicate is not None:
+        keys = {"old_key": customer.oldest_duplicate, "new_key": customer.email_key}
+        await session.execute(_PROMOTE, {"of_app": customer.app_id, **keys})
+
+
+async def duplicates(session: ReadSession) -> Sequence[Duplicate]:
+    """Return all duplicates, sorted by app, then by the oldest customer with the same email, then by age."""
+    return [Duplicate(*row) for row in await session.rows(_DUPLICATES, {})]
+
+
 async def delete(session: WriteSession, id: str) -> None:
-    """Delete a customer; the database deletes the licenses."""
+    """Delete a customer. The database deletes its licenses."""
     await session.execute(_DELETE, {"id": id})

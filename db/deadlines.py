@@ -1,4 +1,4 @@
-"""Deadlines: everything the database is asked ends, counted from the arrival of whoever asks."""
+"""Deadlines of statements and of locks, counted from the arrival of the request."""
 
 import time
 from contextvars import ContextVar, Token
@@ -8,18 +8,18 @@ _arrival: ContextVar[float | None] = ContextVar("arrival", default=None)
 
 
 def arrive() -> Token[float | None]:
-    """Count the deadlines of this context's sessions from now on, until `forget`: a request has arrived."""
+    """Count this context's deadlines from now, the arrival of a request. `forget` undoes this."""
     return _arrival.set(time.monotonic())
 
 
 def forget(token: Token[float | None]) -> None:
-    """Count as before `arrive`: the request has been answered."""
+    """Undo `arrive`, because the request has ended."""
     _arrival.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """When a session's statements and its locks are given up, as `time.monotonic` counts; None: never."""
+    """When a session's statements and locks time out, in seconds of `time.monotonic`. None means never."""
 
     statement: float | None
     lock: float | None
@@ -27,30 +27,36 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How many seconds a request may wait for its statements, and for locks among them; 0: without end."""
+    """How long a request may run statements and wait for locks, in seconds. 0 means no limit."""
 
     statement: float = 10
     lock: float = 5
 
     def of_statement(self) -> float | None:
-        """The deadline of a statement. Outside of a request it counts from now."""
+        """Return the deadline of a statement, counted from now if there is no request."""
         return (_arrival.get() or time.monotonic()) + self.statement if self.statement else None
 
     def of_lock(self) -> float | None:
-        """The deadline of a lock, likewise."""
+        """Return the deadline of a lock, counted from now if there is no request.
+
+        If locks have no limit, this is the deadline of a statement.
+        """
         return (_arrival.get() or time.monotonic()) + self.lock if self.lock else self.of_statement()
 
     def deadlines(self) -> Deadlines:
-        """Both, for a transaction that begins now."""
+        """Return both deadlines, for a transaction that begins now."""
         return Deadlines(self.of_statement(), self.of_lock())
 
 
 UNLIMITED = Timeouts(statement=0, lock=0)
-"""For commands: whoever has called one sees it run, and can end it."""
+"""No limits, for commands: the user can see that a command is still running, and can stop the command."""
 
 
 def seconds_left(deadline: float | None) -> float | None:
-    """The seconds until a deadline, as timeouts take them; None: there is none. Raises TimeoutError."""
+    """Return the seconds until a deadline, or None if there is no deadline.
+
+    Raises TimeoutError if the deadline has passed.
+    """
     if deadline is None:
         return None
     left = deadline - time.monotonic()

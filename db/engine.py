@@ -1,10 +1,10 @@
-"""The way to a database: SQLite in a file (aiosqlite), or PostgreSQL (asyncpg), by SQLAlchemy's engine.
+"""The database: SQLite in a file (aiosqlite) or PostgreSQL (asyncpg), through SQLAlchemy's engine.
 
-SQLAlchemy writes every statement, once (`db.statements`), and holds every connection; statements are sent on
-the driver's own connection (`db.connections`).
+SQLAlchemy compiles the statements (`db.statements`) and manages the connections, except the one for short
+SQLite reads (`db.short_reads`). Statements are sent on the driver's own connection (`db.connections`).
 
-`Database.read` and `Database.write` open the two kinds of session. They are different types, so that a
-write on a read path is a type error.
+`Database.read` and `Database.write` open the two kinds of session. The two kinds have different types, so a
+write in a read session is a type error.
 """
 
 import asyncio
@@ -41,29 +41,37 @@ __all__ = [
 ]
 
 DRIVER_ERRORS = (sqlite3.Error, asyncpg.PostgresError)
-"""What the drivers raise when a statement fails, and not the store."""
+"""What the drivers raise if a statement fails.
+
+If the whole database fails, they may raise other errors too.
+"""
 
 TIMEOUTS = Timeouts()
-_OF_HEALTH = Timeouts(statement=0.8, lock=0.8)  # to answer within a second
-_ANSWERS = "SELECT version_num FROM alembic_version"
-# It is refused where anything else would be that writes.
-_WRITES_NOTHING = "UPDATE alembic_version SET version_num = version_num WHERE false"
-COMMITTED_LATELY_S = 1
+_HEALTH_TIMEOUTS = Timeouts(statement=0.8, lock=0.8)  # keeps the health check within a second
+_READ_CHECK = "SELECT version_num FROM alembic_version"
+# This changes nothing, but fails like other writes, for example if the database is locked or read-only.
+_WRITE_CHECK = "UPDATE alembic_version SET version_num = version_num WHERE false"
+RECENT_COMMIT_S = 1
 CLOSE_TIMEOUT_S = 5
 
 
 class StoreUnavailable(Exception):
-    """The database does not answer in time. The statement may be sent again later; see ``__cause__``."""
+    """The database, not the statement, failed or was too slow. A later attempt may succeed.
+
+    ``__cause__`` is the original error.
+    """
 
 
 class UniqueViolation(Exception):
-    """A unique constraint refused a change."""
+    """A change breaks a unique constraint."""
 
 
 class ReadSession:
-    """Runs single SELECTs, each its own snapshot: one thread hop at most on SQLite, one trip on PostgreSQL.
+    """Runs single SELECTs, each with its own snapshot.
 
-    Used in an ``async with``, which raises StoreUnavailable when the database does not answer in time.
+    Once it is prepared, a SELECT takes at most one thread hop on SQLite and, without a transaction pooler,
+    one round trip on PostgreSQL. Use the session in an ``async with``, which raises StoreUnavailable if the
+    database fails or is too slow.
     """
 
     def __init__(self, database: "Database", readers: Connections, scanners: Connections) -> None:
@@ -79,26 +87,27 @@ class ReadSession:
         self.database.raise_if_unavailable(error)
 
     async def rows(self, query: Query | Select[Any], values: Mapping[str, object]) -> Sequence[ResultRow]:
-        """All rows of a query. `values` are the bind parameters by name.
+        """Return all rows of a query. `values` are the bind parameters by name.
 
-        Values, here as in `WriteSession.execute`, are what the types of columns and parameters say.
+        Here and in `WriteSession.execute`, values and results are converted by the types of the parameters
+        and columns.
         """
         if not isinstance(query, Query):
             query = self.database.statements.compile(query)
-        arguments, deadline = query.stored(values), self._timeouts.of_statement()
+        arguments, deadline = query.arguments(values), self._timeouts.of_statement()
         connections = self._scanners if query.scans else self._readers
         return query.rows(await connections.fetch(query.sql, arguments, deadline, may_repeat=True))
 
     async def row(self, query: Query | Select[Any], values: Mapping[str, object]) -> ResultRow | None:
-        """The first row of a query, or None."""
+        """Return the first row of a query, or None if there are no rows."""
         rows = await self.rows(query, values)
         return rows[0] if rows else None
 
 
 class WriteSession:
-    """One transaction, committed when its block ends and rolled back when the block raises.
+    """One transaction, committed when its block ends and rolled back if the block raises an exception.
 
-    It begins with its first statement: a block that sends none costs nothing.
+    The transaction begins with its first statement, so a block without statements costs nothing.
     """
 
     def __init__(self, database: "Database", connections: Connections) -> None:
@@ -112,21 +121,21 @@ class WriteSession:
     ) -> Result[Any]:
         """Run one statement inside the transaction."""
         query = self.database.statements.compile(statement)
-        return query.result(await self._fetch(query.sql, query.stored(values or {})))
+        return query.result(await self._fetch(query.sql, query.arguments(values or {})))
 
     async def insert_if_free(self, table: Table, values: Mapping[str, object]) -> bool:
-        """Add a row unless a unique constraint stands against it, exactly, under any concurrency.
+        """Add a row unless it breaks a unique constraint, even if other transactions add rows concurrently.
 
-        False: nothing was added, and what stood against it is there to be read.
+        Returns False if nothing was added. The conflicting row can then be read.
         """
         return (await self.execute(insertion(table, tuple(values)), values)).first() is not None
 
     async def execute_unique(
         self, statement: ClauseElement, values: Mapping[str, object] | None = None
     ) -> Result[Any]:
-        """Run one statement that may break a unique constraint, inside a savepoint of its own.
+        """Run one statement that may break a unique constraint, in a savepoint of its own.
 
-        Raises UniqueViolation, after which the transaction is as it was before and goes on.
+        If this raises UniqueViolation, the transaction is unchanged and can go on.
         """
         await self._fetch("SAVEPOINT part")
         try:
@@ -141,18 +150,18 @@ class WriteSession:
         return result
 
     async def update(self, table: Table, id: str, changes: Mapping[str, object]) -> None:
-        """Change the row of this id.
+        """Update the row with this id.
 
-        Raises UniqueViolation, after which the transaction is as it was before and goes on.
+        If this raises UniqueViolation, the transaction is unchanged and can go on.
         """
         await self.execute_unique(change(table, tuple(changes)), {**changes, ROW_ID: id})
 
     async def load(self, table: Table, columns: Sequence[str], rows: Sequence[ResultRow]) -> None:
-        """Append many rows the fastest way the database has. Values are written as they are stored."""
+        """Append many rows in the fastest way that the database has. Values must be in their stored form."""
         await self._connections.load(self._connection or await self._begin(), table.name, columns, rows)
 
     async def end(self, error: BaseException | None) -> None:
-        """Commit, or roll back what an error has broken off. Raises what the driver raises for a commit."""
+        """Commit, or roll back if there was an error. Raises the driver's error if the commit fails."""
         if self._connection is None:
             return
         connection, self._connection = self._connection, None
@@ -185,19 +194,21 @@ class WriteSession:
 
 
 class Database:
-    """An open database. Made once per process by `create_app`, closed with `close`.
+    """An open database. `server.create_app` creates one per process, and `close` closes it.
 
-    Making one opens nothing: the first statement does.
+    The constructor does not connect to the database. The first statement does.
     """
 
     def __init__(
         self, url: str, *, pool_size: int = 10, timeouts: Timeouts = TIMEOUTS, pooled: bool = False
     ) -> None:
-        """`url` is what people have: ``sqlite:///file.db`` or ``postgresql://user@host/db``.
+        """Prepare a database at a URL: ``sqlite:///file.db`` or ``postgresql://user@host/db``.
 
-        `pool_size` bounds the connections that read and write: half of them read and half write; on SQLite
-        one writes. Statements that scan have further ones, and so has the health. `pooled`: a
-        pooler lends them for single transactions. Raises InvalidDatabaseUrl.
+        `pool_size` limits the number of connections for reads and writes. On PostgreSQL, reads and writes
+        each get about half of these connections, but at least one. On SQLite, one connection writes, and
+        others read (`db.sqlite.readers`). Scans, the health check and short SQLite reads have additional
+        connections. `pooled` means that the connections go through a transaction pooler. Raises
+        InvalidDatabaseUrl.
         """
         parsed = parse_url(url)
         self.is_sqlite = parsed.is_sqlite
@@ -226,17 +237,20 @@ class Database:
         self.statements = Statements(self._readers.dialect)
 
     def read(self) -> ReadSession:
-        """A session for reading. Raises StoreUnavailable when the database does not answer in time."""
+        """Return a session for reading.
+
+        The session's block raises StoreUnavailable if the database fails or is too slow.
+        """
         return ReadSession(self, self._readers, self._scanners)
 
     async def execute(self, query: Query, values: Mapping[str, object]) -> Sequence[ResultRow]:
-        """Run one statement that writes as a transaction of its own, in one hop or trip.
+        """Run one writing statement in a transaction of its own.
 
-        Raises StoreUnavailable when the database does not answer in time.
+        Raises StoreUnavailable if the database fails or is too slow.
         """
         try:
-            # All that such a statement may wait for is a lock.
-            rows = await self._writers.fetch(query.sql, query.stored(values), self.timeouts.of_lock())
+            # This statement waits only for locks, so it has the deadline of a lock.
+            rows = await self._writers.fetch(query.sql, query.arguments(values), self.timeouts.of_lock())
         except BaseException as error:
             self.raise_if_unavailable(error)
             raise
@@ -244,27 +258,32 @@ class Database:
         return query.rows(rows)
 
     async def takes_writes(self) -> bool:
-        """Ask within a second, on a connection that nobody else keeps waiting, whether writes are taken.
+        """Return whether the database accepts writes. The answer comes within a second.
 
-        Raises StoreUnavailable when not even reads are answered.
+        The check has a connection of its own. After a commit within the last second, only a read is tried.
+        Raises StoreUnavailable if even reads fail. If the write fails for a reason of its own, such as a
+        missing permission, the result is still True.
         """
-        deadline = _OF_HEALTH.of_statement()
+        deadline = _HEALTH_TIMEOUTS.of_statement()
         try:
-            await self._health.fetch(_ANSWERS, (), deadline, may_repeat=True)
+            await self._health.fetch(_READ_CHECK, (), deadline, may_repeat=True)
         except BaseException as error:
             self.raise_if_unavailable(error)
             raise
-        if time.monotonic() - self._committed_at < COMMITTED_LATELY_S:
+        if time.monotonic() - self._committed_at < RECENT_COMMIT_S:
             return True
         try:
-            await self._health.fetch(_WRITES_NOTHING, (), deadline)
+            await self._health.fetch(_WRITE_CHECK, (), deadline)
         except Exception as error:
             return not self._readers.is_unavailable(driver_error(error))
         return True
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[WriteSession]:
-        """One transaction. Raises StoreUnavailable when the database does not answer in time."""
+        """Open a session that writes in one transaction.
+
+        The session's block raises StoreUnavailable if the database fails or is too slow.
+        """
         session = WriteSession(self, self._writers)
         try:
             try:
@@ -279,7 +298,10 @@ class Database:
             raise
 
     async def close(self) -> None:
-        """Close every connection, in seconds, whatever the network does."""
+        """Close every connection.
+
+        This takes at most `CLOSE_TIMEOUT_S`, even if the network does not respond.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 for connections in (self._readers, self._scanners, self._writers, self._health):
@@ -287,13 +309,13 @@ class Database:
                 await self.engine.dispose()
 
     def raise_if_unavailable(self, error: BaseException | None) -> None:
-        """Raise StoreUnavailable for an error that says that the store, not the statement, failed."""
+        """Raise StoreUnavailable if an error means that the database, not the statement, failed."""
         if error is not None and self._readers.is_unavailable(driver_error(error)):
-            raise StoreUnavailable("the database does not answer") from error
+            raise StoreUnavailable("the database is unavailable") from error
 
 
 def driver_error(error: BaseException) -> BaseException:
-    """What the driver said, where SQLAlchemy has put it into an error of its own."""
+    """Return the driver's error if SQLAlchemy wrapped it, or else the error itself."""
     if isinstance(error, DBAPIError) and error.orig is not None:
         return error.orig.__cause__ or error.orig
     return error

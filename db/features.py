@@ -1,4 +1,4 @@
-"""Features: what an app can do, switched on by tiers and by single licenses."""
+"""Features: parts of an app that tiers and licenses enable."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,13 @@ from db.engine import WriteSession
 from db.metadata import metadata
 from db.shaping.nouns import Kind, Noun, Ordering, ToOne, Unique, column
 from db.statements import locking
+from db.tenancy import Tenant, is_no_customer, within_apps
 from db.types import PlainText, UtcDateTime
 
 MOST_IN_APP = 200
 
 SLUG = re.compile(r"[a-z0-9_]{1,63}")
-"""What the slugs of features and of tiers are made of."""
+"""The pattern for the slugs of features and tiers."""
 
 features = Table(
     "features",
@@ -45,6 +46,7 @@ FEATURE = Noun(
     table=features,
     prefix=ids.FEATURE,
     owned=lambda row: apps.owns(row["app_id"]),
+    reached=lambda row: apps.reaches(row["app_id"]) & is_no_customer(),
     attributes={
         "id": column("id"),
         "slug": column("slug"),
@@ -61,7 +63,7 @@ FEATURE = Noun(
 _FOR_UPDATE = locking(
     select(features.c.app_id, features.c.slug)
     .join(apps.apps, apps.apps.c.id == features.c.app_id)
-    .where(features.c.id == bindparam("id"), apps.APP.owned(apps.apps.c)),
+    .where(features.c.id == bindparam("id"), within_apps(apps.apps.c)),
     apps.apps,
     features,
 )
@@ -71,30 +73,33 @@ _DELETE = features.delete().where(features.c.id == bindparam("id"))
 
 @dataclass(frozen=True, slots=True)
 class StoredFeature:
-    """What a change of a feature has to know about it."""
+    """A feature, with the columns that are needed to change the feature."""
 
     app_id: str
     slug: str
 
 
 async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
-    """Add a feature. False when its slug is taken in the app."""
+    """Add a feature. Returns False if its slug is taken in the app."""
     return await session.insert_if_free(features, values)
 
 
 async def count(session: WriteSession, app_id: str) -> int:
-    """How many features an app has."""
+    """Return how many features an app has."""
     return int((await session.execute(_COUNT, {"app_id": app_id})).scalar_one())
 
 
-async def find_for_update(session: WriteSession, account_id: str, id: str) -> StoredFeature | None:
-    """A feature, locked until the transaction ends."""
-    row = (await session.execute(_FOR_UPDATE, {"id": id, "account": account_id})).mappings().first()
+async def find_for_update(session: WriteSession, tenant: Tenant, id: str) -> StoredFeature | None:
+    """Lock a feature until the transaction ends and return it, or None if the tenant has no such feature."""
+    row = (await session.execute(_FOR_UPDATE, {"id": id, **tenant.parameters})).mappings().first()
     return None if row is None else StoredFeature(**row)
 
 
-async def ids_of(session: WriteSession, app_id: str, slugs: Sequence[str]) -> Mapping[str, str]:
-    """The app's features of these slugs, id by slug. None is deleted before the transaction ends."""
+async def ids_for_key_share(session: WriteSession, app_id: str, slugs: Sequence[str]) -> Mapping[str, str]:
+    """Return the ids of an app's features with these slugs, by slug.
+
+    Until the transaction ends, these features cannot be deleted.
+    """
     if not slugs:
         return {}
     named = (
@@ -106,10 +111,10 @@ async def ids_of(session: WriteSession, app_id: str, slugs: Sequence[str]) -> Ma
 
 
 async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
-    """Change a feature."""
+    """Update a feature."""
     await session.update(features, id, changes)
 
 
 async def delete(session: WriteSession, id: str) -> None:
-    """Delete a feature that nothing uses."""
+    """Delete a feature that no tier and no license has."""
     await session.execute(_DELETE, {"id": id})

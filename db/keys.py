@@ -1,15 +1,63 @@
-"""Keys: what callers show to be let in. Only a digest of a key is stored."""
+"""API keys. Of a key's text, only a digest and the last four characters are stored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, Table, Text, bindparam, or_, select, type_coerce
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    type_coerce,
+)
 
+from db import apps, ids
 from db.accounts import accounts
 from db.engine import ReadSession, WriteSession
+from db.key_usage import USAGE, last_used_at
 from db.metadata import metadata
-from db.types import PlainText, UtcDateTime
+from db.shaping.json import ids_in, json_array, json_string, parsed
+from db.shaping.nouns import (
+    NOW,
+    ROW_SCAN,
+    Attribute,
+    Condition,
+    Kind,
+    ListedIn,
+    Noun,
+    Ordering,
+    Row,
+    ToOne,
+    Unique,
+    column,
+)
+from db.tenancy import ACCOUNT, is_no_customer, within_app_list
+from db.types import PlainText, Texts, UtcDateTime
+
+MOST_APPS = 50
+PREFIXES = {"secret": "sk_live_", "public": "pk_live_", "restricted": "rk_live_", "session": "cs_live_"}
+"""The beginning of a token, by kind."""
+
+SECRET_SCOPES: BindParameter[str] = bindparam("secret_scopes", type_=Text())
+PUBLIC_SCOPES: BindParameter[str] = bindparam("public_scopes", type_=Text())
+"""The scopes of keys for which none are stored, as JSON arrays: of a secret key, and of any other key."""
+
+SESSION = "session"
+"""The kind of keys that act as one customer (`db.customer_sessions`)."""
 
 keys = Table(
     "keys",
@@ -23,36 +71,249 @@ keys = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
-    Index(None, "account_id"),
+    # Null for a secret key, which has every scope, and for other keys of the command line: their kind and the
+    # settings decide.
+    Column("scopes", Texts),
+    Column("app_ids", Texts),  # null: every app. An app that is deleted stays in the list.
+    Column("origins", Texts),
+    Column("documents", PlainText, nullable=False, server_default="any"),
+    Column("document_sets", Texts),
+    Column("customer_id", PlainText, ForeignKey("customers.id", ondelete="CASCADE")),
+    # The key that created it; null: the command line.
+    Column("created_by", PlainText, ForeignKey("keys.id", ondelete="SET NULL")),
+    # The digest of the token before the last rotation, which works until `previous_until`.
+    Column("previous_digest", PlainText),
+    Column("previous_until", UtcDateTime),
+    Index(None, "account_id", "kind", "id"),
+    Index(None, "previous_digest"),
+    Index(None, "customer_id"),
+    Index(None, "created_by"),
+)
+_has_origins = keys.c.origins.is_not(None) & keys.c.revoked_at.is_(None)
+Index("ix_keys_with_origins", keys.c.expires_at, sqlite_where=_has_origins, postgresql_where=_has_origins)
+
+
+def _is_no_session(row: Row) -> ColumnElement[bool]:
+    is_another: ColumnElement[bool] = row["kind"] != literal_column(f"'{SESSION}'")  # as in the index
+    return is_another
+
+
+# Sessions are many, and lists show them only on request.
+_IS_NO_SESSION = _is_no_session(keys.c)
+Index(
+    "ix_keys_account_id_id",
+    keys.c.account_id,
+    keys.c.id,
+    sqlite_where=_IS_NO_SESSION,
+    postgresql_where=_IS_NO_SESSION,
 )
 
-LIST = (
+
+def _scopes(row: Row) -> ColumnElement[str]:
+    return case((row["kind"] == "secret", SECRET_SCOPES), else_=func.coalesce(row["scopes"], PUBLIC_SCOPES))
+
+
+def _app_slugs(row: Row, account_id: ColumnElement[str] = ACCOUNT) -> ColumnElement[Any]:
+    listed = (
+        select(apps.apps.c.slug)
+        .where(ids_in(apps.apps.c.id, row["app_ids"]), apps.apps.c.account_id == account_id)
+        .order_by(apps.apps.c.slug)
+        .correlate_except(apps.apps)
+        .subquery()
+    )
+    slugs = select(json_array(json_string(listed.c.slug))).scalar_subquery()
+    return case((row["app_ids"].is_not(None), slugs))
+
+
+def _is_live(row: Row) -> ColumnElement[bool]:
+    return and_(row["revoked_at"].is_(None), or_(row["expires_at"].is_(None), row["expires_at"] > NOW))
+
+
+API_KEY = Noun(
+    name="ApiKey",
+    table=keys,
+    prefix=ids.KEY,
+    owned=lambda row: row["account_id"] == ACCOUNT,
+    reached=lambda row: and_(row["account_id"] == ACCOUNT, within_app_list(row["app_ids"]), is_no_customer()),
+    attributes={
+        "id": column("id"),
+        "kind": Attribute(Kind.PLAIN, ("kind",), lambda row: func.upper(row["kind"])),
+        "kind_word": column("kind"),
+        "name": column("name", Kind.TEXT, nullable=True),
+        "prefix": Attribute(Kind.PLAIN, ("kind",), lambda row: case(PREFIXES, value=row["kind"])),
+        "last4": column("last4"),
+        "scopes": Attribute(Kind.JSON, ("kind", "scopes"), lambda row: parsed(func.upper(_scopes(row)))),
+        "scope_words": Attribute(Kind.JSON, ("kind", "scopes"), lambda row: parsed(_scopes(row))),
+        "app_slugs": Attribute(Kind.JSON, ("app_ids",), _app_slugs, nullable=True, is_subquery=True),
+        "origins": Attribute(Kind.JSON, ("origins",), lambda row: parsed(row["origins"]), nullable=True),
+        "documents": Attribute(Kind.PLAIN, ("documents",), lambda row: func.upper(row["documents"])),
+        "documents_word": column("documents"),
+        "document_sets": Attribute(
+            Kind.JSON, ("document_sets",), lambda row: parsed(row["document_sets"]), nullable=True
+        ),
+        "created_at": column("created_at"),
+        "expires_at": column("expires_at", nullable=True),
+        "revoked_at": column("revoked_at", nullable=True),
+        "last_used_at": Attribute(Kind.PLAIN, ("id",), last_used_at, nullable=True, is_subquery=True),
+    },
+    # A key that is limited to some apps may have been created by one that is not.
+    objects={"created_by": ToOne("ApiKey", "created_by", nullable=True, only_reached=True)},
+    lists={"apps": ListedIn("App", "app_ids", "slug", MOST_APPS)},
+    entries={"usage": USAGE},
+    lookups={"id": Unique("id")},
+    filters={
+        "kind": Condition(
+            lambda row, value: row["kind"] == value,
+            columns=("kind",),
+            otherwise=_is_no_session,
+        ),
+        "live": Condition(
+            lambda row, value: or_(
+                and_(value == "true", _is_live(row)), and_(value == "false", not_(_is_live(row)))
+            ),
+            lambda live: "true" if live else "false",
+            columns=("revoked_at", "expires_at"),
+            scan=ROW_SCAN,
+        ),
+    },
+    orders={"created_at": Ordering()},
+)
+
+_kind = bindparam("kind", type_=Text())
+_LIST = (
     select(
         keys.c.id,
         accounts.c.name,
         keys.c.kind,
         keys.c.name,
         keys.c.last4,
+        keys.c.scopes,
+        type_coerce(_app_slugs(keys.c, keys.c.account_id), Texts()),
+        keys.c.origins,
+        keys.c.documents,
+        keys.c.document_sets,
+        keys.c.created_by,
         *(
             type_coerce(moment, Text())
-            for moment in (keys.c.created_at, keys.c.expires_at, keys.c.revoked_at)
+            for moment in (keys.c.created_at, last_used_at(keys.c), keys.c.expires_at, keys.c.revoked_at)
         ),
     )
     .join(accounts, accounts.c.id == keys.c.account_id)
+    .where(or_(keys.c.kind == _kind, _kind.is_(None) & _IS_NO_SESSION))
     .order_by(keys.c.id)
 )
-"""Every key of the installation with its account's name, oldest first. Moments are texts."""
 
 _WITH_ACCOUNT = (
-    select(accounts.c.name, keys.c.kind, keys.c.last4)
+    select(accounts.c.name, keys.c.id, keys.c.name, keys.c.kind, keys.c.last4)
     .join(accounts, accounts.c.id == keys.c.account_id)
     .where(keys.c.id == bindparam("id", type_=Text()))
 )
 
 
+_digest = bindparam("digest", type_=Text())
+_creator = keys.alias("creator")
+
+
+def is_valid(row: Row) -> ColumnElement[bool]:
+    """Whether a key may be used: it is neither revoked nor expired.
+
+    A session also ends with the key that created it.
+    """
+    creator = exists().where(_creator.c.id == row["created_by"], _is_live(_creator.c))
+    return and_(_is_live(row), or_(row["kind"] != SESSION, creator.correlate_except(_creator)))
+
+
+_VALID = select(
+    keys.c.id,
+    keys.c.account_id,
+    keys.c.kind,
+    keys.c.expires_at,
+    keys.c.scopes,
+    keys.c.app_ids,
+    keys.c.origins,
+    keys.c.documents,
+    keys.c.document_sets,
+    keys.c.customer_id,
+    select(accounts.c.documents_version).where(accounts.c.id == keys.c.account_id).scalar_subquery(),
+).where(
+    or_(keys.c.digest == _digest, (keys.c.previous_digest == _digest) & (keys.c.previous_until > NOW)),
+    is_valid(keys.c),
+)
+
+
+_LIVE_ORIGINS = (
+    select(keys.c.origins)
+    .where(_has_origins, keys.c.expires_at.is_(None) | (keys.c.expires_at > NOW))
+    .distinct()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidKey:
+    """A key that may be used."""
+
+    id: str
+    account_id: str
+    kind: str
+    expires_at: datetime | None
+    scopes: Sequence[str] | None
+    app_ids: Sequence[str] | None
+    origins: Sequence[str] | None
+    documents: str
+    document_sets: Sequence[str] | None
+    customer_id: str | None
+    documents_version: int
+
+
+_IN_ACCOUNT = select(
+    keys.c.id,
+    keys.c.kind,
+    keys.c.scopes,
+    keys.c.app_ids,
+    keys.c.digest,
+    keys.c.expires_at,
+    keys.c.revoked_at,
+    keys.c.origins,
+    keys.c.documents,
+    keys.c.document_sets,
+).where(keys.c.id == bindparam("id"), keys.c.account_id == bindparam("account_id"))
+_OTHER_LASTING = (
+    select(keys.c.id)
+    .where(
+        keys.c.account_id == bindparam("account_id"),
+        keys.c.id != bindparam("id"),
+        keys.c.kind == "secret",
+        keys.c.expires_at.is_(None),
+        keys.c.revoked_at.is_(None),
+    )
+    .limit(1)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedKey:
+    """A key of an account, with the columns that decide what it may do and who may change it."""
+
+    id: str
+    kind: str
+    scopes: Sequence[str] | None
+    app_ids: Sequence[str] | None
+    digest: str
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    origins: Sequence[str] | None
+    documents: str
+    document_sets: Sequence[str] | None
+
+    @property
+    def lasts(self) -> bool:
+        """Whether this is a secret key that works and never expires."""
+        return self.kind == "secret" and self.expires_at is None and self.revoked_at is None
+
+
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """What revoking a key has to know about it."""
+    """A key, with the columns that are needed to revoke the key."""
 
     id: str
     revoked_at: datetime | None
@@ -60,11 +321,39 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class ShownKey:
-    """What may be shown of a key to whoever has it, and the name of its account."""
+    """What the holder of a key may see about the key, including the name of the key's account."""
 
     account_name: str
+    id: str
+    name: str | None
     kind: str
     last4: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """A key of any account, with everything that may be shown of it. Times are text, not datetimes."""
+
+    id: str
+    account_name: str
+    kind: str
+    name: str | None
+    last4: str
+    scopes: Sequence[str] | None
+    app_slugs: Sequence[str] | None
+    origins: Sequence[str] | None
+    documents: str
+    document_sets: Sequence[str] | None
+    created_by: str | None
+    created_at: str
+    last_used_at: str | None
+    expires_at: str | None
+    revoked_at: str | None
+
+
+async def list_all(session: ReadSession, kind: str | None) -> Sequence[ListedKey]:
+    """Return the keys of all accounts, oldest first: of one kind, or of all kinds except sessions."""
+    return [ListedKey(*row) for row in await session.rows(_LIST, {"kind": kind})]
 
 
 async def insert(session: WriteSession, values: Mapping[str, object]) -> None:
@@ -73,13 +362,27 @@ async def insert(session: WriteSession, values: Mapping[str, object]) -> None:
 
 
 async def find(session: ReadSession, id: str) -> ShownKey | None:
-    """The key of this id, whether it still serves or not; or None."""
+    """Return the key with this id, even if the key is revoked or expired.
+
+    Returns None if there is no such key.
+    """
     row = await session.row(_WITH_ACCOUNT, {"id": id})
     return None if row is None else ShownKey(*row)
 
 
+async def find_valid(session: ReadSession, digest: str, now: datetime) -> ValidKey | None:
+    """Return the key with this digest, or None if there is no such key or it is not valid now."""
+    row = await session.row(_VALID, {"digest": digest, "now": now})
+    return None if row is None else ValidKey(*row)
+
+
+async def live_origins(session: ReadSession, now: datetime) -> Sequence[Sequence[str]]:
+    """Return the different lists of origins of all keys of all accounts, except revoked and expired keys."""
+    return [origins for (origins,) in await session.rows(_LIVE_ORIGINS, {"now": now})]
+
+
 async def find_for_update(session: WriteSession, id: str, digest: str) -> StoredKey | None:
-    """The key that has this id or this digest, locked until the transaction ends; or None."""
+    """Lock the key with this id or this digest until the transaction ends and return it, or None."""
     statement = (
         select(keys.c.id, keys.c.revoked_at)
         .where(or_(keys.c.id == id, keys.c.digest == digest))
@@ -87,6 +390,23 @@ async def find_for_update(session: WriteSession, id: str, digest: str) -> Stored
     )
     row = (await session.execute(statement)).mappings().first()
     return None if row is None else StoredKey(**row)
+
+
+async def find_in_account(session: WriteSession, account_id: str, id: str) -> ManagedKey | None:
+    """Return the account's key with this id, or None. Lock the account first (`db.accounts.lock`)."""
+    row = (await session.execute(_IN_ACCOUNT, {"id": id, "account_id": account_id})).mappings().first()
+    return None if row is None else ManagedKey(**row)
+
+
+async def has_other_lasting(session: WriteSession, account_id: str, id: str) -> bool:
+    """Return whether an account has a secret key besides this one that works and never expires."""
+    found = await session.execute(_OTHER_LASTING, {"id": id, "account_id": account_id})
+    return found.first() is not None
+
+
+async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
+    """Update a key."""
+    await session.update(keys, id, changes)
 
 
 async def revoke(session: WriteSession, id: str, at: datetime) -> None:

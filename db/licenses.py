@@ -1,4 +1,4 @@
-"""Licenses: a customer's right to run an app on one installation."""
+"""Licenses: a customer's right to use an app on one installation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from sqlalchemy import (
     case,
     func,
     literal,
+    not_,
     select,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -34,11 +35,10 @@ from db.features import SLUG
 from db.metadata import metadata
 from db.shaping.json import parsed
 from db.shaping.nouns import (
-    ACCOUNT,
-    GATHERED_SCAN,
     INDEX_SCAN,
     NOW,
     ROW_SCAN,
+    SEARCH_SCAN,
     TOKENS,
     Attribute,
     Condition,
@@ -53,21 +53,26 @@ from db.shaping.nouns import (
 from db.shaping.texts import contains
 from db.signing_keys import NEVER
 from db.statements import locking
+from db.tenancy import ACCOUNT, Tenant, is_customer, within_apps
 from db.tiers import tiers
-from db.types import JsonObject, PlainText, Slugs, UtcDateTime
+from db.types import JsonObject, PlainText, Texts, UtcDateTime
 
 
 class LicenseStatus(StrEnum):
-    """Whether a license may be used. EXPIRED is worked out from `expires_at` when it is read."""
+    """Whether a license may be used.
+
+    No status is stored: it follows from `revoked_at`, `expires_at` and the time of the request.
+    """
 
     ACTIVE = "ACTIVE"
     EXPIRED = "EXPIRED"
     REVOKED = "REVOKED"
 
 
-# "At most one active license per app and installation" depends on the clock, which no index can see.
-# So what is stored is a fact the index can hold: whether a license is the current one of its installation.
-# Issuing first retires a current license that is revoked or expired, then asks for the place.
+# "At most one active license per app and installation" depends on the time, so no index can enforce this
+# rule. But an index can enforce that an installation has at most one *current* license, so `is_current` is
+# stored. Before a license is issued, `is_current` is cleared on the installation's current license if that
+# license is revoked or expired. The new license is then inserted as the current one.
 licenses = Table(
     "licenses",
     metadata,
@@ -82,18 +87,21 @@ licenses = Table(
     Column("metadata", JsonObject, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    # No cascade: a tier that a license has cannot be deleted. With their app both go in one statement.
+    # No cascade: a tier cannot be deleted while a license has it. An app can still be deleted, because one
+    # statement deletes both the app's tiers and its licenses.
     Column("tier_id", PlainText, ForeignKey("tiers.id")),
-    # By slug, which never changes: those in its token (the tier's of then, and its own), and its own alone.
-    Column("features", Slugs, nullable=False, server_default="[]"),
-    Column("own_features", Slugs, nullable=False, server_default="[]"),
+    # Features are stored as slugs, because the slug of a feature never changes. `features` are the features
+    # in the license's token: `own_features`, and the features that the tier had when the token was issued.
+    Column("features", Texts, nullable=False, server_default="[]"),
+    Column("own_features", Texts, nullable=False, server_default="[]"),
     Index(None, "app_id", "id"),
     Index(None, "app_id", "expires_at", "id"),
     Index(None, "customer_id", "id"),
     Index(None, "customer_id", "expires_at", "id"),
     Index(None, "tier_id", "id"),
     Index(None, "tier_id", "expires_at", "id"),
-    # The installation first: of an app alone SQLite would walk it, from one end of the table to the other.
+    # The installation is the first column. Otherwise SQLite would use this index to find all licenses of an
+    # app.
     Index(None, "installation_id", "app_id", "id"),
 )
 Index(
@@ -107,7 +115,11 @@ Index(
 
 
 def status(row: Row) -> ColumnElement[str]:
-    """The status as SQL: revoked, else expired from the very second of expiry on, else active."""
+    """Return SQL for the status of a license.
+
+    `resolvers.verdict` has the same rule in Python, and a test compares the two rules. The expression is flat
+    and does not use `is_active`, because SQLite's parser limits how deeply expressions may be nested.
+    """
     return case(
         (row["revoked_at"].is_not(None), LicenseStatus.REVOKED.value),
         (row["expires_at"] <= NOW, LicenseStatus.EXPIRED.value),
@@ -115,16 +127,17 @@ def status(row: Row) -> ColumnElement[str]:
     )
 
 
-def is_active(row: Row) -> ColumnElement[bool]:
-    """Whether the status is active, as a condition that costs less than the status does."""
-    unexpired = row["expires_at"].is_(None) | (row["expires_at"] > NOW)
+def is_active(row: Row, now: ColumnElement[Any] = NOW) -> ColumnElement[bool]:
+    """Return the condition that a license is active, which is cheaper than a comparison with the status."""
+    unexpired = row["expires_at"].is_(None) | (row["expires_at"] > now)
     return row["revoked_at"].is_(None) & unexpired  # type: ignore[no-any-return]
 
 
 def _end(moment: datetime) -> str:
-    """What the stored seconds before a moment are smaller than, and no others."""
+    """Return a text for `<`: exactly the stored times before `moment` sort before this text."""
     text = clock.as_text(moment)
-    # Up to and with 10:00:00 is before 10:00:00.5: before whatever follows that second's own text.
+    # Stored times are whole seconds. "Before 10:00:00.5" includes 10:00:00, so the text must sort after
+    # 10:00:00.
     return f"{text}~" if moment.microsecond else text
 
 
@@ -151,15 +164,19 @@ def _has_tier(row: Row, slug: BindParameter[str]) -> ColumnElement[bool]:
 
 
 def _written(slug: str) -> str:
-    """A slug as the array of a license's features holds it; one that is none, as no array does."""
+    """Return a slug as it is written in the array of features.
+
+    For an invalid slug, this is a text that occurs in no array.
+    """
     return f'"{slug}"' if SLUG.fullmatch(slug) else '""'
 
 
 class found_by_feature(FunctionElement[Any]):  # noqa: N801
-    """Whether the index of features (made by migration 0008) has a license, in any of the account's apps."""
+    """Whether the index of features (migration 0008) lists a license of the account under a feature."""
 
     name = "found_by_feature"
-    type = NullType()  # of a Boolean() SQLAlchemy would ask `= 1` on SQLite, and no index answers that
+    # With Boolean(), SQLAlchemy would append `= 1` on SQLite, and SQLite would then not use any index.
+    type = NullType()
     inherit_cache = False
 
     def __init__(self, row: Row, written: BindParameter[str]) -> None:
@@ -185,7 +202,10 @@ def _postgresql_found(element: found_by_feature, compiler: SQLCompiler, **kw: An
 
 
 def _active_first(row: Row) -> list[ColumnElement[Any]]:
-    """Of an installation's licenses the active one, of which there is at most one; else the newest."""
+    """Return an order that puts an installation's active license first, and then the newest licenses.
+
+    Within an app, an installation has at most one active license.
+    """
     return [(row["is_current"] & is_active(row)).desc(), row["id"].desc()]
 
 
@@ -194,6 +214,7 @@ LICENSE = Noun(
     table=licenses,
     prefix=ids.LICENSE,
     owned=lambda row: apps.owns(row["app_id"]),
+    reached=lambda row: apps.reaches(row["app_id"]) & is_customer(row["customer_id"]),
     attributes={
         "id": column("id"),
         "installation_id": column("installation_id"),
@@ -206,7 +227,7 @@ LICENSE = Noun(
         "revoked_reason": column("revoked_reason", Kind.TEXT, nullable=True),
         "features": Attribute(Kind.JSON, ("features",), lambda row: parsed(row["features"])),
         "jti": Attribute(Kind.PLAIN, ("id", "app_id"), _token("jti"), is_subquery=True),
-        # About as long as all the rest of a license together.
+        # The field has a cost because a token is about as long as the rest of the license.
         "token": Attribute(
             Kind.PLAIN,
             ("id", "app_id"),
@@ -215,9 +236,10 @@ LICENSE = Noun(
             is_subquery=True,
             cost=1,
         ),
-        "customer_id": column("customer_id"),
+        # In REST, `customer_id` and `tier_slug` stand for a customer and a tier, and cost as much as these.
+        "customer_id": Attribute(Kind.PLAIN, ("customer_id",), lambda row: row["customer_id"], cost=1),
         "tier_id": column("tier_id", nullable=True),
-        "tier_slug": Attribute(Kind.PLAIN, ("tier_id",), _tier_slug, nullable=True, is_subquery=True),
+        "tier_slug": Attribute(Kind.PLAIN, ("tier_id",), _tier_slug, nullable=True, is_subquery=True, cost=1),
         "metadata": column("metadata", Kind.JSON),
         "created_at": column("created_at"),
         "updated_at": column("updated_at"),
@@ -241,19 +263,22 @@ LICENSE = Noun(
             columns=("expires_at",),
             scan=2 * INDEX_SCAN,
         ),
+        "installation_id": Condition(
+            lambda row, value: row["installation_id"] == value, columns=("installation_id",), selective=True
+        ),
         "customer_id": Condition(
-            lambda row, value: row["customer_id"] == value, columns=("customer_id",), narrows=True
+            lambda row, value: row["customer_id"] == value, columns=("customer_id",), selective=True
         ),
         "tier_id": Condition(
-            lambda row, value: row["tier_id"] == value, columns=("tier_id",), narrows=True, scan=ROW_SCAN
+            lambda row, value: row["tier_id"] == value, columns=("tier_id",), selective=True, scan=ROW_SCAN
         ),
-        "tier_slug": Condition(_has_tier, columns=("tier_id", "app_id"), narrows=True, scan=ROW_SCAN),
+        "tier_slug": Condition(_has_tier, columns=("tier_id", "app_id"), selective=True, scan=ROW_SCAN),
         "feature": Condition(
             lambda row, value: contains(row["features"], value),
             _written,
             columns=("features",),
             index=found_by_feature,
-            scan=GATHERED_SCAN,
+            scan=SEARCH_SCAN,
         ),
     },
     orders={
@@ -269,15 +294,21 @@ _RETIRE = (
         licenses.c.app_id == bindparam("of_app"),
         licenses.c.installation_id == bindparam("of_installation"),
         licenses.c.is_current,
-        licenses.c.revoked_at.is_not(None) | (licenses.c.expires_at <= bindparam("at")),
+        not_(is_active(licenses.c, bindparam("at", type_=UtcDateTime()))),
     )
     .values(is_current=False)
 )
-# Who is to sign a token shares the app's lock with others who do; only its keys do not change meanwhile.
+_CURRENT = select(licenses.c.id).where(
+    licenses.c.app_id == bindparam("app_id"),
+    licenses.c.installation_id == bindparam("installation_id"),
+    licenses.c.is_current,
+)
+# Transactions that add tokens share the lock on the app. This lock prevents changes to the app, especially to
+# its current key.
 _OWNER = locking(
     select(customers.c.app_id, apps.apps.c.slug, apps.apps.c.signing_generation)
     .join(apps.apps, apps.apps.c.id == customers.c.app_id)
-    .where(customers.c.id == bindparam("id"), apps.APP.owned(apps.apps.c)),
+    .where(customers.c.id == bindparam("id"), within_apps(apps.apps.c)),
     apps.apps,
     customers,
     strength="SHARE",
@@ -299,7 +330,7 @@ _FOR_UPDATE = locking(
     .join(customers, customers.c.id == licenses.c.customer_id)
     .join(apps.apps, apps.apps.c.id == customers.c.app_id)
     .join(tiers, tiers.c.id == licenses.c.tier_id, isouter=True)
-    .where(licenses.c.id == bindparam("id"), apps.APP.owned(apps.apps.c)),
+    .where(licenses.c.id == bindparam("id"), within_apps(apps.apps.c), is_customer(licenses.c.customer_id)),
     apps.apps,
     customers,
     licenses,
@@ -322,7 +353,7 @@ _DELETE = licenses.delete().where(licenses.c.id == bindparam("id"))
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """What issuing a license has to know about the customer it is for."""
+    """A customer's app, with the columns that are needed to issue a license."""
 
     app_id: str
     app_slug: str
@@ -331,7 +362,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class StoredLicense:
-    """What a change of a license has to know about it."""
+    """A license and its app, with the columns that are needed to change the license."""
 
     id: str
     app_id: str
@@ -347,33 +378,44 @@ class StoredLicense:
 
 
 async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
-    """Add a license. False when another is the current one of its installation."""
+    """Add a license. Returns False if its installation has a current license."""
     return await session.insert_if_free(licenses, values)
 
 
 async def retire(session: WriteSession, app_id: str, installation_id: str, now: datetime) -> None:
-    """Have the current license of an installation make room if it is revoked or expired."""
+    """Clear `is_current` on an installation's current license if that license is revoked or expired."""
     await session.execute(_RETIRE, {"of_app": app_id, "of_installation": installation_id, "at": now})
 
 
-async def find_owner(session: WriteSession, account_id: str, customer_id: str) -> Owner | None:
-    """The customer whom a license is to be issued for, locked until the transaction ends; or None."""
-    row = (await session.execute(_OWNER, {"id": customer_id, "account": account_id})).first()
+async def find_current(session: WriteSession, app_id: str, installation_id: str) -> str | None:
+    """Return the id of an installation's current license, or None."""
+    values = {"app_id": app_id, "installation_id": installation_id}
+    found: str | None = (await session.execute(_CURRENT, values)).scalar()
+    return found
+
+
+async def find_owner_for_update(session: WriteSession, tenant: Tenant, customer_id: str) -> Owner | None:
+    """Lock the customer that a license is to be issued to, and return the customer's app.
+
+    Returns None if the account has no such customer. The lock lasts until the transaction ends.
+    """
+    row = (await session.execute(_OWNER, {"id": customer_id, **tenant.parameters})).first()
     return None if row is None else Owner(*tuple(row))
 
 
-async def find_for_update(session: WriteSession, account_id: str, id: str) -> StoredLicense | None:
-    """A license, locked with its customer until the transaction ends.
+async def find_for_update(session: WriteSession, tenant: Tenant, id: str) -> StoredLicense | None:
+    """Lock a license and its customer until the transaction ends, and return the license, or None.
 
-    Whoever deletes it changes its customer's `license_count`, and whoever deletes its customer deletes it: in
-    another order than app, customer, license the two would wait for each other.
+    Deleting a license changes its customer's `license_count`, and deleting a customer deletes its licenses.
+    Two such transactions could deadlock. Locks are therefore always taken in this order: app, customer,
+    license.
     """
-    row = (await session.execute(_FOR_UPDATE, {"id": id, "account": account_id})).mappings().first()
+    row = (await session.execute(_FOR_UPDATE, {"id": id, **tenant.parameters})).mappings().first()
     return None if row is None else StoredLicense(**row)
 
 
 async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
-    """Change a license. Raises UniqueViolation, leaving the transaction as it was before."""
+    """Update a license. If this raises UniqueViolation, the transaction can go on."""
     await session.update(licenses, id, changes)
 
 
@@ -383,17 +425,25 @@ async def delete(session: WriteSession, id: str) -> None:
 
 
 async def last_expiry(session: WriteSession, customer_id: str) -> datetime | None:
-    """When the last of a customer's licenses expires (`db.signing_keys.NEVER`: one never does)."""
+    """Return the latest expiry of a customer's licenses, or None if the customer has no licenses.
+
+    If a license never expires, this is `db.signing_keys.NEVER`.
+    """
     found: datetime | None = (await session.execute(_LAST_EXPIRY, {"customer_id": customer_id})).scalar()
     return found
 
 
-async def has_tier(session: WriteSession, tier_id: str) -> bool:
-    """Whether any license has a tier."""
-    return (await session.execute(_WITH_TIER, {"tier_id": tier_id})).first() is not None
+async def find_with_tier(session: WriteSession, tier_id: str) -> str | None:
+    """Return the id of any license that has a tier, or None if no license has the tier."""
+    found: str | None = (await session.execute(_WITH_TIER, {"tier_id": tier_id})).scalar()
+    return found
 
 
-async def has_feature(session: WriteSession, app_id: str, slug: str) -> bool:
-    """Whether any license of an app has a feature in its token. Looks at all of them if none has."""
+async def find_with_feature(session: WriteSession, app_id: str, slug: str) -> str | None:
+    """Return the id of any license of an app that has a feature in its token, or None.
+
+    If no license has the feature, this reads all licenses of the app.
+    """
     values = {"app_id": app_id, "written": _written(slug)}
-    return (await session.execute(_WITH_FEATURE, values)).first() is not None
+    found: str | None = (await session.execute(_WITH_FEATURE, values)).scalar()
+    return found

@@ -1,4 +1,4 @@
-"""The master key's fingerprint: under which key the private keys of this database are sealed."""
+"""The fingerprint of the master key that encrypts the private keys in this database."""
 
 from datetime import datetime
 
@@ -21,13 +21,16 @@ _FINGERPRINT = select(master_key.c.fingerprint)
 
 
 async def find(session: ReadSession) -> str | None:
-    """The fingerprint; None while the database has none."""
+    """Return the stored fingerprint, or None if the database has none yet."""
     row = await session.row(_FINGERPRINT, {})
     return None if row is None else row[0]
 
 
 async def settle(session: WriteSession, fingerprint: str, at: datetime) -> str:
-    """Store the fingerprint if there is none, and answer the one that is there, whoever stored it."""
+    """Store the fingerprint if the database has none yet.
+
+    Returns the fingerprint that is now stored, which may be a different one.
+    """
     row = {"id": 1, "fingerprint": fingerprint, "created_at": at}
     if await session.insert_if_free(master_key, row):
         return fingerprint

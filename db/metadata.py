@@ -1,10 +1,10 @@
-"""The metadata every table hangs on."""
+"""The SQLAlchemy metadata of all tables."""
 
 import re
 
 from sqlalchemy import MetaData
 
-# Constraints have names, so that migrations can name them and a refusal can be told apart by name.
+# Constraints have names, so that migrations can refer to them and errors show which constraint was broken.
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -21,9 +21,9 @@ _MADE_BY_MIGRATIONS = re.compile(
 
 
 def is_modelled(name: str | None) -> bool:
-    """Whether a table or index of the database belongs to a table of ours.
+    """Return whether a table or index is declared in these modules, and not only in migrations.
 
-    What finds texts (`db.shaping.texts`) and features (`db.licenses`) differs wholly between the databases,
-    and only migrations know it.
+    The indexes for the search of texts (`db.shaping.texts`) and of features (`db.licenses`) are completely
+    different in SQLite and PostgreSQL. Only migrations define these indexes.
     """
     return name is None or _MADE_BY_MIGRATIONS.match(name) is None

@@ -1,4 +1,4 @@
-"""PostgreSQL, by asyncpg: each statement is one round trip."""
+"""PostgreSQL, through asyncpg. Without a transaction pooler, a prepared statement takes one round trip."""
 
 import asyncio
 import socket
@@ -18,29 +18,32 @@ BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 CONNECT_TIMEOUT_S = 10
 POOLER_TIMEOUT_S = 2
 
-# What a role or a database has as its defaults does not matter: these go before them.
+# These settings override the defaults of the role and of the database.
 SETTINGS = {
     "default_transaction_isolation": "read committed",
     "search_path": '"$user", public',
     "idle_in_transaction_session_timeout": "60s",
     "idle_session_timeout": "0",
-    "client_connection_check_interval": "2s",  # a statement whose client is gone ends
-    "jit": "off",  # the just-in-time compiler costs more than any page here takes
-    # Statements are written so that one plan fits all values (tests/schema/plans.py): it is made once.
+    "client_connection_check_interval": "2s",  # ends a statement if its client is gone
+    "jit": "off",  # just-in-time compilation would take longer than reading any page of results
+    # One plan per statement fits all values (tests/schema/plans.py), so each statement is planned only once.
     "plan_cache_mode": "force_generic_plan",
-    "random_page_cost": "1.1",  # a page is a short walk along an index, most of which is in memory
+    "random_page_cost": "1.1",  # reads follow indexes, which are mostly in memory
 }
-# The C library gives memory back after every large answer and asks for it again with the next, page
-# by page, until it has once seen a block of this size come and go. That was a third of a dashboard's time.
-# It is filled by long pieces, not a letter at a time (30 ms, now 4), and no constant that the planner copies.
-_GET_ROOM = """
+# The C library of the server process returns memory to the system after every large result, and then requests
+# the memory again page by page. This took a third of the time of the dashboard's reads. If one block of 8 MB
+# is allocated and freed first, the C library keeps the memory. The block is a repeated text of 8,000 bytes,
+# which takes 4 ms. Repeating a single character would take 30 ms. The argument `times` must not be a
+# constant: the planner would then compute the block in advance and copy it.
+_GROW_HEAP = """
     SELECT pg_backend_pid(), octet_length(repeat(repeat('x', 8000), times))
     FROM generate_series(1000, 1000) AS times
 """
 
-# Seconds without a sign of life, seconds between probes, and how many of them go unanswered.
+# `keepalives` turns TCP keepalive on. The other values are the seconds of silence before the first probe, the
+# seconds between probes, and the number of probes that may fail.
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}
-_IN_SOCKET = {  # libpq's names
+_SOCKET_OPTIONS = {  # the keys are libpq's names
     "keepalives": (socket.SOL_SOCKET, "SO_KEEPALIVE"),
     "keepalives_idle": (socket.IPPROTO_TCP, "TCP_KEEPIDLE"),
     "keepalives_interval": (socket.IPPROTO_TCP, "TCP_KEEPINTVL"),
@@ -48,22 +51,22 @@ _IN_SOCKET = {  # libpq's names
     "tcp_user_timeout": (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT"),
 }
 
-# By the class of the SQLSTATE: the store, and not the statement, failed, or it was not to be had in time.
+# Classes of SQLSTATE that mean that the database, not the statement, failed or was too slow.
 _UNAVAILABLE_CLASSES = {
     "08",  # connection exception
     "25",  # invalid transaction state: read-only, or idle for too long
     "28",  # invalid authorization
     "3D",  # no such database
-    "40",  # rolled back: of two that waited for each other one was turned away, and may come back
+    "40",  # the transaction was rolled back, for example after a deadlock, and may be retried
     "53",  # insufficient resources
-    "55",  # a lock was not to be had in time
+    "55",  # a lock was not available in time
     "57",  # operator intervention: shut down, cancelled, timed out
     "58",  # system error
 }
 
 
 class PoolerFound(Exception):
-    """A pooler lends connections for single transactions, and the settings do not say so."""
+    """The connection goes through a transaction pooler, but the setting for poolers is off."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -73,7 +76,7 @@ class PoolerFound(Exception):
 
 
 class PostgresqlConnections(Connections):
-    """Of asyncpg: each statement is one round trip."""
+    """asyncpg connections. Once a statement is prepared, it takes one round trip."""
 
     dialect = PGDialect_asyncpg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
@@ -82,33 +85,43 @@ class PostgresqlConnections(Connections):
     async def run(
         self, connection: asyncpg.Connection, sql: str, arguments: Sequence[Any], deadline: float | None
     ) -> Sequence[ResultRow]:
-        """Run a statement. asyncpg asks the server to cancel what is given up."""
+        """Run a statement.
+
+        If the call is cancelled or times out, asyncpg cancels the statement on the server.
+        """
         rows: Sequence[ResultRow] = await connection.fetch(sql, *arguments, timeout=seconds_left(deadline))
         return rows
 
     async def begin(self, connection: asyncpg.Connection, deadlines: Deadlines) -> None:
-        """Begin, with what is left of the time for locks."""
+        """Begin a transaction, and set `lock_timeout` to the time that is left for locks."""
         left = seconds_left(deadlines.lock)
         wait = "" if left is None else f"; SET LOCAL lock_timeout = {max(1, int(left * 1000))}"
         await connection.execute(self._begin + wait, timeout=seconds_left(deadlines.statement))
 
     def is_open(self, connection: asyncpg.Connection) -> bool:
-        """Whether the server has not closed the connection."""
+        """Return whether the connection is open, as far as asyncpg knows."""
         return not connection.is_closed()
 
     async def load(
         self, connection: asyncpg.Connection, table: str, columns: Sequence[str], rows: Sequence[ResultRow]
     ) -> None:
-        """Append many rows by COPY."""
+        """Append many rows with COPY."""
         await connection.copy_records_to_table(table, columns=columns, records=rows)
 
     async def end_all(self, _connection: asyncpg.Connection) -> bool:
-        """Closing it waits for the cancellation that asyncpg has asked for: that is all there is to do."""
+        """Return False, so that the connection is closed.
+
+        Closing the connection waits until asyncpg has cancelled the statement on the server.
+        """
         return False
 
     @staticmethod
     def is_unavailable(error: BaseException) -> bool:
-        """By the class of the SQLSTATE, or what asyncpg itself raises."""
+        """Return whether an error means that the database, not the statement, failed or was too slow.
+
+        These are errors with a SQLSTATE in one of `_UNAVAILABLE_CLASSES`, operating system errors, timeouts,
+        and errors of asyncpg itself.
+        """
         if isinstance(error, asyncpg.PostgresError):
             return (error.sqlstate or "")[:2] in _UNAVAILABLE_CLASSES
         return isinstance(
@@ -117,14 +130,14 @@ class PostgresqlConnections(Connections):
 
     @staticmethod
     def is_unique_violation(error: BaseException) -> bool:
-        """By asyncpg's type."""
+        """Return whether an exception is asyncpg's exception for a unique violation."""
         return isinstance(error, asyncpg.UniqueViolationError)
 
 
 class PooledConnections(PostgresqlConnections):
-    """Lent by a pooler for single transactions.
+    """Connections through a transaction pooler.
 
-    What is set for a session, or prepared in it, is gone with the next transaction.
+    Session settings and prepared statements are lost when a transaction ends.
     """
 
     def __init__(self, engine: AsyncEngine, size: int, setup: str) -> None:
@@ -134,7 +147,10 @@ class PooledConnections(PostgresqlConnections):
     async def run(
         self, connection: asyncpg.Connection, sql: str, arguments: Sequence[Any], deadline: float | None
     ) -> Sequence[ResultRow]:
-        """Run a statement, in a transaction of its own unless it is in one: three trips."""
+        """Run a statement.
+
+        Outside a transaction, the statement gets one of its own, with two more round trips.
+        """
         if connection.is_in_transaction():
             return await super().run(connection, sql, arguments, deadline)
         await self.begin(connection, Deadlines(deadline, deadline))
@@ -149,16 +165,19 @@ class PooledConnections(PostgresqlConnections):
 
 class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
     async def set_type_codec(self, *_arguments: object, **_options: object) -> None:
-        """Leave types as they are: JSON stays text, and is spliced into answers as it stands."""
+        """Set no codecs, although SQLAlchemy requests some, so that JSON stays text.
+
+        Responses then contain this text unchanged.
+        """
 
 
 def create_engine(
     url: DatabaseUrl, size: int, timeouts: Timeouts, *, pooled: bool = False, parses_json: bool = False
 ) -> AsyncEngine:
-    """An engine of at most `size` connections, in which no statement runs longer than the timeout.
+    """Create an engine with at most `size` connections, and with these timeouts for statements and locks.
 
-    Its connections raise PoolerFound where a pooler lends them for single transactions, unless `pooled`
-    says so. `parses_json` is for SQLAlchemy's own reading of tables.
+    Connecting through a transaction pooler raises PoolerFound, unless `pooled` is true. If `parses_json` is
+    true and `pooled` is false, values of type json are parsed, as SQLAlchemy expects.
     """
     options: dict[str, Any] = (
         url.options
@@ -173,12 +192,12 @@ def create_engine(
     async def connect() -> asyncpg.Connection:
         try:
             connection = await asyncpg.connect(**options)
-        except asyncpg.ProtocolViolationError as error:  # what PgBouncer says of settings for a session
+        except asyncpg.ProtocolViolationError as error:  # PgBouncer refuses session settings
             raise PoolerFound from error
         try:
             _keep_alive(connection, _KEEPALIVE | url.keepalive)
             if not pooled:
-                pid = await connection.fetchval(_GET_ROOM)
+                pid = await connection.fetchval(_GROW_HEAP)
                 if pid != connection.get_server_pid() and await _is_lent(options):
                     raise PoolerFound
         except BaseException:
@@ -201,14 +220,14 @@ def create_engine(
 
 
 def set_locally(url: DatabaseUrl, timeouts: Timeouts) -> str:
-    """A statement that makes the settings of a session those of a transaction."""
+    """Return a statement that applies the session settings to the current transaction only."""
     quoted = ((name, value.replace("'", "''")) for name, value in _settings(url, timeouts).items())
     changes = [f"set_config('{name}', '{value}', true)" for name, value in quoted]
     return f"SELECT {', '.join(changes)}"
 
 
 def _settings(url: DatabaseUrl, timeouts: Timeouts) -> dict[str, str]:
-    """What holds for every session, by parameter of the server. What the URL says goes before it."""
+    """Return the settings of every session, with their values. Settings in the URL override ours."""
     timed = {
         "statement_timeout": str(int(timeouts.statement * 1000)),
         "lock_timeout": str(int(timeouts.lock * 1000)),
@@ -217,7 +236,7 @@ def _settings(url: DatabaseUrl, timeouts: Timeouts) -> dict[str, str]:
 
 
 async def _is_lent(options: dict[str, Any]) -> bool:
-    """Whether a pooler lends one session of the server to one connection after the other."""
+    """Return whether a pooler shares one server session between connections."""
     first, second = [await asyncpg.connect(**options) for _ in range(2)]
     try:
         async with asyncio.timeout(POOLER_TIMEOUT_S):
@@ -226,7 +245,7 @@ async def _is_lent(options: dict[str, Any]) -> bool:
                 return pid == await second.fetchval("SELECT pg_backend_pid()") or pid != await _server_pid(
                     first
                 )
-    except (asyncpg.PostgresError, TimeoutError):  # there was no other to lend
+    except (asyncpg.PostgresError, TimeoutError):  # the pooler had no second server session
         return True
     finally:
         first.terminate()
@@ -240,13 +259,13 @@ async def _server_pid(connection: asyncpg.Connection) -> int:
 
 
 def _keep_alive(connection: asyncpg.Connection, keepalive: Mapping[str, int]) -> None:
-    """Notice a network that has gone silent."""
+    """Enable TCP keepalive, which detects a broken network connection."""
     transport: asyncio.Transport = connection._transport  # noqa: SLF001  (asyncpg has no setting for it)
     found: socket.socket | None = transport.get_extra_info("socket")
     if found is None or found.family == socket.AF_UNIX:
         return
     for parameter, value in keepalive.items():
-        level, name = _IN_SOCKET[parameter]
-        # 0 is what the system does, but for the one that switches all of them on.
+        level, name = _SOCKET_OPTIONS[parameter]
+        # For `keepalives`, 0 means off. For the other parameters, 0 means the system's default.
         if hasattr(socket, name) and (value or parameter == "keepalives"):
             found.setsockopt(level, getattr(socket, name), value)

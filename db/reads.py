@@ -1,50 +1,84 @@
-"""The one way to read: hand in what was selected, get finished JSON."""
+"""Reads: a selection is run as one statement, which returns finished JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from db.apps import APP
 from db.customers import CUSTOMER
+from db.documents import REGISTERED_DOCUMENT
 from db.engine import ReadSession, ResultRow
 from db.features import FEATURE
+from db.keys import API_KEY
 from db.licenses import LICENSE
 from db.shaping.compiler import Compiler, Statement, takes_long
 from db.shaping.nouns import Noun
 from db.shaping.scans import may_scan
 from db.shaping.selection import Read, Value, parts_of
+from db.shaping.slots import slot_values
 from db.statements import SCANS
+from db.tenancy import Tenant
 from db.tiers import TIER
 
-NOUNS: dict[str, Noun] = {noun.name: noun for noun in (APP, CUSTOMER, LICENSE, TIER, FEATURE)}
-"""Every noun of the graph, by its GraphQL type name."""
+NOUNS: dict[str, Noun] = {
+    noun.name: noun for noun in (APP, CUSTOMER, LICENSE, TIER, FEATURE, API_KEY, REGISTERED_DOCUMENT)
+}
+"""All nouns, by the names of their GraphQL types."""
 
 NOUN_BY_PREFIX: dict[str, Noun] = {noun.prefix: noun for noun in NOUNS.values()}
 
 _compiler = Compiler(NOUNS)
+# For a tenant that cannot reach its whole account. Its statements have more conditions, which most requests
+# do not need.
+_limited_compiler = Compiler(NOUNS, limited=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limited:
+    """A read by a tenant that cannot reach its whole account."""
+
+    read: Read
 
 
 async def rows(
     session: ReadSession,
-    account_id: str,
+    tenant: Tenant,
     read: Read,
     values: Sequence[Value],
     at: datetime,
     *,
     tokens: bool,
+    scopes: Mapping[str, str],
 ) -> Sequence[ResultRow]:
-    """Run a read in an account, as of the moment `at`. Values are those of the read's slots, in order.
+    """Run a read of what a tenant can reach, as of the time `at`.
 
-    JSON comes as text. `tokens` says whether those of licenses may be seen; else they are null.
+    `values` are those of the read's slots, in order. JSON is returned as text. Unless `tokens` is true, the
+    tokens of licenses are null. `scopes` has the values of `db.keys.SECRET_SCOPES` and `PUBLIC_SCOPES`.
     """
-    query = await session.database.statements.query_of(read, _compile, takes_long)
-    parameters: dict[str, Any] = {f"v{slot}": value for slot, value in enumerate(values)}
-    parameters["account"] = account_id
+    statements = session.database.statements
+    if tenant.is_account:
+        query = await statements.query_of(read, _compile, takes_long)
+    else:
+        query = await statements.query_of(_Limited(read), _compile_limited, _takes_long)
+    parameters = slot_values(values)
+    parameters.update(tenant.parameters)
+    parameters.update(scopes)
     parameters["tokens"] = tokens
     parameters["now"] = at
     return await session.rows(query, parameters)
 
 
 def _compile(read: Read) -> Statement:
-    statement = _compiler.compile(read)
+    return _with_options(_compiler.compile(read), read)
+
+
+def _compile_limited(limited: _Limited) -> Statement:
+    return _with_options(_limited_compiler.compile(limited.read), limited.read)
+
+
+def _takes_long(limited: _Limited) -> bool:
+    return takes_long(limited.read)
+
+
+def _with_options(statement: Statement, read: Read) -> Statement:
     return statement.execution_options(**{SCANS: True}) if may_scan(parts_of(read)) else statement

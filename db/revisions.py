@@ -1,6 +1,7 @@
-"""The revision of a database's schema: whether this program can serve it. `db.migrations` changes it.
+"""The revision of a database's schema, and whether this program can serve the database.
 
-Apart from it, since Alembic takes 9 MB and a tenth of a second, and mostly there is nothing to do.
+`db.migrations` changes the revision. This module does not import Alembic: the import takes 9 MB and a tenth
+of a second, and most processes do not migrate.
 """
 
 import sqlite3
@@ -15,7 +16,7 @@ from db.engine import Database, driver_error
 from db.metadata import metadata
 from db.statements import Query
 
-# Each file of a migration begins with its number.
+# The name of a migration's file begins with its number.
 REVISIONS = sorted(
     file.name[:4] for file in (Path(__file__).parent / "migrations" / "versions").glob("[0-9]*.py")
 )
@@ -24,17 +25,21 @@ _REVISION = "SELECT version_num FROM alembic_version"
 
 
 class UnfitDatabase(Exception):
-    """A database that cannot be served as it is. The message, one line, says why and what to do."""
+    """The database cannot be served in its current state.
+
+    The message is one line that says why and what to do.
+    """
 
 
 class MigrationError(Exception):
-    """A migration cannot be run, or would leave rows behind that point to nothing. Nothing was changed."""
+    """A migration cannot run, or would leave rows that reference missing rows. Nothing was changed."""
 
 
 async def is_current(database: Database) -> bool:
-    """Whether a database is at the revision of this program, and not at an earlier one.
+    """Return whether a database is at this program's revision, and not at an earlier one.
 
-    Raises UnfitDatabase, for a later one and for a table that may not be read, too, and StoreUnavailable.
+    Raises StoreUnavailable and PoolerFound. Raises UnfitDatabase if the database is at a later revision, if
+    its encoding is not UTF8, or if the role is not permitted to read a table.
     """
     try:
         async with refusing_unfit(), database.read() as session:
@@ -48,7 +53,8 @@ async def is_current(database: Database) -> bool:
     if not rows or rows[0][0] != REVISIONS[-1]:
         return False
     if not database.is_sqlite:
-        # Rights are looked at though no row is: else a table would be missed only when a request reads it.
+        # PostgreSQL checks permissions even if a query reads no row, so this finds a missing permission at
+        # startup.
         looks = (f"SELECT 1 FROM {name} WHERE false" for name in sorted(metadata.tables))  # noqa: S608
         async with refusing_unfit(), database.read() as session:
             await session.rows(Query(" UNION ALL ".join(looks), ()), {})
@@ -56,13 +62,16 @@ async def is_current(database: Database) -> bool:
 
 
 async def require_current(database: Database) -> None:
-    """Return if a database is at the revision of this program. Raises UnfitDatabase and StoreUnavailable."""
+    """Raise UnfitDatabase unless a database is at this program's revision.
+
+    May also raise StoreUnavailable or PoolerFound.
+    """
     if not await is_current(database):
-        raise UnfitDatabase("the database is not up to date: run `python server.py migrate`")
+        raise UnfitDatabase("the database is not up to date: run `./licensegraph migrate`")
 
 
 def require_known(revision: str, known: list[str]) -> None:
-    """Return if a revision is one of those known. Raises UnfitDatabase."""
+    """Raise UnfitDatabase unless a revision is one of the known revisions."""
     if revision not in known:
         raise UnfitDatabase(
             "the database is of a later version of Licensegraph: this one does not know its revision "
@@ -71,17 +80,17 @@ def require_known(revision: str, known: list[str]) -> None:
 
 
 def require_utf8(encoding: object) -> None:
-    """Return if this is the encoding that a PostgreSQL database has to have. Raises UnfitDatabase."""
+    """Raise UnfitDatabase unless a PostgreSQL database has the required encoding."""
     if encoding != "UTF8":
         raise UnfitDatabase(
-            f"the encoding of the database is {encoding}, and has to be UTF8: make another one with "
+            f"the encoding of the database is {encoding}, but it must be UTF8: create another database with "
             "CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'"
         )
 
 
 @asynccontextmanager
 async def refusing_unfit() -> AsyncIterator[None]:
-    """Raise UnfitDatabase where a statement of the block fails for the rights that the role does not have."""
+    """Raise UnfitDatabase if a statement in the block fails because the role lacks a permission."""
     try:
         yield
     except (DBAPIError, asyncpg.InsufficientPrivilegeError) as error:
@@ -89,7 +98,7 @@ async def refusing_unfit() -> AsyncIterator[None]:
         if not isinstance(cause, asyncpg.InsufficientPrivilegeError):
             raise
         raise UnfitDatabase(
-            f"the role of DATABASE_URL lacks a right ({cause.message}): to migrate it has to own the tables "
-            "and to have CREATE on the schema, to serve it has to have SELECT, INSERT, UPDATE and DELETE on "
-            "every table"
+            f"the role of DATABASE_URL lacks a permission ({cause.message}): to migrate, it must own the "
+            "tables and have CREATE on the schema; to serve, it must have SELECT, INSERT, UPDATE and DELETE "
+            "on every table"
         ) from error

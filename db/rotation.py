@@ -1,4 +1,7 @@
-"""Rotation: tokens signed ahead under an app's next key, some hundreds at a time, and cleared up after."""
+"""Key rotation: tokens are signed in advance with an app's next key, in batches.
+
+After the rotation, the texts of superseded tokens are deleted.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,9 +38,10 @@ _live = and_(licenses.c.app_id == _APP, is_active(licenses.c))
 
 
 def _token_under(license_id: ColumnElement[str]) -> ScalarSelect[str]:
-    """The jti of the license's token under the generation, or null.
+    """Return SQL for the jti of a license's token from the given generation of keys, or null.
 
-    Not EXISTS: for each batch PostgreSQL might join all tokens that there are.
+    This does not use EXISTS, because PostgreSQL might turn EXISTS into a join with all tokens for every
+    batch.
     """
     found = tokens.alias()
     return (
@@ -56,8 +60,9 @@ _COUNT_SIGNED = select(func.count()).select_from(licenses).where(_live, _signed)
 _COUNT_UNSIGNED = select(func.count()).select_from(licenses).where(_live, _unsigned)
 
 
-# A walk along the app's licenses, whatever they are: looking for some of them alone, PostgreSQL would think
-# them few, and sort all that are left for every batch.
+# A batch contains the app's next licenses in the order of ids, with or without a token. If the batch were
+# limited to licenses without a token, PostgreSQL would expect few rows and sort all remaining licenses for
+# every batch.
 _batch = (
     select(licenses)
     .where(licenses.c.app_id == _APP, licenses.c.id > _AFTER)
@@ -85,9 +90,10 @@ _NEVER_EXPIRES = (
 )
 
 _new = arrays_in(bindparam("rows", type_=Text())).table_valued("value", name="new")
-# Licenses may have gone meanwhile, or have been given new tokens under both keys: those that PostgreSQL does
-# not see yet stand in the way of the numbers here. It waits for nobody's licenses, holding some: whoever
-# deletes a customer does that.
+# While the tokens were signed, some of the licenses may have been deleted, or may have got new tokens from
+# both keys. This statement's snapshot may not show those new tokens, but their numbers would conflict, so
+# conflicts are ignored. SKIP LOCKED avoids deadlocks with other transactions that lock several licenses one
+# after another, for example to delete a customer.
 _ADD = (
     insert(tokens)
     .from_select(
@@ -108,7 +114,7 @@ _ADD = (
 )
 
 _old = tokens.alias()
-# Who holds one of these is about to remove it, or its text.
+# Locked tokens are skipped, because the transaction that holds the lock deletes or clears them anyway.
 _superseded = (
     select(_old.c.jti)
     .join(licenses, licenses.c.id == _old.c.license_id)
@@ -150,7 +156,7 @@ _DROP = tokens.delete().where(tokens.c.jti.in_(_too_old))
 
 @dataclass(frozen=True, slots=True)
 class UnsignedLicense:
-    """A license that has no token under a key yet, as its token is to tell of it."""
+    """A license without a token from the next key, with the contents that its token will have."""
 
     id: str
     installation_id: str
@@ -160,14 +166,14 @@ class UnsignedLicense:
 
 
 async def count_live(session: ReadSession, app_id: str, now: datetime, at_most: int = 2**31 - 1) -> int:
-    """How many licenses of an app are neither revoked nor expired, counted no further than `at_most`."""
+    """Return how many licenses of an app are neither revoked nor expired. Counting stops at `at_most`."""
     row = await session.row(_COUNT_LIVE, {"app_id": app_id, "now": now, "limit": at_most})
     assert row is not None
     return int(row[0])
 
 
 async def count_signed(session: ReadSession, app_id: str, generation: int, now: datetime) -> int:
-    """How many of them have a token under this generation of keys."""
+    """Return how many of an app's active licenses have a token from this generation of keys."""
     values = {"app_id": app_id, "now": now, "generation": generation}
     row = await session.row(_COUNT_SIGNED, values)
     assert row is not None
@@ -175,7 +181,7 @@ async def count_signed(session: ReadSession, app_id: str, generation: int, now: 
 
 
 async def count_unsigned(session: ReadSession, app_id: str, generation: int, now: datetime) -> int:
-    """How many of them have none."""
+    """Return how many of an app's active licenses have no token from this generation of keys."""
     values = {"app_id": app_id, "now": now, "generation": generation}
     row = await session.row(_COUNT_UNSIGNED, values)
     assert row is not None
@@ -183,7 +189,10 @@ async def count_unsigned(session: ReadSession, app_id: str, generation: int, now
 
 
 async def last_expiry(session: WriteSession, app_id: str) -> datetime | None:
-    """When the last of an app's licenses expires (`NEVER`: one does not), or None without a license."""
+    """Return the latest expiry of an app's licenses, or None if the app has no licenses.
+
+    If a license never expires, this is `NEVER`.
+    """
     if (await session.execute(_NEVER_EXPIRES, {"app_id": app_id})).first() is not None:
         return NEVER
     found: datetime | None = (await session.execute(_EXPIRES, {"app_id": app_id})).scalar()
@@ -193,9 +202,10 @@ async def last_expiry(session: WriteSession, app_id: str) -> datetime | None:
 async def next_unsigned(
     session: ReadSession, app_id: str, generation: int, now: datetime, after: str, limit: int
 ) -> tuple[list[UnsignedLicense], str | None]:
-    """Those that have none among the next `limit` licenses of the app in the order of ids.
+    """Return the active licenses without a token among an app's next `limit` licenses, in the order of ids.
 
-    And the id of the last one looked at; None: there are no more.
+    Tokens from other generations of keys do not count. The second value is the id of the last license that
+    was read, or None if no license was left.
     """
     values = {
         "app_id": app_id,
@@ -210,9 +220,10 @@ async def next_unsigned(
 
 
 async def add_tokens(session: WriteSession, generation: int, signed: Sequence[tuple[str, str, str]]) -> None:
-    """Add tokens (each a license's id, a jti, the text) to licenses that lack one of this generation.
+    """Add tokens (license id, jti, text) to licenses that have no token from this generation of keys.
 
-    The app is held (`db.apps.hold`). A license that somebody is changing is left out.
+    The caller has locked the app (`db.apps.lock_shared`). Licenses that other transactions have locked are
+    skipped.
     """
     values = {"rows": orjson.dumps(signed).decode(), "generation": generation}
     await session.execute(_ADD, values)
@@ -221,10 +232,11 @@ async def add_tokens(session: WriteSession, generation: int, signed: Sequence[tu
 async def clear_superseded(
     session: WriteSession, app_id: str, generation: int, after: str, limit: int
 ) -> str | None:
-    """Remove the texts of tokens that have one under a newer key, of the next licenses in the order of ids.
+    """Clear the superseded tokens of an app's next `limit` licenses, in the order of ids.
 
-    And the tokens that are too many by now (`db.tokens.KEPT_SUPERSEDED`).
-    Answers the id of the last of them; None: there are no more.
+    If a license has a token from `generation`, the texts of its tokens from earlier generations are deleted.
+    All superseded tokens beyond the last `db.tokens.KEPT_SUPERSEDED` are deleted completely. Returns the id
+    of the last of these licenses, or None if no license was left.
     """
     place = {"app_id": app_id, "after": after}
     last: str | None = (await session.execute(_LAST, {**place, "limit": limit})).scalar()

@@ -1,7 +1,8 @@
-"""Short reads of SQLite, on the event loop's own thread.
+"""Short SQLite reads, on the event loop's own thread.
 
-A hop to a connection's thread and back costs several times what a short read does. So a read is tried here
-first, for no more than some thousand steps of SQLite's, and goes to a thread only if that does not do.
+A hop to a connection's thread and back costs several times more than a short read. A read is therefore tried
+here first, for a few thousand of SQLite's steps. A read that needs more steps is run in a connection's thread
+instead.
 """
 
 import sqlite3
@@ -10,21 +11,22 @@ from typing import Any
 
 from cachetools import LRUCache
 
-# Of SQLite's virtual machine: some hundredths of a millisecond. A statement that needs more, and up to twice
-# as many, is a long one.
+# The steps of SQLite's virtual machine that a short read may take: some hundredths of a millisecond. A
+# statement that needs more steps may be stopped, at the latest after twice this number of steps. It then
+# counts as long.
 SHORT_STEPS = 4_000
 KNOWN_LONG = 512
 
 
 class ShortReads:
-    """Runs reads as long as they are short.
+    """Runs short reads.
 
-    The one home of what is known of long ones: the hashes of the last `KNOWN_LONG` that were, which are not
-    tried here again until they are forgotten.
+    The hashes of the last `KNOWN_LONG` long statements are remembered, and these statements are not tried
+    again.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """The connection is for nothing else, and does not wait for locks."""
+        """Use a connection that is not used for anything else and that does not wait for locks."""
         self._connection = connection
         self._long: LRUCache[int, bool] = LRUCache(KNOWN_LONG)
         self._alarms = 0
@@ -32,7 +34,7 @@ class ShortReads:
         self.close: Callable[[], None] = connection.close
 
     def fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[Any] | None:
-        """The rows of a statement; None when it is a long one, or would have to wait for the file."""
+        """Return the rows of a statement, or None if the statement is long or the file is locked."""
         if hash(sql) in self._long:
             return None
         self._alarms = 0
@@ -49,6 +51,7 @@ class ShortReads:
                     raise
 
     def _is_long(self) -> bool:
-        # SQLite counts on from one run of a statement to the next: the first alarm may come at any step.
+        # SQLite does not restart its count of steps for each statement, so the first alarm may come at any
+        # step.
         self._alarms += 1
         return self._alarms > 1

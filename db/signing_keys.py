@@ -1,9 +1,11 @@
-"""Signing keys: what an app's tokens are signed with, one generation after the other.
+"""Signing keys: each app signs its tokens with its own keys, one generation after another.
 
-The generation that `apps.signing_generation` names is current: tokens are signed under it, and of each
-license the last token up to it is the one that is shown. A later one is being prepared: whatever is signed
-meanwhile is signed under both. Earlier ones are retired: they sign nothing any more, and are published for as
-long as tokens of theirs may be about, or until they are dropped.
+`apps.signing_generation` is the current generation. Tokens are signed with the key of this generation, and
+each license shows its last token that is not from a later generation. The key of the next generation is
+created in advance. This next key is published, but does not sign until a rotation activates it. From then on,
+new tokens are signed with both keys, until the next key becomes the current one. Earlier keys are retired:
+they no longer sign. A retired key stays published as long as tokens that it signed may be in use, unless it
+is dropped earlier.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,10 +29,10 @@ from db.metadata import metadata
 from db.types import PlainText, UtcDateTime
 
 NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-"""When a token expires that never does."""
+"""The expiry that is stored for tokens that never expire."""
 
 PUBLISHED_FOR = timedelta(days=30)
-"""How long a retired key stays published after the last token that it signed has expired."""
+"""How long a retired key stays published after the expiry of the last token that the key signed."""
 
 signing_keys = Table(
     "signing_keys",
@@ -39,12 +41,16 @@ signing_keys = Table(
     Column("app_id", PlainText, ForeignKey("apps.id", ondelete="CASCADE"), nullable=False),
     Column("generation", Integer, nullable=False),
     Column("public_key_pem", PlainText, nullable=False),
-    Column("sealed", LargeBinary),  # the private key, encrypted; null from when it is retired
+    Column("sealed", LargeBinary),  # the encrypted private key; null once the key is retired
     Column("created_at", UtcDateTime, nullable=False),
     Column("retired_at", UtcDateTime),
-    # When the last of its tokens expires: those of licenses that are gone; once it is retired, all.
+    # The latest expiry of the tokens that this key signed. Until the key is retired, only the tokens of
+    # deleted licenses count. From then on, all tokens count.
     Column("last_expiry", UtcDateTime),
     Column("dropped_at", UtcDateTime),
+    # When a rotation began to sign with this key. Null if no rotation has activated the key yet, if it is the
+    # app's first key, or if it was activated before this column existed.
+    Column("activated_at", UtcDateTime),
     UniqueConstraint("app_id", "generation"),
 )
 
@@ -53,8 +59,18 @@ _SIGNING = select(signing_keys.c.id, signing_keys.c.generation, signing_keys.c.s
 _OF_GENERATION = _SIGNING.where(
     signing_keys.c.generation == bindparam("of_generation"), signing_keys.c.sealed.is_not(None)
 )
-_IN_USE = _SIGNING.where(signing_keys.c.generation >= bindparam("from_generation")).order_by(
-    signing_keys.c.generation
+_IN_USE = _SIGNING.where(
+    (signing_keys.c.generation == bindparam("current"))
+    | ((signing_keys.c.generation > bindparam("current")) & signing_keys.c.activated_at.is_not(None))
+).order_by(signing_keys.c.generation)
+_ACTIVATE = (
+    signing_keys.update()
+    .where(
+        _OF_APP,
+        signing_keys.c.generation == bindparam("of_generation"),
+        signing_keys.c.activated_at.is_(None),
+    )
+    .values(activated_at=bindparam("at", type_=UtcDateTime()))
 )
 _later = case(
     (signing_keys.c.last_expiry > bindparam("expiry", type_=UtcDateTime()), signing_keys.c.last_expiry),
@@ -84,7 +100,7 @@ _NOTE_EXPIRY = (
 
 @dataclass(frozen=True, slots=True)
 class StoredSigningKey:
-    """A key that signs: the current one, or the one that is being prepared."""
+    """A key that is not retired: the current one, or the next one."""
 
     id: str
     generation: int
@@ -93,7 +109,7 @@ class StoredSigningKey:
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """The public half of a key, and what is known of its end."""
+    """A public key, with the times that determine when it stops being published."""
 
     id: str
     generation: int
@@ -104,52 +120,63 @@ class PublicKey:
 
     @property
     def published_until(self) -> datetime | None:
-        """From when on the key is published no more; None: no such moment is known."""
+        """When the key stops being published, or None if this is not known or never happens."""
         if self.dropped_at is not None or self.retired_at is None:
             return self.dropped_at
         last = max(self.last_expiry or self.retired_at, self.retired_at)
         return None if last == NEVER else last + PUBLISHED_FOR
 
     def is_published(self, now: datetime) -> bool:
-        """Whether tokens that this key has signed are good."""
+        """Return whether the key is still published, so that tokens that it signed are accepted."""
         return self.published_until is None or now < self.published_until
 
 
 PUBLIC_COLUMNS = tuple(signing_keys.c[field.name] for field in fields(PublicKey))
-"""The columns that make a `PublicKey`, in its order."""
+"""The columns for the fields of `PublicKey`, in order."""
 
 
 async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
-    """Add a key. False when its app has one of this generation."""
+    """Add a key. Returns False if the app already has a key of this generation."""
     return await session.insert_if_free(signing_keys, values)
 
 
 async def in_use(session: WriteSession, app_id: str, generation: int) -> Sequence[StoredSigningKey]:
-    """The keys that an app's tokens are signed with: the current one, and the next if there is one."""
-    rows = await session.execute(_IN_USE, {"of_app": app_id, "from_generation": generation})
+    """Return the keys that sign an app's tokens: the current key and, during a rotation, the next key."""
+    rows = await session.execute(_IN_USE, {"of_app": app_id, "current": generation})
     return [StoredSigningKey(**row) for row in rows.mappings()]
 
 
 async def find(session: ReadSession, app_id: str, generation: int) -> StoredSigningKey | None:
-    """The key of a generation; None when there is none yet, or it is retired."""
+    """Return the key of a generation. Returns None if there is no such key yet, or if it is retired."""
     row = await session.row(_OF_GENERATION, {"of_app": app_id, "of_generation": generation})
     return None if row is None else StoredSigningKey(*row)
+
+
+async def activate(session: WriteSession, app_id: str, generation: int, now: datetime) -> None:
+    """Record that a rotation begins to sign with a key, unless the key has already been activated."""
+    await session.execute(_ACTIVATE, {"of_app": app_id, "of_generation": generation, "at": now})
 
 
 async def retire(
     session: WriteSession, app_id: str, generation: int, last_expiry: datetime, now: datetime
 ) -> None:
-    """Have a key sign nothing any more, and forget its private half. `last_expiry` is that of its tokens."""
+    """Retire a key and delete its private key.
+
+    `last_expiry` is the latest expiry of the app's licenses. If a later expiry is stored already, it is kept.
+    """
     values = {"of_app": app_id, "of_generation": generation, "expiry": last_expiry, "at": now}
     await session.execute(_RETIRE, values)
 
 
 async def drop_retired(session: WriteSession, app_id: str, now: datetime) -> None:
-    """Publish an app's retired keys no more."""
+    """Stop publishing an app's retired keys."""
     await session.execute(_DROP, {"of_app": app_id, "at": now})
 
 
 async def note_expiry(session: WriteSession, app_id: str, generation: int, expiry: datetime | None) -> None:
-    """Take note of when a token expires whose license is being deleted; None: never."""
+    """Record the expiry (None: never) of a token whose license is being deleted.
+
+    A later expiry that is already recorded is kept.
+    """
     values = {"of_app": app_id, "of_generation": generation, "expiry": expiry or NEVER}
     await session.execute(_NOTE_EXPIRY, values)

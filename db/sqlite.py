@@ -1,7 +1,7 @@
-"""SQLite: one file, read by a few connections and written by one, each in a thread of its own (aiosqlite).
+"""SQLite: one file, a few connections that read and one that writes, each in its own thread (aiosqlite).
 
-SQLite has one writer at a time: the writers of this process wait for their turn in `db.connections`, which
-costs nothing; those of other processes are waited for here.
+SQLite has one writer at a time. Writers of this process wait for each other in `db.connections`, which costs
+nothing. Waiting for the writers of other processes happens in this module.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import aiosqlite
@@ -23,19 +23,20 @@ from db.deadlines import Deadlines, seconds_left
 from db.shaping import cursors, texts
 from db.short_reads import ShortReads
 
-# How long SQLite itself waits for a lock, which nothing can interrupt; then it is asked again.
+# How long SQLite itself waits for a lock. Nothing can interrupt this wait, so the wait is short, and the
+# statement is repeated.
 BUSY_TIMEOUT_MS = 200
 WAL_TIMEOUT_S = 5
-# Of each connection. A statement that is kept prepared holds up to some hundreds of kilobytes.
+# The number of prepared statements per connection. A prepared statement can take some hundreds of kilobytes.
 PREPARED_STATEMENTS = 16
-# In autocommit, BEGIN is ours to send.
+# The connections are in autocommit mode: BEGIN is sent explicitly.
 CONNECT_OPTIONS: dict[str, Any] = {
     "isolation_level": None,
     "check_same_thread": False,
     "cached_statements": PREPARED_STATEMENTS,
 }
 
-# What SQLite says when it is the store, and not the statement, that failed.
+# Result codes that mean that the database, not the statement, failed.
 _UNAVAILABLE = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
@@ -54,14 +55,14 @@ _making = threading.Lock()
 
 
 class SqliteConnections(Connections):
-    """Of aiosqlite: each has a thread."""
+    """aiosqlite connections. Each connection runs in its own thread."""
 
     dialect = SQLiteDialect_aiosqlite(paramstyle="qmark")
 
     async def run(
         self, connection: aiosqlite.Connection, sql: str, arguments: Sequence[Any], deadline: float | None
     ) -> Sequence[ResultRow]:
-        """Run a statement in one hop, and again as long as the file is locked."""
+        """Run a statement in one thread hop, and repeat the statement while the file is locked."""
         locked: sqlite3.OperationalError | None = None
         while True:
             try:
@@ -73,42 +74,52 @@ class SqliteConnections(Connections):
                 locked = error
             except TimeoutError:
                 if locked is not None:
-                    raise locked from None  # which says more
+                    raise locked from None  # more specific than TimeoutError
                 raise
 
     async def begin(self, connection: aiosqlite.Connection, deadlines: Deadlines) -> None:
-        """Take the lock at once: of many that read and then write, all but one would fail later."""
+        """Begin a transaction and take the write lock immediately.
+
+        If several transactions first read and then took the lock, all but one of them would fail.
+        """
         await self.run(connection, "BEGIN IMMEDIATE", (), deadlines.lock)
 
     def is_open(self, _connection: aiosqlite.Connection) -> bool:
-        """A file is not lost."""
+        """Return True, because a connection to a file is never lost."""
         return True
 
     async def load(
         self, connection: aiosqlite.Connection, table: str, columns: Sequence[str], rows: Sequence[ResultRow]
     ) -> None:
-        """Append many rows by one statement that is prepared once."""
+        """Append many rows with one prepared statement."""
         marks = ", ".join("?" * len(columns))
+        names = ", ".join(f'"{column}"' for column in columns)  # a name may be a word of SQL, such as "set"
         await connection.executemany(
-            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})",  # noqa: S608
+            f"INSERT INTO {table} ({names}) VALUES ({marks})",  # noqa: S608
             rows,
         )
 
     async def end_all(self, connection: aiosqlite.Connection) -> bool:
-        """Interrupt what the connection's thread runs, wait until it has, and roll back."""
+        """Interrupt the connection's statement, wait until the statement ends, and roll back."""
         idle = asyncio.ensure_future(connection.execute_fetchall("SELECT 1"))
         while not idle.done():
-            # What the thread is only just about to run is not interrupted by the first call.
+            # An interrupt has no effect on a statement that the thread has not started yet, so the interrupt
+            # is repeated.
             await connection.interrupt()
             await asyncio.wait([idle], timeout=0.01)
-        idle.exception()  # the interruption may have met this one
+        # If the interrupt stopped this SELECT 1, the error is ignored. asyncio would log an error that is
+        # never read.
+        idle.exception()
         if connection.in_transaction:
             await connection.execute_fetchall("ROLLBACK")
         return True
 
     @staticmethod
     def is_unavailable(error: BaseException) -> bool:
-        """By SQLite's primary result code."""
+        """Return whether an error means that the database, not the statement, failed or was too slow.
+
+        These are operating system errors, timeouts, and SQLite errors with a code in `_UNAVAILABLE`.
+        """
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         return isinstance(error, OSError | TimeoutError) or (
             isinstance(error, sqlite3.Error) and code in _UNAVAILABLE
@@ -116,12 +127,12 @@ class SqliteConnections(Connections):
 
     @staticmethod
     def is_unique_violation(error: BaseException) -> bool:
-        """By SQLite's extended result code."""
+        """Return whether SQLite's extended result code is that of a unique violation."""
         return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_UNIQUE
 
 
 class SqliteReaders(SqliteConnections):
-    """Those that read. Short reads are done on the event loop's own thread (`db.short_reads`)."""
+    """Connections for reading. Short reads run on the event loop's own thread (`db.short_reads`)."""
 
     def __init__(self, engine: AsyncEngine, size: int, path: str) -> None:
         super().__init__(engine, size)
@@ -132,14 +143,14 @@ class SqliteReaders(SqliteConnections):
     async def fetch(
         self, sql: str, arguments: Sequence[Any], deadline: float | None, *, may_repeat: bool = False
     ) -> Sequence[ResultRow]:
-        """Run a read here, or in one hop to a thread."""
+        """Run a read on this thread if it is short, or else in one hop to a connection's thread."""
         rows = (self._short or await self._open_short()).fetch(sql, arguments)
         if rows is None:
             rows = await super().fetch(sql, arguments, deadline, may_repeat=may_repeat)
         return rows
 
     async def close(self) -> None:
-        """Close the connections that nobody has taken."""
+        """Close the free connections and the connection for short reads."""
         if self._short is not None:
             self._short.close()
         await super().close()
@@ -152,21 +163,21 @@ class SqliteReaders(SqliteConnections):
 
 
 def create_engine(path: str, size: int, *, enforce_foreign_keys: bool = True) -> AsyncEngine:
-    """An engine of at most `size` connections, in autocommit: BEGIN is the caller's to send.
+    """Create an engine with at most `size` connections in autocommit mode: callers send BEGIN.
 
-    `enforce_foreign_keys` is for the migrations alone: rebuilding a table with enforcement on would cascade
-    into its children.
+    `enforce_foreign_keys` is false only in migrations: if foreign keys were enforced, rebuilding a table
+    would delete the rows that reference its rows.
     """
 
     async def connect() -> aiosqlite.Connection:
         make_file(path)
         connection: aiosqlite.Connection = aiosqlite.connect(path, **CONNECT_OPTIONS)
-        thread = connection._thread  # noqa: SLF001  (SQLAlchemy makes it a daemon like this, too)
+        thread = connection._thread  # noqa: SLF001  (SQLAlchemy makes it a daemon in the same way)
         thread.daemon = True
         try:
             await connection
         except BaseException:
-            await asyncio.to_thread(thread.join)  # its last word is for this event loop
+            await asyncio.to_thread(thread.join)  # the thread uses this event loop until it ends
             raise
         return connection
 
@@ -188,29 +199,36 @@ def create_engine(path: str, size: int, *, enforce_foreign_keys: bool = True) ->
 
 
 def readers(pool_size: int) -> int:
-    """How many connections read: to read is to compute, and more than processors get in each other's way."""
+    """Return the number of connections that read.
+
+    Reading uses the processor, so more connections than processors would only slow each other down.
+    """
     return max(1, min(pool_size - 1, max(2, (os.cpu_count() or 1) - 1)))
 
 
 def scanners(readers: int) -> int:
-    """How many connections scan: one for every two processors, so that others find one."""
+    """Return the number of connections that scan.
+
+    With several processors, scans use at most half of them, so that the others are left for other work.
+    """
     return max(1, min(readers, os.cpu_count() or 1) // 2)
 
 
 def make_file(path: str) -> None:
-    """Make the file of a database that is not there yet, for its owner's eyes only.
+    """Create the file of a database, readable only by its owner, if the file does not exist.
 
-    SQLite would make it as the umask has it, for everybody's mostly. The files that it puts beside it get the
-    mode that this one has. What cannot be made is SQLite's to tell.
+    If SQLite created the file, the file's mode would depend on the umask, which often lets everyone read new
+    files. The files that SQLite creates next to the database file get the same mode. Errors are ignored here,
+    because SQLite reports them.
     """
     with _making, suppress(OSError):
-        # Never one that is there: to close it would release the locks that this process has on it.
+        # Never open an existing file: closing it would release the locks that this process has on it.
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR
         os.close(os.open(os.path.realpath(path), flags, 0o600))
 
 
 def connect_short(path: str) -> sqlite3.Connection:
-    """A connection for `db.short_reads`, which waits for no lock. Raises sqlite3.Error."""
+    """Return a connection for `db.short_reads`, which does not wait for locks. Raises sqlite3.Error."""
     make_file(path)
     connection: sqlite3.Connection = sqlite3.connect(path, **CONNECT_OPTIONS)
     try:
@@ -223,32 +241,36 @@ def connect_short(path: str) -> sqlite3.Connection:
 
 
 def set_up(connection: Any, *, enforce_foreign_keys: bool = True) -> None:
-    """Set a new connection up, whether the standard library's or SQLAlchemy's. Raises sqlite3.Error."""
+    """Set up a new connection of the standard library or of SQLAlchemy. Raises sqlite3.Error."""
     connection.create_function("cursor_token", 3, cursors.encode_found, deterministic=True)
     connection.create_function("gram_query", 1, texts.gram_query, deterministic=True)
     connection.create_function("gram_start", 1, texts.gram_start, deterministic=True)
     connection.create_function("gram_end", 1, texts.gram_end, deterministic=True)
-    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    _use_write_ahead_log(connection)
-    for pragma in (
-        "synchronous=FULL",
-        f"foreign_keys={'ON' if enforce_foreign_keys else 'OFF'}",
-        "temp_store=MEMORY",
-        "cache_size=-2000",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    # A cursor keeps a statement that failed. If the garbage collector found such a cursor later, it would
+    # block the event loop until the connection's current statement ends. So the cursor is closed here.
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        _use_write_ahead_log(cursor)
+        for pragma in (
+            "synchronous=FULL",
+            f"foreign_keys={'ON' if enforce_foreign_keys else 'OFF'}",
+            "temp_store=MEMORY",
+            "cache_size=-2000",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
 
 
-def _use_write_ahead_log(connection: Any) -> None:
-    """Switch a database to WAL, which it then stays in.
+def _use_write_ahead_log(cursor: Any) -> None:
+    """Switch a database to WAL mode, which is permanent.
 
-    Of several connections that find a new file at once SQLite refuses all but one without waiting, whatever
-    the busy timeout, since they could wait for each other.
+    If several connections switch a new file at the same time, SQLite immediately refuses all but one of them,
+    because they could wait for each other. The busy timeout does not apply here, so the switch is repeated.
     """
     deadline = time.monotonic() + WAL_TIMEOUT_S
     while True:
         try:
-            connection.execute("PRAGMA journal_mode=WAL").fetchall()
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.fetchall()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise

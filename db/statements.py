@@ -1,4 +1,4 @@
-"""Statements: written by SQLAlchemy, once, in the form in which the drivers take them."""
+"""Statements: SQLAlchemy compiles each statement once, into the form that the drivers use."""
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -30,16 +30,17 @@ from db.connections import ResultRow
 from db.sizes import size_of
 
 CACHED_BYTES = 16 << 20
-_ENTRY_BYTES = 384  # what the cache itself needs for an entry
+_ENTRY_BYTES = 384  # what the cache needs for each entry, besides the entry itself
 
-# Compiling keeps Python's interpreter busy: a second thread would only get in the way of the first.
+# One thread is enough: compiling holds the interpreter lock, so a second thread would only slow down the
+# first.
 _compiler = ThreadPoolExecutor(1, "compiler")
 
 ROW_ID = "row_id"
-"""The parameter that says which row is changed, beside those that are named for the columns."""
+"""The parameter for the id of the row to change. The other parameters have the names of their columns."""
 
 SCANS = "scans"
-"""The execution option of statements that may go through very many rows."""
+"""The execution option for statements that may visit very many rows."""
 
 S = TypeVar("S", bound=Hashable)
 Processor: TypeAlias = Callable[[Any], Any]
@@ -47,29 +48,30 @@ Processor: TypeAlias = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A statement as the driver takes it: its text, and its parameters in the driver's order.
+    """A statement in the driver's form: its text, and its parameters in the driver's order.
 
-    Each is a name and, for the constants that the statement brings along, its value. The processors turn
-    Python's values into stored ones, by parameter, and back, by column of the result. `scans`: it may go
-    through very many rows (`SCANS`).
+    Each parameter has a name and, if it is a constant of the statement, its value. `processors` convert
+    Python values to stored values, one processor for each parameter. `columns` are the names of the result's
+    columns, each with the processor that converts stored values to Python values. `scans` means that the
+    statement may visit very many rows (`SCANS`).
     """
 
     sql: str
     parameters: tuple[tuple[str, Any], ...]
     processors: tuple[Processor | None, ...] = ()
     columns: tuple[tuple[str, Processor | None], ...] = ()
-    converts: bool = False  # whether any column has a processor
+    converts: bool = False  # true if any column has a processor
     scans: bool = False
 
-    def stored(self, values: Mapping[str, object]) -> list[Any]:
-        """The arguments for the driver, of values as Python has them."""
+    def arguments(self, values: Mapping[str, object]) -> list[Any]:
+        """Return the driver's arguments for Python values."""
         return [
             values.get(name, constant) if process is None else process(values.get(name, constant))
             for (name, constant), process in zip(self.parameters, self.processors, strict=True)
         ]
 
     def rows(self, rows: Sequence[ResultRow]) -> Sequence[ResultRow]:
-        """Rows of the driver's, their values as Python has them."""
+        """Convert the driver's rows to Python values."""
         if not self.converts:
             return rows
         return [
@@ -81,57 +83,60 @@ class Query:
         ]
 
     def result(self, rows: Sequence[ResultRow]) -> Result[Any]:
-        """The same as SQLAlchemy shows them."""
+        """Return the driver's rows as a SQLAlchemy result."""
         found = map(tuple, self.rows(rows))
         return IteratorResult(SimpleResultMetaData([name for name, _ in self.columns]), found)
 
 
 def locking(statement: Select[Any], held: Table, *changed: Table, strength: str = "KEY SHARE") -> Select[Any]:
-    """Have a statement lock the rows that it finds, table by table, until the transaction ends.
+    """Make a statement lock the rows that it finds, table by table, until the transaction ends.
 
-    Those of `held` against deletion (with the strength "SHARE": against any change), those of `changed`
-    against everybody. Conditions on locked rows, and only they, are tried again on what a row has become
-    while it was waited for. SQLite has one writer: no row is locked there.
+    Rows of `held` are locked against deletion or, with the strength "SHARE", against any change. Rows of
+    `changed` are locked for update. After waiting for a lock, PostgreSQL checks the conditions on locked
+    tables again, but not the conditions on other tables. SQLite locks no rows, because it has one writer.
     """
     clauses = [f"FOR {strength} OF {held.name}", *(f"FOR UPDATE OF {table.name}" for table in changed)]
     return statement.suffix_with(text(" ".join(clauses)), dialect="postgresql")
 
 
 def parameters_of(table: Table, columns: Iterable[str]) -> dict[str, BindParameter[Any]]:
-    """A parameter for each column, of its name and its type."""
+    """Return a parameter for each column, with the column's name and type."""
     return {name: bindparam(name, type_=table.c[name].type) for name in columns}
 
 
-def if_free(statement: Insert, answer: ColumnElement[Any]) -> ReturningInsert[Any]:
-    """Have an insertion add only what no unique constraint stands against, and answer this of it."""
-    # SQLite's compiler understands PostgreSQL's form as well.
-    return statement.on_conflict_do_nothing().returning(answer)
+def if_free(statement: Insert, returned: ColumnElement[Any]) -> ReturningInsert[Any]:
+    """Make an insert skip rows that break a unique constraint, and return `returned` for the added rows."""
+    # SQLite's compiler also accepts PostgreSQL's Insert.
+    return statement.on_conflict_do_nothing().returning(returned)
 
 
 @cache
 def insertion(table: Table, columns: tuple[str, ...]) -> ReturningInsert[Any]:
-    """An insertion of these columns, as `if_free` has it, that answers the id."""
+    """Return an insert of these columns that skips conflicts (`if_free`) and returns the new row's id."""
     return if_free(insert(table).values(parameters_of(table, columns)), table.c.id)
 
 
 @cache
 def change(table: Table, columns: tuple[str, ...]) -> Update:
-    """A change of these columns of the row whose id is `ROW_ID`."""
+    """Return an update of these columns in the row whose id is `ROW_ID`."""
     changed = table.update().where(table.c.id == bindparam(ROW_ID))
     return changed.values(parameters_of(table, columns))
 
 
 @cache
 def _compiled_for(_dialect: Dialect) -> WeakKeyDictionary[ClauseElement, Query]:
-    """Queries by the identity of their statements, for all databases of a kind.
+    """Return the cache of compiled queries by statement, which all databases of one kind share.
 
-    Statements that live as long as the process are compiled once in it.
+    A statement that is a module constant is therefore compiled once per process.
     """
     return WeakKeyDictionary()
 
 
 class _Key:
-    """A selection as a key. Its hash, which takes longer the larger it is, is worked out once."""
+    """A selection as a cache key.
+
+    Its hash is computed only once, because hashing a large selection is slow.
+    """
 
     __slots__ = ("_hash", "selection")
 
@@ -147,33 +152,35 @@ class _Key:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """A compiled read, and the bytes that it takes together with its selection."""
+class _Entry:
+    """A cached query, and the memory in bytes that the query and its selection take."""
 
     query: Query
     size: int
 
 
 class Statements:
-    """The statements of one database, compiled.
+    """The compiled statements of one database.
 
-    Reads are kept by their selections, and what was not used for longest goes first: texts, selections and
-    all else take 16 MiB (`CACHED_BYTES`) at most. A read that takes more than that by itself is not kept.
+    Reads are cached by their selections. The cache takes at most 16 MiB (`CACHED_BYTES`), including texts and
+    selections. If the cache is full, the least recently used reads are removed. A single read that is larger
+    than the whole cache is not cached.
     """
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._compiled = _compiled_for(dialect)
-        self._reads: LRUCache[_Key, _Kept] = LRUCache(CACHED_BYTES, getsizeof=lambda kept: kept.size)
-        self._compiling: dict[_Key, asyncio.Future[_Kept]] = {}
+        self._reads: LRUCache[_Key, _Entry] = LRUCache(CACHED_BYTES, getsizeof=lambda entry: entry.size)
+        self._compiling: dict[_Key, asyncio.Future[_Entry]] = {}
 
     async def query_of(
         self, selection: S, make: Callable[[S], ClauseElement], takes_long: Callable[[S], bool]
     ) -> Query:
-        """The query that `make` makes from a selection. A selection has one query.
+        """Return the query for a selection, compiled from the statement that `make` builds.
 
-        One that is kept is answered without giving up the turn. Another is compiled: in a thread if it
-        `takes_long`, and once for all who ask for it meanwhile.
+        `make` must always build the same statement for the same selection. A cached query is returned without
+        yielding to the event loop. If `takes_long` is true for the selection, the statement is compiled in a
+        thread, and concurrent callers with the same selection share the result.
         """
         key = _Key(selection)
         try:
@@ -183,29 +190,30 @@ class Statements:
         compiling = self._compiling.get(key)
         if compiling is None:
             if not takes_long(selection):
-                kept = self._compile_read(selection, make)
-                self._keep(key, kept)
-                return kept.query
+                entry = self._compile_read(selection, make)
+                self._cache(key, entry)
+                return entry.query
             loop = asyncio.get_running_loop()
             compiling = loop.run_in_executor(_compiler, self._compile_read, selection, make)
             self._compiling[key] = compiling
             compiling.add_done_callback(partial(self._end_compiling, key))
-        # Whoever gives up leaves it to the others, and to the cache.
+        # If this caller is cancelled, the compilation goes on, for the other callers and for the cache.
         return (await asyncio.shield(compiling)).query
 
     def compile(self, statement: ClauseElement) -> Query:
-        """The driver's text of a statement, made once for as long as the statement lives."""
+        """Return the query of a statement, compiled once and kept as long as the statement object exists."""
         query = self._compiled.get(statement)
         if query is None:
             query = self._compiled[statement] = self.compile_once(statement)
         return query
 
     def compile_once(self, statement: ClauseElement) -> Query:
-        """The driver's text of a statement, for callers that keep it themselves."""
+        """Compile a statement and return its query, for callers that cache the query themselves."""
         dialect = self._dialect
-        # IN over a list of values is spelt out now; SQLAlchemy would do so when it runs a statement.
+        # Expand IN over a list of values now. Otherwise SQLAlchemy would expand the list when it runs the
+        # statement.
         compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
-        if not isinstance(compiled, SQLCompiler):  # DDL
+        if not isinstance(compiled, SQLCompiler):  # a DDL statement, which has no parameters
             return Query(str(compiled), ())
         names = compiled.positiontup or ()
         values = compiled.params
@@ -226,15 +234,15 @@ class Statements:
             isinstance(statement, Executable) and SCANS in statement.get_execution_options(),
         )
 
-    def _compile_read(self, selection: S, make: Callable[[S], ClauseElement]) -> _Kept:
+    def _compile_read(self, selection: S, make: Callable[[S], ClauseElement]) -> _Entry:
         query = self.compile_once(make(selection))
-        return _Kept(query, _ENTRY_BYTES + size_of(selection, query))
+        return _Entry(query, _ENTRY_BYTES + size_of(selection, query))
 
-    def _end_compiling(self, key: _Key, compiling: "asyncio.Future[_Kept]") -> None:
+    def _end_compiling(self, key: _Key, compiling: "asyncio.Future[_Entry]") -> None:
         del self._compiling[key]
         if not compiling.cancelled() and compiling.exception() is None:
-            self._keep(key, compiling.result())
+            self._cache(key, compiling.result())
 
-    def _keep(self, key: _Key, kept: _Kept) -> None:
-        if kept.size <= self._reads.maxsize:
-            self._reads[key] = kept
+    def _cache(self, key: _Key, entry: _Entry) -> None:
+        if entry.size <= self._reads.maxsize:
+            self._reads[key] = entry

@@ -1,4 +1,4 @@
-"""Tiers: the levels that an app is sold at, each with a set of features."""
+"""Tiers: the levels that an app is sold at, each with its features."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from db.metadata import metadata
 from db.shaping.json import json_array, json_string
 from db.shaping.nouns import Attribute, Kind, Noun, Ordering, Row, Through, ToMany, ToOne, Unique, column
 from db.statements import locking
+from db.tenancy import Tenant, is_no_customer, within_apps
 from db.types import PlainText, UtcDateTime
 
 TYPICAL_FEATURES = 20
@@ -37,7 +38,7 @@ tiers = Table(
     Column("slug", PlainText, nullable=False),
     Column("name", PlainText, nullable=False),
     Column("position", Integer, nullable=False),
-    Column("rank", PlainText, nullable=False),  # made by `rank` of the two
+    Column("rank", PlainText, nullable=False),  # computed from position and slug by `rank`
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("app_id", "slug"),
     Index(None, "app_id", "rank", "id"),
@@ -47,14 +48,15 @@ tier_features = Table(
     "tier_features",
     metadata,
     Column("tier_id", PlainText, ForeignKey("tiers.id", ondelete="CASCADE"), primary_key=True),
-    # No cascade: a feature that a tier has cannot be deleted. With their app both go in one statement.
+    # No cascade: a feature cannot be deleted while a tier has it. An app can still be deleted, because one
+    # statement deletes both the app's tiers and its features.
     Column("feature_id", PlainText, ForeignKey("features.id"), primary_key=True),
     Index(None, "feature_id"),
 )
 
 
 def rank(position: int, slug: str) -> str:
-    """Where a tier stands in its app, as text that sorts by position and then by slug."""
+    """Return a text that sorts an app's tiers by position, and then by slug."""
     return f"{position - LOWEST_POSITION:010}.{slug}"
 
 
@@ -75,12 +77,15 @@ TIER = Noun(
     table=tiers,
     prefix=ids.TIER,
     owned=lambda row: apps.owns(row["app_id"]),
+    reached=lambda row: apps.reaches(row["app_id"]) & is_no_customer(),
     attributes={
         "id": column("id"),
         "slug": column("slug"),
         "name": column("name", Kind.TEXT),
         "position": column("position", Kind.INTEGER),
-        "feature_slugs": Attribute(Kind.JSON, ("id",), _feature_slugs, is_subquery=True),
+        "feature_slugs": Attribute(
+            Kind.JSON, ("id",), _feature_slugs, is_subquery=True, cost=TYPICAL_FEATURES
+        ),
         "created_at": column("created_at"),
     },
     objects={"app": ToOne("App", "app_id")},
@@ -94,11 +99,11 @@ TIER = Noun(
 _FOR_UPDATE = locking(
     select(tiers.c.app_id, tiers.c.slug)
     .join(apps.apps, apps.apps.c.id == tiers.c.app_id)
-    .where(tiers.c.id == bindparam("id"), apps.APP.owned(apps.apps.c)),
+    .where(tiers.c.id == bindparam("id"), within_apps(apps.apps.c)),
     apps.apps,
     tiers,
 )
-_STAYING = (
+_FOR_KEY_SHARE = (
     select(tiers.c.slug)
     .where(tiers.c.id == bindparam("id"), tiers.c.app_id == bindparam("app_id"))
     .with_for_update(read=True, key_share=True)
@@ -117,51 +122,54 @@ _DELETE = tiers.delete().where(tiers.c.id == bindparam("id"))
 
 @dataclass(frozen=True, slots=True)
 class StoredTier:
-    """What a change of a tier has to know about it."""
+    """A tier, with the columns that are needed to change the tier."""
 
     app_id: str
     slug: str
 
 
 async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
-    """Add a tier. False when its slug is taken in the app."""
+    """Add a tier. Returns False if its slug is taken in the app."""
     return await session.insert_if_free(tiers, values)
 
 
 async def highest_position(session: WriteSession, app_id: str) -> int | None:
-    """The position of an app's last tier, or None when it has none."""
+    """Return the position of an app's last tier, or None if the app has no tiers."""
     highest: int | None = (await session.execute(_HIGHEST, {"app_id": app_id})).scalar()
     return highest
 
 
-async def find_for_update(session: WriteSession, account_id: str, id: str) -> StoredTier | None:
-    """A tier, locked until the transaction ends."""
-    row = (await session.execute(_FOR_UPDATE, {"id": id, "account": account_id})).mappings().first()
+async def find_for_update(session: WriteSession, tenant: Tenant, id: str) -> StoredTier | None:
+    """Lock a tier until the transaction ends and return it, or None if the tenant has no such tier."""
+    row = (await session.execute(_FOR_UPDATE, {"id": id, **tenant.parameters})).mappings().first()
     return None if row is None else StoredTier(**row)
 
 
-async def find(session: WriteSession, app_id: str, id: str) -> str | None:
-    """The slug of an app's tier, which will not be deleted before the transaction ends; or None."""
-    return (await session.execute(_STAYING, {"id": id, "app_id": app_id})).scalar()
+async def find_for_key_share(session: WriteSession, app_id: str, id: str) -> str | None:
+    """Lock an app's tier against deletion and return its slug, or None if the app has no such tier.
+
+    The lock lasts until the transaction ends.
+    """
+    return (await session.execute(_FOR_KEY_SHARE, {"id": id, "app_id": app_id})).scalar()
 
 
 async def feature_slugs(session: WriteSession, id: str) -> Sequence[str]:
-    """The slugs of a tier's features, in order."""
+    """Return the slugs of a tier's features, sorted."""
     return list((await session.execute(_FEATURES, {"id": id})).scalars())
 
 
 async def has_feature(session: WriteSession, feature_id: str) -> bool:
-    """Whether any tier has a feature."""
+    """Return whether any tier has a feature."""
     return (await session.execute(_USING, {"feature_id": feature_id})).first() is not None
 
 
 async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
-    """Change a tier."""
+    """Update a tier."""
     await session.update(tiers, id, changes)
 
 
 async def set_features(session: WriteSession, id: str, feature_ids: Iterable[str]) -> None:
-    """Have a tier consist of these features and no others."""
+    """Replace a tier's features."""
     await session.execute(_EMPTY, {"id": id})
     rows = [{"tier_id": id, "feature_id": feature_id} for feature_id in feature_ids]
     if rows:

@@ -1,10 +1,10 @@
 """Tokens: the signed proofs of licenses.
 
-The tokens of a license are numbered. Shown is the last one up to the current generation of the app's signing
-keys (`shown`); one beyond it has been signed ahead, for a rotation that is under way. Of a token that another
-has superseded the text goes, and what stays is that its `jti` was the license's: of the last
-`KEPT_SUPERSEDED`, so that who renews a license over and over does not fill the store. An earlier token is as
-good as ever; only by its `jti` alone its license is not found any more.
+A license's tokens are numbered. A license shows the last of its tokens that is not from a later generation of
+the app's signing keys than the current one (`shown`). A token of a later generation was signed in advance,
+for a rotation in progress. When a token is superseded, its text is deleted, but its `jti` still finds the
+license. Only the last `KEPT_SUPERSEDED` superseded tokens are kept, so that repeated regeneration of tokens
+does not fill the database. Older tokens stay valid, but their `jti` no longer finds the license.
 """
 
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ tokens = Table(
     Column("jti", PlainText, primary_key=True),
     Column("license_id", PlainText, ForeignKey("licenses.id", ondelete="CASCADE"), nullable=False),
     Column("number", Integer, nullable=False),
-    Column("generation", Integer, nullable=False),  # of the key that signed it
-    Column("token", PlainText),  # null: superseded, or never signed
+    Column("generation", Integer, nullable=False),  # the generation of the key that signed the token
+    Column("token", PlainText),  # null if the token is superseded or not signed yet
     UniqueConstraint("license_id", "number"),
 )
 
@@ -52,7 +52,7 @@ _GENERATIONS = select(tokens.c.generation).where(
 
 
 def next_number(license_id: ColumnElement[str]) -> ScalarSelect[int]:
-    """The number of a license's next token."""
+    """Return SQL for the number that a license's next token gets."""
     earlier = tokens.alias()
     return (
         select(func.coalesce(func.max(earlier.c.number), 0) + 1)
@@ -82,7 +82,7 @@ _DROP = tokens.delete().where(
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """A token that has been signed."""
+    """A token that was just signed."""
 
     jti: str
     generation: int
@@ -90,7 +90,10 @@ class NewToken:
 
 
 def shown(column: str, license_id: ColumnElement[str], generation: ColumnElement[int]) -> ScalarSelect[Any]:
-    """A column of the token that a license shows while a generation of keys is current."""
+    """Return SQL for a column of the token that a license shows under the current generation of keys.
+
+    `generation` is this current generation.
+    """
     return (
         select(tokens.c[column])
         .where(tokens.c.license_id == license_id, tokens.c.generation <= generation)
@@ -102,17 +105,20 @@ def shown(column: str, license_id: ColumnElement[str], generation: ColumnElement
 
 
 async def clear(session: WriteSession, license_id: str) -> None:
-    """Remove the texts of the tokens that a license has. The license is locked."""
+    """Delete the texts of a license's tokens. The caller has locked the license."""
     await session.execute(_CLEAR, {"of_license": license_id})
 
 
 async def generations(session: WriteSession, license_id: str) -> frozenset[int]:
-    """The generations of keys under which a license has a token."""
+    """Return the generations of the keys that signed a license's tokens, without superseded tokens."""
     return frozenset((await session.execute(_GENERATIONS, {"of_license": license_id})).scalars())
 
 
 async def add(session: WriteSession, license_id: str, new: NewToken) -> None:
-    """Add a token to a license, which is locked or has just been made, and drop what is too old by then."""
+    """Add a token, and delete the superseded tokens beyond the last `KEPT_SUPERSEDED`.
+
+    The caller has locked or just inserted the license.
+    """
     values = {"jti": new.jti, "generation": new.generation, "token": new.token}
     number: int = (await session.execute(_ADD, {**values, "license_id": license_id})).scalar_one()
     if number > KEPT_SUPERSEDED + 1:

@@ -1,4 +1,4 @@
-"""Column types that behave alike on SQLite and PostgreSQL, and the folding of letter case."""
+"""Column types that behave the same on SQLite and PostgreSQL, and case folding."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,35 +10,35 @@ from sqlalchemy.types import TEXT, Text, TypeDecorator, TypeEngine, UserDefinedT
 
 from db import clock
 
-# Compared and ordered by code point on both databases: SQLite's BINARY is the default there, and
-# PostgreSQL's own default would follow the locale of whoever ran initdb.
+# Texts are compared and sorted by code point on both databases. On SQLite this is the default. On PostgreSQL
+# the default depends on the locale that initdb ran in.
 PlainText = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 def fold(text: str) -> str:
-    """Fold letter case (Unicode, full folding), so that both databases compare alike.
+    """Case-fold a text (Unicode, full folding), so that both databases compare it in the same way.
 
-    Done once when a value is written and once for each value asked for; neither database's own idea of
-    letter case is ever used.
+    A value that is compared ignoring case is folded both when it is stored and when it is looked up. The
+    databases' own case rules are never used.
     """
     return text.casefold()
 
 
 def fold_optional(text: str | None) -> str | None:
-    """Fold as `fold` does; None stays None."""
+    """Case-fold a text with `fold`, or return None for None."""
     return None if text is None else fold(text)
 
 
 def _plain_text(dialect: Dialect) -> TypeEngine[Any]:
-    # Not through dialect.type_descriptor(): asyncpg's would make it a VARCHAR.
+    # dialect.type_descriptor() is not used here, because with asyncpg it returns VARCHAR.
     return TEXT(collation="C") if dialect.name == "postgresql" else TEXT()
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment, kept as the text every answer shows (`clock.as_text`).
+    """A time, stored as the text that responses show (`clock.as_text`).
 
-    A page of licenses writes a thousand timestamps: kept so, a read splices them without formatting
-    one (see docs/decisions.md). The text has a fixed width and sorts as time does.
+    A page of licenses can contain hundreds of time values. Reads put the stored texts into JSON without
+    formatting them (see docs/decisions.md). The texts have a fixed length and sort chronologically.
     """
 
     impl = TEXT
@@ -51,7 +51,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a moment without an offset cannot be stored")
+            raise ValueError("a time without an offset cannot be stored")
         return clock.as_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
@@ -59,8 +59,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class _PostgresJson(UserDefinedType[str]):
-    # JSON and not JSONB: it keeps the text as it was sent, key order and numbers included, and is
-    # spliced into answers as it stands. SQLAlchemy's own type would serialise our text a second time.
+    # The type is JSON and not JSONB, because JSON keeps the text unchanged, including the order of keys and
+    # the form of numbers. Responses contain the stored text unchanged. SQLAlchemy's own JSON type would
+    # serialize our text again.
     cache_ok = True
 
     def get_col_spec(self, **_: object) -> str:
@@ -68,7 +69,7 @@ class _PostgresJson(UserDefinedType[str]):
 
 
 class JsonObject(TypeDecorator[Mapping[str, object]]):
-    """A JSON object, kept as compact text with its keys in the order they were sent."""
+    """A JSON object, stored as compact text with its keys in the order of the request."""
 
     impl = TEXT
     cache_ok = True
@@ -80,13 +81,14 @@ class JsonObject(TypeDecorator[Mapping[str, object]]):
         return None if value is None else json_text(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Mapping[str, object] | None:
-        # SQLAlchemy has asyncpg parse what is of type json.
+        # If the engine was created with `parses_json` (`db.postgresql`), asyncpg has already parsed the
+        # value.
         read: Mapping[str, object] | None = json.loads(value) if isinstance(value, str) else value
         return read
 
 
-class Slugs(TypeDecorator[Sequence[str]]):
-    """Slugs, kept as the text of a JSON array: ``["export","sso"]``. It can be searched as text."""
+class Texts(TypeDecorator[Sequence[str]]):
+    """Texts, stored as the text of a JSON array such as ``["export","sso"]``. The text can be searched."""
 
     impl = TEXT
     cache_ok = True
@@ -102,5 +104,8 @@ class Slugs(TypeDecorator[Sequence[str]]):
 
 
 def json_text(value: Mapping[str, object] | Sequence[object]) -> str:
-    """Compact JSON. The standard library's: orjson refuses the integers beyond 64 bits that JSON allows."""
+    """Return compact JSON, written by the standard library.
+
+    orjson refuses integers beyond 64 bits, which JSON allows.
+    """
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

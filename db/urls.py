@@ -1,4 +1,7 @@
-"""`DATABASE_URL`: a SQLite file, or PostgreSQL as providers write it, with libpq's meaning."""
+"""`DATABASE_URL`: a SQLite file, or a PostgreSQL URL as hosting providers write it.
+
+The parts of a PostgreSQL URL have the same meaning as in libpq.
+"""
 
 import os
 import re
@@ -6,46 +9,56 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
-_SURE = ("require", "verify-ca", "verify-full")
-_CHOICES = {
-    "sslmode": ("disable", "allow", "prefer", *_SURE),
+_TLS_REQUIRED = ("require", "verify-ca", "verify-full")
+_ALLOWED = {
+    "sslmode": ("disable", "allow", "prefer", *_TLS_REQUIRED),
     "sslnegotiation": ("postgres", "direct"),
-    "channel_binding": ("disable", "prefer", "require"),  # asyncpg has none, and Neon's URLs require it
+    # Neon's URLs have this, but asyncpg does not support it
+    "channel_binding": ("disable", "prefer", "require"),
     "gssencmode": ("disable", "prefer"),
     "target_session_attrs": ("any", "primary", "standby", "prefer-standby", "read-write", "read-only"),
     "client_encoding": ("utf8", "UTF8", "utf-8", "UTF-8"),
 }
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 32_767, "keepalives_interval": 32_767}
 _KEEPALIVE |= {"keepalives_count": 127, "tcp_user_timeout": 2**31 - 1}
-_LARGEST = _KEEPALIVE | {"connect_timeout": 2**31 - 1}
+_MAXIMUM = _KEEPALIVE | {"connect_timeout": 2**31 - 1}
 _FILES = ("sslrootcert", "sslcert", "sslkey")
 _ARGUMENTS = ("user", "password", "database", "passfile", "target_session_attrs")
 _NAMES = ("application_name", "fallback_application_name")
-_OTHER_NAMES = {"dbname": "database", "ssl": "sslmode"}
-_KNOWN = {*_CHOICES, *_LARGEST, *_FILES, *_ARGUMENTS, *_NAMES, "sslpassword", "host", "port", "options"}
+_ALIASES = {"dbname": "database", "ssl": "sslmode"}
+_KNOWN = {*_ALLOWED, *_MAXIMUM, *_FILES, *_ARGUMENTS, *_NAMES, "sslpassword", "host", "port", "options"}
 _HOST = r"(?:\[[^\[\]]+\]|[^:@\[\],/?]*)(?::[0-9]*)?"
-_NAME = re.compile(r"(?s)/.*|(?:[^.]{1,63}\.)*[^.]{0,63}")  # of a socket's folder, or in DNS
+_NAME = re.compile(r"(?s)/.*|(?:[^.]{1,63}\.)*[^.]{0,63}")  # the folder of a socket, or a DNS name
 _PARTS = re.compile(rf"(?s)(?:([^:@/]*)(?::([^@/]*))?@)?({_HOST}(?:,{_HOST})*)(?:/([^?]*))?(?:\?(.*))?")
 _SETTING = r"\s*(?:-c\s*|--)([A-Za-z_][A-Za-z0-9_.]*)=((?:\\.|[^\\\s])*)(?!\S)"
 
 
 class InvalidDatabaseUrl(ValueError):
-    """`DATABASE_URL` is not understood. The message is one line, and shows no value."""
+    """`DATABASE_URL` is invalid.
+
+    The message is one line. The message may name the scheme or an option, but never shows a value from the
+    URL.
+    """
 
 
 @dataclass(frozen=True)
 class DatabaseUrl:
-    """A SQLite file by its path, or PostgreSQL; `settings` and `keepalive` go before our own defaults."""
+    """A parsed URL: the path of a SQLite file, or the options of a PostgreSQL connection.
+
+    `settings` and `keepalive` override our own defaults.
+    """
 
     is_sqlite: bool
     path: str = ""
-    options: dict[str, Any] = field(default_factory=dict, repr=False)  # arguments of asyncpg.connect
-    settings: dict[str, str] = field(default_factory=dict)  # of each session
-    keepalive: dict[str, int] = field(default_factory=dict)  # by libpq's names; 0 is the system's
+    options: dict[str, Any] = field(default_factory=dict, repr=False)  # arguments for asyncpg.connect
+    settings: dict[str, str] = field(default_factory=dict)  # settings of each session
+    # The keys are libpq's names. For `keepalives`, 0 means off. For the other parameters, 0 means the
+    # system's default.
+    keepalive: dict[str, int] = field(default_factory=dict)
 
 
 def parse_url(text: str) -> DatabaseUrl:
-    """Understand ``sqlite:///file.db`` or ``postgresql://user@host/database``. Raises InvalidDatabaseUrl."""
+    """Parse ``sqlite:///file.db`` or ``postgresql://user@host/database``. Raises InvalidDatabaseUrl."""
     scheme, found, rest = text.partition("://")
     path, _, query = rest.partition("/")[2].partition("?")
     match scheme.partition("+")[0] if found else "":
@@ -61,22 +74,27 @@ def parse_url(text: str) -> DatabaseUrl:
 
 
 def _parameters(user: str, password: str, netloc: str, database: str, query: str) -> dict[str, str]:
-    """What is given by libpq's names, each valid by itself. Of two the last one counts, and empty is none."""
+    """Return the URL's parameters by libpq's names (except `database`), after checking each value separately.
+
+    If a parameter is given several times, the last value counts. An empty value counts as absent.
+    """
     found = re.findall(r"(?:^|,)(?:\[(.*?)\]|([^:,]*))(?::([0-9]*))?", netloc)
     host, port = ",".join(v6 or name for v6, name, _ in found), ",".join(each[2] for each in found)
     given = {"user": user, "password": password, "host": host, "port": port, "database": database}
     for each in query.split("&") if query else ():
         name, _, value = each.partition("=")
-        given[_OTHER_NAMES.get(name, name)] = "require" if each == "ssl=true" else value
-    for name in sorted(given.keys() - _KNOWN):  # beside an @ or a password, it may be a part of that
+        given[_ALIASES.get(name, name)] = "require" if each == "ssl=true" else value
+    # A ? or & in a password that is not percent-encoded makes a part of the password look like a name. The
+    # query then contains an @ or `password=`, and the name is not shown.
+    for name in sorted(given.keys() - _KNOWN):
         shown = f": {name}" if name.isidentifier() and not re.search("@|password=", query) else ""
         raise InvalidDatabaseUrl(f"has an option that is not understood{shown}")
     given = {name: unquote(value) for name, value in given.items() if value}
     for name, value in given.items():
-        if name in _CHOICES and value not in _CHOICES[name]:
-            raise InvalidDatabaseUrl(f"{name} must be one of {', '.join(_CHOICES[name])}")
-        if name in _LARGEST and not (re.fullmatch("[0-9]{1,10}", value) and int(value) <= _LARGEST[name]):
-            raise InvalidDatabaseUrl(f"{name} must be a number from 0 to {_LARGEST[name]}")
+        if name in _ALLOWED and value not in _ALLOWED[name]:
+            raise InvalidDatabaseUrl(f"{name} must be one of {', '.join(_ALLOWED[name])}")
+        if name in _MAXIMUM and not (re.fullmatch("[0-9]{1,10}", value) and int(value) <= _MAXIMUM[name]):
+            raise InvalidDatabaseUrl(f"{name} must be a number from 0 to {_MAXIMUM[name]}")
         if name in _FILES and not os.access(value, os.R_OK) and value != "system":
             raise InvalidDatabaseUrl(f"{name} must be a file that can be read")
     return given
@@ -90,12 +108,13 @@ def _postgresql(given: dict[str, str]) -> DatabaseUrl:
     if not all(map(_NAME.fullmatch, hosts)):
         raise InvalidDatabaseUrl("host must be a name, an address, or the folder of a socket")
     tls = {name: given[name] for name in ("sslmode", "sslpassword", *_FILES) if name in given}
-    system = "system" in map(tls.get, _FILES)  # whom the operating system trusts
+    # true if the operating system's trusted certificates are used
+    system = "system" in map(tls.get, _FILES)
     if system and tls != {"sslmode": "verify-full", "sslrootcert": "system"}:
         raise InvalidDatabaseUrl("sslrootcert=system needs sslmode=verify-full, and no sslcert")
     for name, value in (("channel_binding", "require"), ("sslnegotiation", "direct")):
-        if given.get(name) == value and given.get("sslmode") not in _SURE:
-            raise InvalidDatabaseUrl(f"{name}={value} needs sslmode to be one of {', '.join(_SURE)}")
+        if given.get(name) == value and given.get("sslmode") not in _TLS_REQUIRED:
+            raise InvalidDatabaseUrl(f"{name}={value} needs sslmode to be one of {', '.join(_TLS_REQUIRED)}")
     text = given.get("options", "")
     settings = {name.lower(): re.sub(r"\\(.)", r"\1", value) for name, value in re.findall(_SETTING, text)}
     if not re.fullmatch(rf"(?:{_SETTING})*\s*", text) or "client_encoding" in settings:

@@ -1,11 +1,13 @@
-"""What anybody may ask about an app by its slug: its public keys, and whether licenses of it hold.
+"""What anyone may read about an app by the app's slug: public keys, and whether licenses are valid.
 
-No account stands in these statements: who knows the slug and what a license is known by may know this much.
-Each is one statement, which begins with the app: without a row there is no such app.
+These statements have no condition on the account: a caller only has to know the app's slug and an identifier
+of the license. There is one exception: with a key that is limited to some apps, licenses of other apps cannot
+be verified. Each read is one statement that starts from the app. If a statement returns no row, the app does
+not exist.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +31,7 @@ from db.engine import ReadSession
 from db.licenses import LICENSE, licenses
 from db.shaping.json import texts_in
 from db.signing_keys import PUBLIC_COLUMNS, PublicKey, signing_keys
+from db.tenancy import Tenant, is_listed
 from db.tiers import tiers
 from db.tokens import tokens
 
@@ -37,7 +40,7 @@ _SHOWN = (
     licenses.c.id,
     licenses.c.installation_id,
     tiers.c.slug,
-    # These are answered as they are stored.
+    # These columns are returned in their stored form.
     type_coerce(licenses.c.features, Text()),
     type_coerce(licenses.c.expires_at, Text()),
     type_coerce(licenses.c.revoked_at, Text()),
@@ -47,6 +50,24 @@ _SHOWN = (
 def _of_app(shown: Sequence[Any], found: FromClause) -> Select[Any]:
     with_tier = found.outerjoin(tiers, tiers.c.id == licenses.c.tier_id)
     return select(*shown).select_from(with_tier).where(apps.c.slug == _SLUG)
+
+
+def _in(statements: "_Statements", tenant: Tenant | None) -> tuple[Select[Any], Mapping[str, Any]]:
+    """Return the statement for a tenant, and the tenant's parameters."""
+    if tenant is None:
+        return statements.any_app, {}
+    return statements.listed_apps, tenant.parameters
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Statements:
+    """A statement for callers who may read any app, and the same for those who are limited to some apps."""
+
+    any_app: Select[Any]
+    listed_apps: Select[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "listed_apps", self.any_app.where(is_listed(apps.c)))
 
 
 def _is_of_installation(row: FromClause, asked: ColumnElement[str]) -> ColumnElement[bool]:
@@ -60,7 +81,7 @@ def _first_of_installation(found: Select[Any], row: FromClause) -> Select[Any]:
 
 
 def _joined_by_jti(found: FromClause, asked: ColumnElement[str]) -> FromClause:
-    # A token that has been signed ahead is nobody's yet.
+    # Tokens that were signed in advance for a rotation are not issued yet, so this condition excludes them.
     issued = and_(tokens.c.jti == asked, tokens.c.generation <= apps.c.signing_generation)
     own = and_(licenses.c.id == tokens.c.license_id, licenses.c.app_id == apps.c.id)
     return found.outerjoin(tokens, issued).outerjoin(licenses, own)
@@ -68,37 +89,46 @@ def _joined_by_jti(found: FromClause, asked: ColumnElement[str]) -> FromClause:
 
 _asked = bindparam("asked", type_=Text())
 _ONE = {
-    "installation_id": _first_of_installation(
-        _of_app(_SHOWN, apps.outerjoin(licenses, _is_of_installation(licenses, _asked))), licenses
+    "installation_id": _Statements(
+        _first_of_installation(
+            _of_app(_SHOWN, apps.outerjoin(licenses, _is_of_installation(licenses, _asked))), licenses
+        )
     ),
-    "jti": _of_app(_SHOWN, _joined_by_jti(apps, _asked)),
+    "jti": _Statements(_of_app(_SHOWN, _joined_by_jti(apps, _asked))),
 }
 
 _all = texts_in(_asked).table_valued("value", name="each")
-# The bound is for PostgreSQL. It takes a list for a hundred rows, for which it would read a table of some ten
-# thousand licenses from end to end instead of looking them up; of an unknown bound it expects a tenth.
+# PostgreSQL's planner assumes that a list has 100 rows. The planner would therefore scan a table of some ten
+# thousand licenses instead of using the index. With a LIMIT of unknown value, the planner assumes a tenth of
+# these rows, which is 10.
 _each = select(_all.c.value).limit(bindparam("count", type_=Integer())).subquery("asked")
 _license = licenses.alias()
 _first = _first_of_installation(
     select(_license.c.id).where(_is_of_installation(_license, _each.c.value)), _license
 ).correlate(apps, _each)
 _MANY = {
-    "installation_id": _of_app(
-        (_each.c.value, *_SHOWN),
-        apps.outerjoin(_each, true()).outerjoin(licenses, licenses.c.id == _first.scalar_subquery()),
+    "installation_id": _Statements(
+        _of_app(
+            (_each.c.value, *_SHOWN),
+            apps.outerjoin(_each, true()).outerjoin(licenses, licenses.c.id == _first.scalar_subquery()),
+        )
     ),
-    "jti": _of_app((_each.c.value, *_SHOWN), _joined_by_jti(apps.outerjoin(_each, true()), _each.c.value)),
+    "jti": _Statements(
+        _of_app((_each.c.value, *_SHOWN), _joined_by_jti(apps.outerjoin(_each, true()), _each.c.value))
+    ),
 }
 
-_BY_TOKEN = _of_app(
-    (apps.c.account_id, *PUBLIC_COLUMNS, *_SHOWN),
-    apps.outerjoin(
-        signing_keys,
-        and_(signing_keys.c.id == bindparam("kid", type_=Text()), signing_keys.c.app_id == apps.c.id),
-    ).outerjoin(
-        licenses,
-        and_(licenses.c.id == bindparam("license_id", type_=Text()), licenses.c.app_id == apps.c.id),
-    ),
+_BY_TOKEN = _Statements(
+    _of_app(
+        (apps.c.account_id, apps.c.id, *PUBLIC_COLUMNS, *_SHOWN),
+        apps.outerjoin(
+            signing_keys,
+            and_(signing_keys.c.id == bindparam("kid", type_=Text()), signing_keys.c.app_id == apps.c.id),
+        ).outerjoin(
+            licenses,
+            and_(licenses.c.id == bindparam("license_id", type_=Text()), licenses.c.app_id == apps.c.id),
+        ),
+    )
 )
 _keys = apps.join(signing_keys, signing_keys.c.app_id == apps.c.id)
 _KEYS = (
@@ -116,9 +146,9 @@ _CURRENT_PEM = (
 
 @dataclass(frozen=True, slots=True)
 class ShownLicense:
-    """What anybody may know of a license, as it is stored. Nothing of it tells whose it is.
+    """The stored values of a license that anyone may know. None of these values identifies the customer.
 
-    Moments are texts, which sort as time does, and the features are a JSON array.
+    Times are texts that sort chronologically. The features are a JSON array.
     """
 
     id: str
@@ -131,52 +161,77 @@ class ShownLicense:
 
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
-    """What is stored of the app, the key and the license that a token names. None: there is none such."""
+    """A token's app and its account, and the key and the license that the token names.
+
+    The key is None if the app has no such key, and the license is None if the app has no such license.
+    """
 
     account_id: str
+    app_id: str
     key: PublicKey | None
     license: ShownLicense | None
 
 
 async def license_by(
-    session: ReadSession, slug: str, by: str, value: str, now: datetime
+    session: ReadSession, slug: str, by: str, value: str, now: datetime, tenant: Tenant | None = None
 ) -> tuple[bool, ShownLicense | None]:
-    """The license of an app by "installation_id" or "jti": whether there is such an app, and the license.
+    """Find a license of an app `by` "installation_id" or "jti", and return (whether the app exists, license).
 
-    Of an installation's licenses the one that is active `now` is found, else the newest.
+    Of an installation's licenses, this finds the license that is active at `now`, or the newest license if
+    none is active. If a tenant is given, only its apps exist (`db.tenancy.is_listed`).
     """
-    row = await session.row(_ONE[by], {"slug": slug, "asked": value, "now": now})
+    statement, limits = _in(_ONE[by], tenant)
+    row = await session.row(statement, {"slug": slug, "asked": value, "now": now, **limits})
     return (False, None) if row is None else (True, _shown(row))
 
 
 async def licenses_by(
-    session: ReadSession, slug: str, by: str, values: Sequence[str], now: datetime
+    session: ReadSession,
+    slug: str,
+    by: str,
+    values: Sequence[str],
+    now: datetime,
+    tenant: Tenant | None = None,
 ) -> dict[str, ShownLicense | None] | None:
-    """As `license_by`, for many values in one statement: what each has found. None without an app."""
+    """Find the licenses of an app for many values in one statement, in the same way as `license_by`.
+
+    Returns the licenses by value, or None if the app does not exist.
+    """
+    statement, limits = _in(_MANY[by], tenant)
     parameters = {
         "slug": slug,
         "asked": orjson.dumps(values).decode(),
         "count": len(values),
         "now": now,
+        **limits,
     }
-    rows = await session.rows(_MANY[by], parameters)
+    rows = await session.rows(statement, parameters)
     if not rows:
         return None
     return {asked: _shown(found) for asked, *found in rows if asked is not None}
 
 
-async def facts_of_token(session: ReadSession, slug: str, kid: str, license_id: str) -> TokenFacts | None:
-    """What is stored of what a token of an app names; None without an app."""
-    row = await session.row(_BY_TOKEN, {"slug": slug, "kid": kid, "license_id": license_id})
+async def facts_of_token(
+    session: ReadSession, slug: str, kid: str, license_id: str, tenant: Tenant | None = None
+) -> TokenFacts | None:
+    """Return the key and the license that a token names, or None if the app does not exist.
+
+    The key and the license must belong to the app.
+    """
+    statement, limits = _in(_BY_TOKEN, tenant)
+    row = await session.row(statement, {"slug": slug, "kid": kid, "license_id": license_id, **limits})
     if row is None:
         return None
-    split = 1 + len(PUBLIC_COLUMNS)
-    key, license = row[1:split], row[split:]
-    return TokenFacts(row[0], None if key[0] is None else PublicKey(*key), _shown(license))
+    split = 2 + len(PUBLIC_COLUMNS)
+    key, license = row[2:split], row[split:]
+    return TokenFacts(row[0], row[1], None if key[0] is None else PublicKey(*key), _shown(license))
 
 
 async def public_keys(session: ReadSession, slug: str) -> list[PublicKey] | None:
-    """All keys an app has ever had, the current one first, then the newest first; None without an app."""
+    """Return all keys that an app ever had: first the current key, and then the other keys, newest first.
+
+    Returns None if the app does not exist.
+    """
     rows = await session.rows(_KEYS, {"slug": slug})
     if not rows:
         return None
@@ -184,7 +239,7 @@ async def public_keys(session: ReadSession, slug: str) -> list[PublicKey] | None
 
 
 async def public_key_pem(session: ReadSession, slug: str) -> str | None:
-    """The PEM of an app's current key; None without an app."""
+    """Return the PEM of an app's current public key, or None if the app does not exist."""
     row = await session.row(_CURRENT_PEM, {"slug": slug})
     return None if row is None else str(row[0])
 

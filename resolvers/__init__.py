@@ -1,5 +1,7 @@
-"""What happens: one function for each thing that can be done or asked, called by every door alike.
+"""What the server does: one function for each operation, called by GraphQL, REST and the commands.
 
-A resolver takes the viewer first, then a session, then typed input. Its first line says what the viewer must
-be allowed. Nothing here knows GraphQL, HTTP or a SQL dialect.
+The parameters of most API operations are the viewer, then a session or the database, then the input. First,
+the viewer's scopes are checked, which may raise Unauthenticated or Forbidden. Most operations that need no
+key skip this check, and some of them have no viewer. Functions that only commands call have no viewer either.
+Nothing here depends on GraphQL, HTTP or a SQL dialect.
 """

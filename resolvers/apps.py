@@ -1,4 +1,4 @@
-"""Apps: what a vendor sells licenses for."""
+"""Apps: the products that a vendor sells licenses for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,28 +7,32 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
-from db import apps, clock, ids, signing_keys
+from db import accounts, apps, clock, ids, signing_keys
 from db.engine import Database, ReadSession, WriteSession
+from db.shaping.selection import Connection, Fields, Selected
 from db.types import fold
 from resolvers import reading
-from resolvers.errors import FaultCode, Faults, fault, unknown
+from resolvers.errors import BAD_KEY, FaultCode, Faults, Forbidden, Unauthenticated, fault, unknown
 from resolvers.inputs import (
+    UNCHANGED,
     URL_LENGTH,
+    Changes,
     Description,
     Input,
     Name,
     Slug,
     Text,
+    Unchanged,
     UnchangedSlug,
     check,
     empty_is_none,
     invalid,
     is_slug,
 )
-from resolvers.keyring import Algorithm, NewSigningKey
+from resolvers.keyring import Algorithm, Keyring, NewSigningKey
 from resolvers.purge import begin_soon
-from resolvers.reading import FieldShape, Json, Shape
-from resolvers.signing_keys import FIRST_GENERATION, row_of
+from resolvers.reading import Json
+from resolvers.signing_keys import FIRST_GENERATION, make_next_keys_soon, row_of
 from resolvers.viewer import Scope, Viewer
 
 
@@ -56,6 +60,11 @@ WebhookUrl = Annotated[
     ]
     | None,
     BeforeValidator(empty_is_none),
+    Field(
+        description=f"URL for license events, at most {URL_LENGTH:,} characters. The server stores the URL, "
+        "but does not send events yet. It must be an absolute https URL. An http URL is accepted if the "
+        "server allows http. An empty URL becomes null."
+    ),
 ]
 
 
@@ -72,6 +81,16 @@ SigningAlgorithm = Annotated[
     WithJsonSchema(
         {"type": "string", "enum": [each.jwa for each in Algorithm], "default": Algorithm.RS256.jwa}
     ),
+    Field(description="Algorithm that signs the app's tokens. It cannot be changed later."),
+]
+
+
+UnchangedAlgorithm = Annotated[
+    Unchanged,
+    Field(
+        description="Algorithm that signs the app's tokens. Any value other than the current one is refused.",
+        json_schema_extra={"enum": [each.jwa for each in Algorithm]},
+    ),
 ]
 
 
@@ -85,61 +104,79 @@ class CreateApp(Input):
     signing_algorithm: SigningAlgorithm = Algorithm.RS256
 
 
-class UpdateApp(Input):
-    """Changes to an app: a field left out is unchanged, null clears it. The slug never changes."""
+class UpdateApp(Changes):
+    """Changes to an app. Fields left out keep their values. null clears a description or webhook URL."""
 
-    slug: UnchangedSlug = ""
-    name: Name = ""
-    description: Description = None
-    webhook_url: WebhookUrl = None
+    slug: UnchangedSlug = UNCHANGED
+    signing_algorithm: UnchangedAlgorithm = UNCHANGED
+    name: Name = UNCHANGED
+    description: Description = UNCHANGED
+    webhook_url: WebhookUrl = UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)
 class DeletedApp:
-    """What went with an app."""
+    """A deleted app, and how many customers and licenses were deleted with it."""
 
     id: str
     customer_count: int
     license_count: int
 
 
-async def app(viewer: Viewer, session: ReadSession, slug: str, shape: Shape) -> Json | None:
-    """The app of this slug, or None."""
-    return await reading.one(viewer, session, "App", "slug", slug, shape)
+async def app(viewer: Viewer, session: ReadSession, slug: str, selected: Selected[Fields]) -> Json | None:
+    """Return the app with this slug, or None."""
+    return await reading.one(viewer, session, "App", "slug", slug, selected)
 
 
-async def app_by_id(viewer: Viewer, session: ReadSession, id: str, shape: Shape) -> Json | None:
-    """The app of this id, or None."""
-    return await reading.one(viewer, session, "App", "id", id, shape)
+async def app_by_id(viewer: Viewer, session: ReadSession, id: str, selected: Selected[Fields]) -> Json | None:
+    """Return the app with this id, or None."""
+    return await reading.one(viewer, session, "App", "id", id, selected)
 
 
-async def all_apps(viewer: Viewer, session: ReadSession, shape: FieldShape) -> Json:
-    """A page of the account's apps."""
-    return await reading.connection(viewer, session, shape)
+async def all_apps(viewer: Viewer, session: ReadSession, selected: Selected[Connection]) -> Json:
+    """Return a page of the account's apps."""
+    return await reading.connection(viewer, session, selected)
 
 
 async def field_of_app(
-    viewer: Viewer, session: ReadSession, slug: str, shape: FieldShape
+    viewer: Viewer, session: ReadSession, slug: str, selected: Selected[Connection]
 ) -> tuple[bool, Json | None]:
-    """One field of the app of this slug: whether there is such an app, and the field's value."""
-    return await reading.field_of(viewer, session, "App", "slug", slug, shape)
+    """Find an app by its slug. Return whether the app exists, and the value of one of its fields."""
+    return await reading.field_of(viewer, session, "App", "slug", slug, selected)
 
 
-async def create_app(viewer: Viewer, database: Database, values: Mapping[str, object]) -> str:
-    """Make an app with its first signing key, and answer its id. Raises Faults."""
-    viewer.require(Scope.WRITE)
+def require_creation(viewer: Viewer) -> None:
+    """Raise Unauthenticated or Forbidden unless the viewer may create apps."""
+    viewer.require(Scope.WRITE_CATALOG)
+    if viewer.tenant.app_ids is not None:
+        raise Forbidden("This key is limited to some apps, so it cannot create apps.")
+
+
+async def create_app(
+    viewer: Viewer, database: Database, keyring: Keyring, values: Mapping[str, object]
+) -> str:
+    """Create an app with its first signing key and return its id. Raises Faults.
+
+    Raises Busy if the key cannot be created in time, and Unauthenticated if the account has been removed.
+    """
+    require_creation(viewer)
     given = check(CreateApp, values, _context(viewer))
-    # A key takes up to seconds to make: it is made before the transaction begins, and not for nothing.
+    # Creating a key can take seconds. This is therefore done before the transaction, and only if the slug is
+    # free.
     async with database.read() as reader:
         if await apps.is_taken(reader, viewer.account_id, given.slug):
             raise _slug_taken()
-    key = await viewer.policy.keyring.make(given.signing_algorithm)
+    key = await keyring.make(given.signing_algorithm)
     async with database.write() as session:
-        return await add_app(viewer, session, given, key)
+        if not await accounts.is_there(session, viewer.account_id):
+            raise Unauthenticated(BAD_KEY)  # the account and its keys have been removed in the meantime
+        id = await add_app(viewer, session, given, key)
+    make_next_keys_soon(database)
+    return id
 
 
 async def add_app(viewer: Viewer, session: WriteSession, given: CreateApp, key: NewSigningKey) -> str:
-    """Add an app with its first signing key, inside a transaction, and answer its id. Raises Faults."""
+    """Add an app with its first signing key, inside a transaction, and return its id. Raises Faults."""
     new = ids.new_id(ids.APP)
     row = {
         "id": new.id,
@@ -160,31 +197,35 @@ async def add_app(viewer: Viewer, session: WriteSession, given: CreateApp, key: 
 
 
 async def update_app(viewer: Viewer, session: WriteSession, slug: str, values: Mapping[str, object]) -> str:
-    """Change the app of this slug and answer its id. Raises Faults."""
-    viewer.require(Scope.WRITE)
-    given = check(UpdateApp, values, {**_context(viewer), "slug": slug})
-    changes = given.model_dump(include=given.model_fields_set - {"slug"})
+    """Change the app with this slug and return its id. Raises Faults."""
+    viewer.require(Scope.WRITE_CATALOG)
+    unchanged: dict[str, object] = {"slug": slug}
+    if "signing_algorithm" in values:
+        stored = await apps.signing_algorithm(session, viewer.tenant, slug) if is_slug(slug) else None
+        unchanged["signing_algorithm"] = None if stored is None else Algorithm(stored).jwa
+    given = check(UpdateApp, values, _context(viewer) | unchanged)
+    changes = given.changes()
     if "name" in changes:
         changes["name_folded"] = fold(changes["name"])
     if changes:
         changes["updated_at"] = clock.now()
-        id = await apps.update(session, viewer.account_id, slug, changes) if is_slug(slug) else None
+        id = await apps.update(session, viewer.tenant, slug, changes) if is_slug(slug) else None
     else:
-        id = await apps.find(session, viewer.account_id, slug) if is_slug(slug) else None
+        id = await apps.find_for_key_share(session, viewer.tenant, slug) if is_slug(slug) else None
     if id is None:
         raise unknown(slug, "slug")
     return id
 
 
 async def delete_app(viewer: Viewer, database: Database, slug: str) -> DeletedApp:
-    """Delete the app of this slug with all its customers and licenses. Raises Faults.
+    """Delete the app with this slug and all its customers and licenses. Raises Faults.
 
-    Nobody finds them any more. The slug stays the account's, which may use it again. The rows go afterwards:
-    see `resolvers.purge`.
+    From then on, no request finds the app, its customers or its licenses. The slug stays reserved for the
+    account, which may use it for a new app. The rows are deleted later, by `resolvers.purge`.
     """
-    viewer.require(Scope.WRITE)
+    viewer.require(Scope.WRITE_CATALOG)
     async with database.write() as session:
-        id = await apps.find_for_update(session, viewer.account_id, slug) if is_slug(slug) else None
+        id = await apps.find_for_update(session, viewer.tenant, slug) if is_slug(slug) else None
         if id is None:
             raise unknown(slug, "slug")
         totals = await apps.totals(session, id)
@@ -194,8 +235,11 @@ async def delete_app(viewer: Viewer, database: Database, slug: str) -> DeletedAp
 
 
 async def require_app(viewer: Viewer, session: WriteSession, slug: str) -> str:
-    """The id of the app of this slug, which stays until the transaction ends. Raises Faults."""
-    id = await apps.find(session, viewer.account_id, slug) if is_slug(slug) else None
+    """Return the id of the app with this slug. Raises Faults.
+
+    The app is locked: it cannot be deleted until the transaction ends.
+    """
+    id = await apps.find_for_key_share(session, viewer.tenant, slug) if is_slug(slug) else None
     if id is None:
         raise unknown(slug, "app_slug")
     return id

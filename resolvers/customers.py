@@ -1,22 +1,60 @@
-"""Customers: who bought."""
+"""Customers: the people and organizations that buy licenses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from db import clock, customers, ids, licenses, signing_keys
-from db.customers import StoredCustomer
+from db.customers import Duplicate, StoredCustomer
+from db.emails import email_key
 from db.engine import Database, ReadSession, UniqueViolation, WriteSession
-from db.shaping.selection import Values
+from db.shaping.selection import Fields, Selected
 from db.types import fold, fold_optional
 from resolvers import reading
 from resolvers.apps import require_app
-from resolvers.errors import Fault, FaultCode, Faults, fault, unknown
-from resolvers.inputs import Email, ExternalId, Input, Metadata, OptionalName, check, is_slug, is_storable
-from resolvers.reading import Json, Shape, Shown
+from resolvers.errors import Fault, FaultCode, Faults, unknown
+from resolvers.inputs import (
+    UNCHANGED,
+    Changes,
+    Email,
+    ExternalId,
+    Input,
+    Metadata,
+    Moment,
+    OptionalName,
+    check,
+    is_slug,
+    is_storable,
+)
+from resolvers.paging import FilterText
+from resolvers.reading import Json, Shown
 from resolvers.viewer import Scope, Viewer
 
-# Each unique column of a customer, and the input field it is made from.
-_FIELD_BY_UNIQUE = {"email_folded": "email", "external_id": "external_id"}
+# Maps each unique column of a customer to the input field that determines the column's value.
+_FIELD_BY_UNIQUE = {"email_key": "email", "external_id": "external_id"}
+
+
+CreatedAfter = Annotated[Moment | None, Field(description="Created after this time (exclusive).")]
+CreatedBefore = Annotated[Moment | None, Field(description="Created before this time (exclusive).")]
+
+
+class CustomerFilters(Input):
+    """Selects customers that meet all given conditions. Empty strings are ignored."""
+
+    email: FilterText = Field(
+        "",
+        description="Text that the email contains. Case and whitespace around the text are ignored. There "
+        "are no wildcards.",
+    )
+    external_id: FilterText = Field("", description="External id, exact match.")
+    search: FilterText = Field(
+        "",
+        description="Text that the email or the name contains. Case is ignored. There are no wildcards.",
+    )
+    created_after: CreatedAfter = None
+    created_before: CreatedBefore = None
 
 
 class CreateCustomer(Input):
@@ -28,20 +66,24 @@ class CreateCustomer(Input):
     metadata: Metadata = {}
 
 
-class UpdateCustomer(Input):
-    """Changes to a customer: a field left out is unchanged, null clears it (but for the email)."""
+class UpdateCustomer(Changes):
+    """Changes to a customer. Fields left out keep their values. null clears any field except the email.
 
-    email: Email = ""
-    name: OptionalName = None
-    external_id: ExternalId = None
-    metadata: Metadata = {}
+    Metadata is replaced as a whole.
+    """
+
+    email: Email = UNCHANGED
+    name: OptionalName = UNCHANGED
+    external_id: ExternalId = UNCHANGED
+    metadata: Metadata = UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)
 class SavedCustomer:
-    """A customer that is stored, and whether this call made it.
+    """A stored customer, and whether this call created it.
 
-    `shown` is what the caller wanted of it, where that came along.
+    `shown` has the selected fields if the statement that found or created the customer returned them. If
+    `shown` is None, the caller must read the fields.
     """
 
     id: str
@@ -51,25 +93,31 @@ class SavedCustomer:
 
 @dataclass(frozen=True, slots=True)
 class DeletedCustomer:
-    """What went with a customer."""
+    """A deleted customer, and how many licenses were deleted with it."""
 
     id: str
     license_count: int
 
 
-async def customer(viewer: Viewer, session: ReadSession, id: str, shape: Shape) -> Json | None:
-    """The customer of this id, or None."""
-    return await reading.one(viewer, session, "Customer", "id", id, shape)
+async def customer(viewer: Viewer, session: ReadSession, id: str, selected: Selected[Fields]) -> Json | None:
+    """Return the customer with this id, or None."""
+    return await reading.one(viewer, session, "Customer", "id", id, selected)
+
+
+async def customer_of_viewer(viewer: Viewer, session: ReadSession, selected: Selected[Fields]) -> Json | None:
+    """Return the customer that the viewer is, or None if the viewer is not a customer."""
+    id = viewer.tenant.customer_id
+    return None if id is None else await customer(viewer, session, id, selected)
 
 
 async def customer_in_app(
-    viewer: Viewer, session: ReadSession, app_slug: str, lookup: str, value: str, shape: Shape
+    viewer: Viewer, session: ReadSession, app_slug: str, lookup: str, value: str, selected: Selected[Fields]
 ) -> tuple[bool, Json | None]:
-    """The customer of an app by `lookup`: "id", "email" or "external_id".
+    """Find a customer of an app. Return whether the account has the app, and the customer or None.
 
-    Answers whether there is such an app, and the customer or None.
+    `lookup` is the attribute that has this value: "id", "email" or "external_id".
     """
-    return await reading.one_in_app(viewer, session, app_slug, "Customer", lookup, value, shape)
+    return await reading.one_in_app(viewer, session, app_slug, "Customer", lookup, value, selected)
 
 
 async def create_customer(
@@ -77,14 +125,17 @@ async def create_customer(
     database: Database,
     app_slug: str,
     values: Mapping[str, object],
-    shape: Shape | None = None,
+    selected: Selected[Fields] | None = None,
 ) -> SavedCustomer:
-    """Add a customer to an app. `shape` is what is wanted of it. Raises Forbidden and Faults."""
-    viewer.require(Scope.WRITE)
-    if shape is not None:
-        reading.require_shape(viewer, "Customer", shape)
+    """Add a customer to an app. `selected` has the fields to return.
+
+    Raises Unauthenticated, Forbidden and Faults.
+    """
+    viewer.require(Scope.WRITE_CUSTOMERS)
+    if selected is not None:
+        reading.require_selected(viewer, "Customer", selected)
     given = check(CreateCustomer, values)
-    made = await _insert_alone(viewer, database, app_slug, given, shape)
+    made = await _insert_alone(viewer, database, app_slug, given, selected)
     if made is not None:
         return made
     async with database.write() as session:
@@ -92,7 +143,7 @@ async def create_customer(
 
 
 async def add_customer(viewer: Viewer, session: WriteSession, app_slug: str, given: CreateCustomer) -> str:
-    """Add a customer to an app, inside a transaction, and answer the id. Raises Faults."""
+    """Add a customer to an app, inside a transaction, and return its id. Raises Faults."""
     app_id = await require_app(viewer, session, app_slug)
     id = await _insert(session, app_id, given)
     if id is None:
@@ -105,17 +156,19 @@ async def get_or_create_customer(
     database: Database,
     app_slug: str,
     values: Mapping[str, object],
-    shape: Shape | None = None,
+    selected: Selected[Fields] | None = None,
 ) -> SavedCustomer:
-    """The customer of this email, unchanged, or a new one. Any number of calls at once make one customer.
+    """Return the customer with this email, or create one. An existing customer is not changed.
 
-    `shape` is what is wanted of it. Raises Forbidden and Faults.
+    Concurrent calls with the same email create only one customer. `selected` has the fields to return. Raises
+    Unauthenticated, Forbidden and Faults.
     """
-    viewer.require(Scope.WRITE)
+    viewer.require(Scope.WRITE_CUSTOMERS)
     given = check(CreateCustomer, values)
-    # Mostly the customer is there, or there is room: neither needs more than a statement.
-    saved = await _find(viewer, database, app_slug, given.email, shape)
-    saved = saved or await _insert_alone(viewer, database, app_slug, given, shape)
+    # Try the two common cases first, with one statement each: the customer exists, or a new customer
+    # conflicts with nothing.
+    saved = await _find(viewer, database, app_slug, given.email, selected)
+    saved = saved or await _insert_alone(viewer, database, app_slug, given, selected)
     if saved is not None:
         return saved
     async with database.write() as session:
@@ -125,33 +178,38 @@ async def get_or_create_customer(
 async def _get_or_add(
     viewer: Viewer, session: WriteSession, app_slug: str, given: CreateCustomer
 ) -> SavedCustomer:
-    email = fold(given.email)
+    key = email_key(given.email)
     app_id = await require_app(viewer, session, app_slug)
     while True:
         id = await _insert(session, app_id, given)
         if id is not None:
             return SavedCustomer(id, created=True)
-        id = await customers.find_by_email(session, app_id, email)
+        id = await customers.find_by_email(session, app_id, key)
         if id is not None:
             return SavedCustomer(id, created=False)
-        # The email is free, so the external id is taken, unless what stood in the way has just been
-        # deleted: then there is room now.
-        if given.external_id and await customers.taken(session, app_id, {"external_id": given.external_id}):
-            raise fault(FaultCode.TAKEN, "has already been taken", "external_id")
+        # The email is free, so the external id was taken. If the external id is free now, the conflicting row
+        # has just been deleted: try again.
+        taken = await customers.taken(session, app_id, {"external_id": given.external_id})
+        if taken:
+            raise _faults_of(taken)
 
 
 async def update_customer(
     viewer: Viewer, session: WriteSession, id: str, values: Mapping[str, object]
 ) -> str:
-    """Change a customer and answer the id. Raises Faults."""
-    viewer.require(Scope.WRITE)
+    """Change a customer and return its id. Raises Faults."""
+    viewer.require(Scope.WRITE_CUSTOMERS)
     given = check(UpdateCustomer, values)
     found = await _require_customer(viewer, session, id)
-    changes = given.model_dump(include=given.model_fields_set)
+    changes = given.changes()
     if not changes:
         return id
     if "email" in changes:
         changes["email_folded"] = fold(changes["email"])
+        key = email_key(changes["email"])
+        # Do not write a key that has not changed: a duplicate keeps its special key until its email changes.
+        if key != found.email_key:
+            changes["email_key"] = key
     if "name" in changes:
         changes["name_folded"] = fold_optional(changes["name"])
     try:
@@ -159,45 +217,60 @@ async def update_customer(
     except UniqueViolation:
         unique = {name: changes[name] for name in _FIELD_BY_UNIQUE if name in changes}
         raise await _taken(session, found.app_id, unique, but=id) from None
+    if "email_key" in changes:
+        await customers.give_up_email(session, found)
     return id
 
 
 async def delete_customer(viewer: Viewer, session: WriteSession, id: str) -> DeletedCustomer:
-    """Delete a customer with all licenses. Raises Faults."""
-    viewer.require(Scope.WRITE)
+    """Delete a customer and all its licenses. Raises Faults."""
+    viewer.require(Scope.WRITE_CUSTOMERS)
     found = await _require_customer(viewer, session, id)
     if found.license_count:
         last_expiry = await licenses.last_expiry(session, id)
         await signing_keys.note_expiry(session, found.app_id, found.signing_generation, last_expiry)
     await customers.delete(session, id)
+    await customers.give_up_email(session, found)
     return DeletedCustomer(id, found.license_count)
 
 
+async def duplicates(session: ReadSession) -> Sequence[Duplicate]:
+    """Return the customers whose emails equal those of older customers in the same app.
+
+    Only a command uses this.
+    """
+    return await customers.duplicates(session)
+
+
 async def _require_customer(viewer: Viewer, session: WriteSession, id: str) -> StoredCustomer:
-    found = await customers.find_for_update(session, viewer.account_id, id) if is_storable(id) else None
+    found = await customers.find_for_update(session, viewer.tenant, id) if is_storable(id) else None
     if found is None:
         raise unknown(id, "id")
     return found
 
 
 async def _find(
-    viewer: Viewer, database: Database, app_slug: str, email: str, shape: Shape | None
+    viewer: Viewer, database: Database, app_slug: str, email: str, selected: Selected[Fields] | None
 ) -> SavedCustomer | None:
-    wanted = shape or Shape((), Values())
+    wanted = selected or Selected(())
     async with database.read() as reader:
         found = await reading.child_of_app(viewer, reader, app_slug, "Customer", "email", email, wanted)
     return None if found is None else SavedCustomer(found[0], created=False, shown=Shown(wanted, found[1]))
 
 
 async def _insert_alone(
-    viewer: Viewer, database: Database, app_slug: str, given: CreateCustomer, shape: Shape | None
+    viewer: Viewer,
+    database: Database,
+    app_slug: str,
+    given: CreateCustomer,
+    selected: Selected[Fields] | None,
 ) -> SavedCustomer | None:
     if not is_slug(app_slug):
         return None
     row = _row(given)
-    wanted = shape if shape is not None and customers.can_be_returned(shape.fields) else None
-    fields = () if wanted is None else wanted.fields
-    json = await customers.insert_alone(database, viewer.account_id, app_slug, row, fields)
+    wanted = selected if selected is not None and customers.can_be_returned(selected.selection) else None
+    fields = () if wanted is None else wanted.selection
+    json = await customers.insert_alone(database, viewer.tenant, app_slug, row, fields)
     if json is None:
         return None
     return SavedCustomer(str(row["id"]), created=True, shown=None if wanted is None else Shown(wanted, json))
@@ -214,6 +287,7 @@ def _row(given: CreateCustomer) -> dict[str, object]:
         "id": new.id,
         "email": given.email,
         "email_folded": fold(given.email),
+        "email_key": email_key(given.email),
         "name": given.name,
         "name_folded": fold_optional(given.name),
         "external_id": given.external_id,
@@ -224,12 +298,20 @@ def _row(given: CreateCustomer) -> dict[str, object]:
 
 
 def _unique(given: CreateCustomer) -> dict[str, object]:
-    return {"email_folded": fold(given.email), "external_id": given.external_id}
+    return {"email_key": email_key(given.email), "external_id": given.external_id}
 
 
 async def _taken(session: WriteSession, app_id: str, unique: Mapping[str, object], but: str = "") -> Faults:
-    """The faults of a refused write. What stood in its way may be gone already: then all are named."""
-    taken = await customers.taken(session, app_id, unique, but) or [name for name in unique if unique[name]]
+    """Return the faults of a write that conflicts with another row.
+
+    If that row has been deleted in the meantime, every unique field that was given gets a fault.
+    """
+    taken = await customers.taken(session, app_id, unique, but) or dict.fromkeys(filter(unique.get, unique))
+    return _faults_of(taken)
+
+
+def _faults_of(taken: Mapping[str, str | None]) -> Faults:
     return Faults(
-        Fault(FaultCode.TAKEN, "has already been taken", (_FIELD_BY_UNIQUE[name],)) for name in taken
+        Fault(FaultCode.TAKEN, "has already been taken", (_FIELD_BY_UNIQUE[name],), existing_id=id)
+        for name, id in taken.items()
     )

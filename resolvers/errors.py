@@ -1,22 +1,25 @@
-"""Why something was not done.
+"""The errors that resolvers raise.
 
-    Refused             what the caller asked for was not done; safe to show
-    ├─ Unauthenticated  no key where one is needed, or one that is unknown, revoked, expired or malformed
-    ├─ Forbidden        the key may not do this
-    ├─ BadUserInput     an argument that cannot be understood: nothing was asked of the store
-    ├─ Busy             too many wait for the same already; later it may be done
-    └─ Faults           what the caller can mend, all of it at once; nothing was written
+    Refused             the request was refused; the message is safe to show
+    ├─ Unauthenticated  a key is required, or the key or license token that was sent is not valid
+    ├─ Forbidden        the key or token does not allow this
+    ├─ BadUserInput     an argument of a read is invalid; the database was not queried
+    ├─ RateLimited      a limit of the key or of the address is reached; nothing was done
+    ├─ Busy             too many requests are waiting, or the work took too long; trying again later may help
+    └─ Faults           everything that is wrong with the input; nothing was written
 
-Every door has one table from these to its own codes. `db.engine.StoreUnavailable` passes through as it is.
+GraphQL and REST each map these errors to their own codes, in `schema.pipeline.errors` and `rest.errors`. In
+the graph, Faults become userErrors. Resolvers catch
+`db.engine.StoreUnavailable` only in background work (`resolvers.background` and `resolvers.usage`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class FaultCode(StrEnum):
-    """What is wrong with an input, in a word that clients may branch on."""
+    """What is wrong with an input, as a code that programs can check."""
 
     BLANK = "BLANK"
     INVALID = "INVALID"
@@ -29,33 +32,57 @@ class FaultCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing to mend. `field` is the path inside the input, in snake case; empty for the whole of it.
+    """One thing that is wrong with an input.
 
-    `message` continues a sentence that begins with the field's name: "has already been taken".
+    `field` is the path of the wrong value in the input, in snake case. It is empty if the input as a whole is
+    wrong. `message` continues a sentence that begins with the field's name: "has already been taken". `names`
+    are the fields that a message such as "needs exactly one of" lists at its end. `existing_id` is the id of
+    the customer or license that already has the value or, for IN_USE, of a license that uses the object.
     """
 
     code: FaultCode
     message: str
     field: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    existing_id: str | None = None
+
+    def written(self, spelled: Callable[[str], str] = str) -> str:
+        """Return the message, including `names`. `spelled` returns a field's name as the caller writes it."""
+        return f"{self.message}: {', '.join(map(spelled, self.names))}" if self.names else self.message
+
+    def sentence(self) -> str:
+        """Return the field's path and the message. An empty or blank name in the path is put in quotes."""
+        path = ".".join(part if part.strip() else f'"{part}"' for part in self.field)
+        return f"{path} {self.written()}".strip()
 
 
 class Refused(Exception):
-    """What the caller asked for was not done. The message is safe to show."""
+    """The request was refused. The message is safe to show."""
 
-
-class Unauthenticated(Refused):
-    """The caller is not known."""
-
-    def __init__(self, message: str = "A valid API key is required: Authorization: Bearer sk_live_…") -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(message)
 
 
+NO_KEY = "An API key is required. Send the header Authorization: Bearer sk_live_…"
+NOT_A_BEARER = "The API key is not in the right header. Send it as Authorization: Bearer sk_live_…"
+BAD_KEY = "The API key is unknown, expired or revoked."
+"""The message is the same for every invalid key, so that callers cannot find out which keys exist."""
+
+OTHER_ORIGIN = (
+    "This key only works on pages of its origins, and the Origin of this request is not one of them."
+)
+
+
+class Unauthenticated(Refused):
+    """The request has no valid API key, or its license token is not valid."""
+
+
 class Forbidden(Refused):
-    """The caller is known, and may not do this."""
+    """The caller's key or token is valid, but does not allow this."""
 
 
 class BadUserInput(Refused):
-    """An argument of a read cannot be understood. `argument` is its name, in snake case."""
+    """An argument of a read is invalid. `argument` is its name, in snake case."""
 
     def __init__(self, argument: str, message: str) -> None:
         super().__init__(message)
@@ -63,24 +90,35 @@ class BadUserInput(Refused):
 
 
 class Busy(Refused):
-    """Too many wait for the same already, or the time for it is over. It may be asked for again later."""
+    """Too many requests are waiting for the same resource, or the work took too long.
+
+    Retrying later may help.
+    """
+
+
+class RateLimited(Refused):
+    """A limit is reached. `retry_after` is the number of seconds to wait before trying again."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Faults(Refused):
-    """The faults of one input, all together."""
+    """All faults of one input, in one error."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
-        super().__init__("; ".join(f"{'.'.join(fault.field)} {fault.message}" for fault in self.faults))
+        super().__init__("; ".join(fault.sentence() for fault in self.faults))
 
 
-def fault(code: FaultCode, message: str, *field: str) -> Faults:
-    """A single fault, to be raised."""
-    return Faults([Fault(code, message, field)])
+def fault(code: FaultCode, message: str, *field: str, existing_id: str | None = None) -> Faults:
+    """Return an error with a single fault, for the caller to raise."""
+    return Faults([Fault(code, message, field, existing_id=existing_id)])
 
 
 def unknown(value: str, field: str) -> Faults:
-    """A value that was to name something, and names nothing: for there is no such thing, or it is empty."""
+    """Return the error for an id or slug that does not exist: NOT_FOUND, or BLANK if it is empty."""
     if not value:
         return fault(FaultCode.BLANK, "can't be blank", field)
     return fault(FaultCode.NOT_FOUND, "does not exist", field)

@@ -1,14 +1,17 @@
-"""Features: what an app can do, switched on by tiers and by single licenses."""
+"""Features: parts of an app that tiers and single licenses enable."""
 
 from collections.abc import Mapping
 
 from db import apps, features, ids, licenses, tiers
 from db.engine import ReadSession, WriteSession
 from db.features import MOST_IN_APP, StoredFeature
+from db.shaping.selection import Fields, Selected
 from resolvers import reading
 from resolvers.apps import require_app
 from resolvers.errors import FaultCode, fault, unknown
 from resolvers.inputs import (
+    UNCHANGED,
+    Changes,
     Description,
     Input,
     Name,
@@ -17,43 +20,46 @@ from resolvers.inputs import (
     check,
     is_storable,
 )
-from resolvers.reading import Json, Shape
+from resolvers.reading import Json
 from resolvers.viewer import Scope, Viewer
 
 
 class CreateFeature(Input):
-    """A new feature of an app."""
+    """A new feature."""
 
     slug: SlugWithUnderscores
     name: Name
     description: Description = None
 
 
-class UpdateFeature(Input):
-    """Changes to a feature: a field left out is unchanged, null clears it. The slug never changes."""
+class UpdateFeature(Changes):
+    """Changes to a feature. Fields left out keep their values.
 
-    slug: UnchangedSlug = ""
-    name: Name = ""
-    description: Description = None
+    Only the description can be cleared with null.
+    """
+
+    slug: UnchangedSlug = UNCHANGED
+    name: Name = UNCHANGED
+    description: Description = UNCHANGED
 
 
-async def feature(viewer: Viewer, session: ReadSession, id: str, shape: Shape) -> Json | None:
-    """The feature of this id, or None."""
-    return await reading.one(viewer, session, "Feature", "id", id, shape)
+async def feature(viewer: Viewer, session: ReadSession, id: str, selected: Selected[Fields]) -> Json | None:
+    """Return the feature with this id, or None."""
+    return await reading.one(viewer, session, "Feature", "id", id, selected)
 
 
 async def feature_in_app(
-    viewer: Viewer, session: ReadSession, app_slug: str, id: str, shape: Shape
+    viewer: Viewer, session: ReadSession, app_slug: str, id: str, selected: Selected[Fields]
 ) -> tuple[bool, Json | None]:
-    """The feature of this id in an app: whether there is such an app, and the feature or None."""
-    return await reading.one_in_app(viewer, session, app_slug, "Feature", "id", id, shape)
+    """Find a feature of an app by its id. Return whether the account has the app, and the feature or None."""
+    return await reading.one_in_app(viewer, session, app_slug, "Feature", "id", id, selected)
 
 
 async def create_feature(
     viewer: Viewer, session: WriteSession, app_slug: str, values: Mapping[str, object]
 ) -> str:
-    """Add a feature to an app and answer its id. Raises Faults."""
-    viewer.require(Scope.WRITE)
+    """Add a feature to an app and return its id. Raises Faults."""
+    viewer.require(Scope.WRITE_CATALOG)
     given = check(CreateFeature, values)
     app_id = await require_app(viewer, session, app_slug)
     await apps.lock(session, app_id)
@@ -76,28 +82,30 @@ async def create_feature(
 
 
 async def update_feature(viewer: Viewer, session: WriteSession, id: str, values: Mapping[str, object]) -> str:
-    """Change a feature and answer its id. Raises Faults."""
-    viewer.require(Scope.WRITE)
+    """Change a feature and return its id. Raises Faults."""
+    viewer.require(Scope.WRITE_CATALOG)
     found = await _require_feature(viewer, session, id)
     given = check(UpdateFeature, values, {"slug": found.slug})
-    changes = given.model_dump(include=given.model_fields_set - {"slug"})
+    changes = given.changes()
     if changes:
         await features.update(session, id, changes)
     return id
 
 
 async def delete_feature(viewer: Viewer, session: WriteSession, id: str) -> str:
-    """Delete a feature that no tier and no license has, and answer its id. Raises Faults."""
-    viewer.require(Scope.WRITE)
+    """Delete a feature that no tier and no license has, and return its id. Raises Faults."""
+    viewer.require(Scope.WRITE_CATALOG)
     found = await _require_feature(viewer, session, id)
-    if await tiers.has_feature(session, id) or await licenses.has_feature(session, found.app_id, found.slug):
-        raise fault(FaultCode.IN_USE, "is in use by a tier or a license", "id")
+    in_tier = await tiers.has_feature(session, id)
+    user = None if in_tier else await licenses.find_with_feature(session, found.app_id, found.slug)
+    if in_tier or user is not None:
+        raise fault(FaultCode.IN_USE, "is in use by a tier or a license", "id", existing_id=user)
     await features.delete(session, id)
     return id
 
 
 async def _require_feature(viewer: Viewer, session: WriteSession, id: str) -> StoredFeature:
-    found = await features.find_for_update(session, viewer.account_id, id) if is_storable(id) else None
+    found = await features.find_for_update(session, viewer.tenant, id) if is_storable(id) else None
     if found is None:
         raise unknown(id, "id")
     return found

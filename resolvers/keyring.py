@@ -1,6 +1,8 @@
-"""Signing keys: made, sealed and used by a `Keyring`; and what anybody can do with the public half.
+"""Signing keys: a `Keyring` creates, encrypts and uses them.
 
-A private key is stored sealed, which is encrypted with AES-256-GCM under the installation's master key.
+`verifies` and `jwk_of` only need the public key.
+
+A private key is stored sealed: encrypted with AES-256-GCM under the installation's master key.
 """
 
 import asyncio
@@ -33,17 +35,21 @@ from db import ids
 from db.deadlines import UNLIMITED, Timeouts, seconds_left
 from resolvers.errors import Busy
 
-# RSA keys are made one at a time: each keeps a processor for up to seconds.
+# The maximum number of requests that wait for a new key. Keys are created one at a time, because an RSA key
+# can keep a processor busy for seconds. Keys that no request waits for are created in a thread of their own,
+# so that they do not delay requests.
 KEYS_WAITING = 16
 THREADS = min(4, os.cpu_count() or 1)
-# One turn of a thread. Whoever wants a single signature waits for a turn and not for a whole rotation.
+# The number of tokens that a thread signs in one turn. A single signature then waits for at most one turn,
+# not for a whole rotation.
 SIGNATURES_PER_TURN = 16
 CACHED_PRIVATE_KEYS = 256
 CACHED_PUBLIC_KEYS = 1_024
 
 _PUBLIC_EXPONENT = 65_537
 _NONCE_BYTES = 12
-# Stricter than PyJWT, which overlooks padding: one signed token has one spelling.
+# PyJWT also accepts tokens with padding. This pattern does not, so a signed token can only be written in one
+# way.
 _TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 _PrivateKey: TypeAlias = RSAPrivateKey | Ed25519PrivateKey
@@ -51,24 +57,27 @@ _PublicKey: TypeAlias = RSAPublicKey | Ed25519PublicKey
 
 
 class Algorithm(StrEnum):
-    """How an app's tokens are signed."""
+    """An algorithm that signs an app's tokens."""
 
     RS256 = "RS256"
     EDDSA = "EDDSA"
 
     @property
     def jwa(self) -> str:
-        """Its name in tokens and key sets (RFC 7518, RFC 8037)."""
+        """The algorithm's name in tokens and key sets (RFC 7518, RFC 8037)."""
         return "EdDSA" if self is Algorithm.EDDSA else self.value
 
 
 class MasterKeyError(Exception):
-    """There is no master key, or it does not open what is sealed. The message, one line, shows no key."""
+    """There is no usable master key, or it cannot decrypt a stored key.
+
+    The message is one line and shows no key.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class NewSigningKey:
-    """A fresh signing key, as it is stored. `id` is the `kid` of the tokens that it signs."""
+    """A new signing key, as it is stored. `id` is the `kid` of the tokens that it signs."""
 
     id: str
     created_at: datetime
@@ -77,17 +86,18 @@ class NewSigningKey:
 
 
 class Keyring:
-    """The one home of the master key and of private keys that are not sealed.
+    """Holds the master key and the decrypted private keys. No other object keeps a decrypted private key.
 
-    Made locked: before `unlock` it raises MasterKeyError wherever it needs the master key. To be closed.
+    A new keyring is locked: until `unlock` is called, methods that need the master key raise MasterKeyError.
+    Close a keyring after use.
     """
 
     def __init__(
         self, *, rsa_bits: int = 4096, issuer: str = "license-server", timeouts: Timeouts = UNLIMITED
     ) -> None:
-        """`rsa_bits` is the size of new RS256 keys; `issuer` is what tokens name as theirs.
+        """`rsa_bits` is the size of new RS256 keys, and `issuer` is the `iss` claim of tokens.
 
-        A key is waited for no longer than for a statement.
+        `make` has the same time limit as a database statement (`timeouts`).
         """
         self.issuer = issuer
         self._rsa_bits = rsa_bits
@@ -96,48 +106,59 @@ class Keyring:
         self._timeouts = timeouts
         self._threads = ThreadPoolExecutor(THREADS, "keyring")
         self._maker = ThreadPoolExecutor(1, "key-maker")
+        self._maker_ahead = ThreadPoolExecutor(1, "key-maker-ahead")
         self._waiting = 0
 
     def unlock(self, master_key: bytes) -> None:
-        """Take the master key, of 32 bytes. Which one it is, `resolvers.master_key` knows."""
+        """Set the master key, which is 32 bytes long. `resolvers.master_key` finds and checks it."""
         self._cipher = AESGCM(master_key)
 
     async def make(self, algorithm: Algorithm) -> NewSigningKey:
-        """Make a signing key, in a thread that signs nothing.
+        """Create a signing key, in a thread that is not used for signing.
 
-        Raises Busy when `KEYS_WAITING` others wait for theirs, and when it has not come in time.
+        Raises Busy if `KEYS_WAITING` calls are already waiting, or if the key is not created in time.
         """
-        cipher = self._unlocked()
         if self._waiting >= KEYS_WAITING:
             raise Busy("Too many signing keys are being made. Try again later.")
-        new = ids.new_id(ids.SIGNING_KEY)
         self._waiting += 1
         try:
             async with asyncio.timeout(seconds_left(self._timeouts.of_statement())):
-                # Whoever gives up before it is begun leaves the queue.
-                pem, sealed = await asyncio.get_running_loop().run_in_executor(
-                    self._maker, _make, algorithm, self._rsa_bits, cipher, new.id
-                )
+                # If a call times out while its work is queued, the work is removed from the queue.
+                return await self._made_by(self._maker, algorithm)
         except TimeoutError:
             raise Busy("The signing key was not made in time. Try again later.") from None
         finally:
             self._waiting -= 1
+
+    async def make_ahead(self, algorithm: Algorithm) -> NewSigningKey:
+        """Create a signing key that no request waits for.
+
+        There is no time limit, and `make` is not delayed.
+        """
+        return await self._made_by(self._maker_ahead, algorithm)
+
+    async def _made_by(self, maker: ThreadPoolExecutor, algorithm: Algorithm) -> NewSigningKey:
+        cipher, new = self._unlocked(), ids.new_id(ids.SIGNING_KEY)
+        pem, sealed = await asyncio.get_running_loop().run_in_executor(
+            maker, _make, algorithm, self._rsa_bits, cipher, new.id
+        )
         return NewSigningKey(new.id, new.created_at, pem, sealed)
 
     async def sign(self, key_id: str, sealed: bytes, claims: Sequence[Mapping[str, object]]) -> list[str]:
-        """A token for each set of claims, in their order, signed in threads with one signing key.
+        """Return a token for each set of claims, in order.
 
-        Raises MasterKeyError when the key cannot be unsealed.
+        All tokens are signed with one key, in several threads. Raises MasterKeyError if the key cannot be
+        decrypted.
         """
         private_key = self._private_keys.get(key_id)
         if private_key is None:
             private_key = self._private_keys[key_id] = _unseal(self._unlocked(), key_id, sealed)
         loop = asyncio.get_running_loop()
-        # No more turns wait in the threads' queue than there are threads: who comes later is next.
-        lanes = asyncio.Semaphore(THREADS)
+        # Never submit more turns than there are threads, so that other calls do not wait long for a turn.
+        free = asyncio.Semaphore(THREADS)
 
         async def turn(start: int) -> list[str]:
-            async with lanes:
+            async with free:
                 part = claims[start : start + SIGNATURES_PER_TURN]
                 return await loop.run_in_executor(self._threads, _sign, private_key, key_id, part)
 
@@ -145,10 +166,10 @@ class Keyring:
         return [token for part in parts for token in part]
 
     def close(self) -> None:
-        """Forget every key and end the threads, once they are done with what they have begun."""
+        """Forget all keys. Work that has begun is finished, and queued work is cancelled."""
         self._cipher = None
         self._private_keys.clear()
-        for threads in (self._threads, self._maker):
+        for threads in (self._threads, self._maker, self._maker_ahead):
             threads.shutdown(wait=False, cancel_futures=True)
 
     def _unlocked(self) -> AESGCM:
@@ -158,9 +179,9 @@ class Keyring:
 
 
 def verifies(public_key_pem: str, token: str) -> bool:
-    """Whether a token is signed by this key. Its claims, `exp` among them, are not looked at.
+    """Return whether this key signed the token. Claims are not checked, not even `exp`.
 
-    The key alone decides on the algorithm, and a token whose header names another is not signed by it.
+    The key determines the algorithm. A token whose header names another algorithm is not valid.
     """
     if not _TOKEN.fullmatch(token):
         return False
@@ -173,11 +194,11 @@ def verifies(public_key_pem: str, token: str) -> bool:
 
 
 def jwk_of(key_id: str, public_key_pem: str) -> dict[str, str]:
-    """A public key as a member of a key set (RFC 7517, RFC 8037)."""
+    """Return a public key as a member of a key set (RFC 7517, RFC 8037)."""
     public_key = _public_key(public_key_pem)
     algorithm = _algorithm_of(public_key).jwa
     members = _JWS.get_algorithm_by_name(algorithm).to_jwk(public_key, as_dict=True)
-    members.pop("key_ops", None)  # which says what `use` says, and the two shall not stand together
+    members.pop("key_ops", None)  # `use` has the same meaning, and RFC 7517 advises against having both
     return {"kty": members.pop("kty"), "use": "sig", "alg": algorithm, "kid": key_id, **members}
 
 
@@ -204,7 +225,7 @@ def _make(algorithm: Algorithm, rsa_bits: int, cipher: AESGCM, key_id: str) -> t
     pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     nonce = os.urandom(_NONCE_BYTES)
-    # The id is sealed in as well: a key does not open in another key's row.
+    # The id is authenticated too, so a sealed key cannot be decrypted if it is moved to another key's row.
     return pem.decode(), nonce + cipher.encrypt(nonce, private, key_id.encode())
 
 
@@ -215,7 +236,8 @@ def _unseal(cipher: AESGCM, key_id: str, sealed: bytes) -> _PrivateKey:
         raise MasterKeyError(
             f"the private key of {key_id} does not open: it was altered, or sealed under another master key"
         ) from None
-    # Only we can have sealed it: to prove its primes again would take 0.2 s, and not 0.04 ms.
+    # This program encrypted the key itself, so its primes need no check. The check takes 0.2 s; loading the
+    # key without it takes 0.04 ms.
     key = load_der_private_key(private, None, unsafe_skip_rsa_key_validation=True)
     assert isinstance(key, _PrivateKey)
     return key

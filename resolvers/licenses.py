@@ -1,4 +1,4 @@
-"""Licenses: issued, revoked, reinstated, deleted."""
+"""Licenses: reading, issuing, regenerating, revoking, reinstating and deleting them."""
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,15 +11,18 @@ from pydantic import BeforeValidator, Field
 from db import clock, ids, licenses, signing_keys, tiers
 from db import tokens as stored_tokens
 from db.engine import Database, ReadSession, UniqueViolation, WriteSession
-from db.licenses import StoredLicense
+from db.licenses import LicenseStatus, StoredLicense
+from db.shaping.selection import Fields, Selected
 from resolvers import reading, tokens
 from resolvers.apps import require_app
 from resolvers.errors import Fault, FaultCode, Faults, Unauthenticated, fault, unknown
 from resolvers.inputs import (
+    WITHOUT_FRACTION,
     FeatureSlugs,
     FutureMoment,
     Input,
     Metadata,
+    Moment,
     RequiredText,
     Text,
     Uuid,
@@ -27,28 +30,65 @@ from resolvers.inputs import (
     empty_is_none,
     is_storable,
 )
-from resolvers.reading import Json, Shape
+from resolvers.keyring import Keyring
+from resolvers.paging import FilterText
+from resolvers.reading import Json
 from resolvers.tiers import require_features
 from resolvers.tokens import Terms
+from resolvers.verdict import has_expired, status_at
 from resolvers.verification import BAD_TOKEN, prove
 from resolvers.viewer import Scope, Viewer, holder
 
 REASON_LENGTH = 500
 MAX_DURATION_DAYS = 36_500
 
-DurationDays = Annotated[int, Field(ge=1, le=MAX_DURATION_DAYS)]
+DurationDays = Annotated[
+    Annotated[int, Field(ge=1, le=MAX_DURATION_DAYS), WITHOUT_FRACTION] | None,
+    Field(description=f"Number of days for which the license is valid, 1 to {MAX_DURATION_DAYS:,}."),
+]
+
+ExpiresBefore = Annotated[
+    Moment | None,
+    Field(description="Expires before this time (exclusive). Excludes licenses that never expire."),
+]
+ExpiresAfter = Annotated[
+    Moment | None,
+    Field(description="Expires after this time (exclusive). Excludes licenses that never expire."),
+]
+OfTier = Annotated[FilterText, Field(description="Slug of the tier, exact match.")]
+WithFeature = Annotated[FilterText, Field(description="Slug of a feature in the current token, exact match.")]
+OfInstallation = Annotated[Uuid | None, Field(description="UUID of the installation.")]
+
+
+class LicenseFilters(Input):
+    """Selects licenses that meet all given conditions. Empty strings are ignored."""
+
+    status: LicenseStatus | None = Field(None, description="Status at the time of the request.")
+    expires_before: ExpiresBefore = None
+    expires_after: ExpiresAfter = None
+    tier_slug: OfTier = ""
+    feature: WithFeature = ""
+    installation_id: OfInstallation = None
 
 
 class CreateLicense(Input):
-    """A new license of a customer: exactly one of `expires_at`, `duration_days`, `forever` says how long."""
+    """A new license. Give exactly one of expiresAt, durationDays and forever."""
 
-    customer_id: RequiredText
-    tier_id: Annotated[Text | None, BeforeValidator(empty_is_none)] = None
-    features: FeatureSlugs = []
-    installation_id: Uuid | None = None
-    expires_at: FutureMoment | None = None
-    duration_days: DurationDays | None = None
-    forever: bool | None = None
+    customer_id: RequiredText = Field(description="Id of the customer who gets the license.")
+    tier_id: Annotated[Text | None, BeforeValidator(empty_is_none)] = Field(
+        None, description="Id of a tier of the customer's app. By default, the license has no tier."
+    )
+    features: FeatureSlugs = Field(
+        [], description="Slugs of features that the license has in addition to those of its tier."
+    )
+    installation_id: Uuid | None = Field(
+        None, description="UUID of the customer's installation. By default, a new UUID is created."
+    )
+    expires_at: FutureMoment | None = Field(
+        None, description="When the license expires. Must be in the future."
+    )
+    duration_days: DurationDays = None
+    forever: bool | None = Field(None, description="true for a license that never expires.")
     metadata: Metadata = {}
 
     @classmethod
@@ -60,67 +100,68 @@ class CreateLicense(Input):
             forever is not None and forever is not False,
         )
         if sum(terms) != 1:
-            message = "needs exactly one of: an expiry, a duration in days, or to be forever"
-            yield Fault(FaultCode.INVALID, message)
+            names = ("expires_at", "duration_days", "forever")
+            yield Fault(FaultCode.INVALID, "needs exactly one of", names=names)
 
     def end(self, start: datetime) -> datetime | None:
-        """When a license that is issued at `start` expires; None: never."""
+        """Return when a license issued at `start` expires, or None if it never expires."""
         if self.duration_days is not None:
             return start + timedelta(days=self.duration_days)
         return self.expires_at
 
 
 class RevokeLicense(Input):
-    """Why a license is revoked, if one cares to say."""
+    """The reason for revoking a license."""
 
     reason: Annotated[
         Annotated[Text, Field(max_length=REASON_LENGTH)] | None, BeforeValidator(empty_is_none)
-    ] = None
+    ] = Field(None, description=f"Reason, at most {REASON_LENGTH} characters. An empty reason becomes null.")
 
 
 @dataclass(frozen=True, slots=True)
-class Renewed:
-    """A license that its holder has renewed, and the viewer who may read it."""
+class Regenerated:
+    """The id of a license that has a new token, and a viewer who may read the license."""
 
     id: str
     viewer: Viewer
 
 
-async def license(viewer: Viewer, session: ReadSession, id: str, shape: Shape) -> Json | None:
-    """The license of this id, or None."""
-    return await reading.one(viewer, session, "License", "id", id, shape)
+async def license(viewer: Viewer, session: ReadSession, id: str, selected: Selected[Fields]) -> Json | None:
+    """Return the license with this id, or None."""
+    return await reading.one(viewer, session, "License", "id", id, selected)
 
 
 async def license_in_app(
-    viewer: Viewer, session: ReadSession, app_slug: str, lookup: str, value: str, shape: Shape
+    viewer: Viewer, session: ReadSession, app_slug: str, lookup: str, value: str, selected: Selected[Fields]
 ) -> tuple[bool, Json | None]:
-    """The license of an app by `lookup`: "id", or "installation_id", by which the active one comes first.
+    """Find a license of an app. Return whether the account has the app, and the license or None.
 
-    Answers whether there is such an app, and the license or None.
+    `lookup` is "id" or "installation_id". An installation id finds the active license of the installation or,
+    if there is none, its newest license.
     """
-    return await reading.one_in_app(viewer, session, app_slug, "License", lookup, value, shape)
+    return await reading.one_in_app(viewer, session, app_slug, "License", lookup, value, selected)
 
 
 async def create_license(
     viewer: Viewer,
     session: WriteSession,
+    keyring: Keyring,
     values: Mapping[str, object],
     app_slug: str | None = None,
-    model: type[CreateLicense] = CreateLicense,
 ) -> str:
-    """Issue a license with its token, and answer its id. Raises Faults.
+    """Issue a license with its token and return its id. Raises Faults.
 
-    A revoked or expired license of the same installation makes room; an active one is TAKEN. `app_slug` is
-    the app that the customer must be of, where that is not left to the customer; `model` is the input as the
-    door takes it.
+    The new license becomes the installation's current license, in place of a revoked or expired one. If the
+    installation has an active license, the fault is TAKEN. If `app_slug` is given, the customer must belong
+    to that app.
     """
-    viewer.require(Scope.WRITE)
-    given = check(model, values)
-    owner = await licenses.find_owner(session, viewer.account_id, given.customer_id)
+    viewer.require(Scope.WRITE_LICENSES)
+    given = check(CreateLicense, values)
+    owner = await licenses.find_owner_for_update(session, viewer.tenant, given.customer_id)
     if owner is None or app_slug not in {None, owner.app_slug}:
         faults = unknown(given.customer_id, "customer_id").faults
         if app_slug is not None:
-            # The app is known without the customer, and so is what else is wrong.
+            # The customer is unknown, but the app is given, so the other faults can be reported too.
             faults += await _faults_of_grant(session, await require_app(viewer, session, app_slug), given)
         raise Faults(faults)
     tier, features, own_features = await _granted(session, owner.app_id, given.tier_id, given.features)
@@ -143,67 +184,77 @@ async def create_license(
         "updated_at": new.created_at,
     }
     if not await licenses.insert(session, row):
-        raise _installation_taken()
+        raise await _installation_taken(session, owner.app_id, installation_id)
     terms = Terms(new.id, installation_id, owner.app_slug, tier, features, expires_at)
-    await tokens.issue(viewer.policy.keyring, session, owner.app_id, owner.signing_generation, terms)
+    await tokens.issue(session, keyring, owner.app_id, owner.signing_generation, terms)
     return new.id
 
 
-async def regenerate_license(viewer: Viewer, session: WriteSession, id: str) -> str:
-    """Give a license a new token, with its tier's features as they are now, and answer its id. Raises Faults.
+def regeneration_scope(viewer: Viewer) -> Scope:
+    """Return the scope that a viewer needs to give a license a new token: READ_TOKENS for a customer."""
+    return Scope.READ_TOKENS if viewer.is_customer else Scope.WRITE_LICENSES
 
-    A revoked or expired license is WRONG_STATE.
+
+async def regenerate_license(viewer: Viewer, session: WriteSession, keyring: Keyring, id: str) -> str:
+    """Give a license a new token with the current features of its tier, and return the license's id.
+
+    Raises Faults. If the license is revoked or has expired, the fault is WRONG_STATE.
     """
-    viewer.require(Scope.WRITE)
-    return await _regenerate(viewer, session, await _require_license(viewer, session, id), "id")
+    viewer.require(regeneration_scope(viewer))
+    found = await _require_license(viewer, session, id)
+    return await _regenerate(session, keyring, found, "id")
 
 
-async def renew_license(
+async def exchange_token(
     viewer: Viewer,
     database: Database,
+    keyring: Keyring,
     current_token: str,
-    shapes: Sequence[Shape] = (),
+    selected: Sequence[Selected[Fields]] = (),
     addressed: tuple[str, str] | None = None,
-) -> Renewed:
-    """As `regenerate_license`, for whoever has a good token of the license, whatever the viewer's key.
+) -> Regenerated:
+    """Exchange a license's valid token for a new one, as `regenerate_license` does. No API key is needed.
 
-    `shapes` is what is to be read of it afterwards, which is judged before anything is written. `addressed`
-    is the app's slug and the license's id where the caller named them beside the token: one of another
-    license is not good. Raises Unauthenticated for a token that is not good, Forbidden, and Faults.
+    `selected` has the fields that the caller will read. If the caller may not read them, nothing is written.
+    `addressed` is an app's slug and a license's id. If it is given, the token must belong to that license.
     """
     async with database.read() as reader:
         proven = await prove(reader, current_token)
     if addressed not in {None, (proven.app_slug, proven.license_id)}:
         raise Unauthenticated(BAD_TOKEN)
-    allowed = holder(viewer, proven.account_id)
-    for shape in shapes:
-        reading.require_shape(allowed, "License", shape)
+    allowed = holder(viewer, proven.account_id, proven.app_id)
+    for each in selected:
+        reading.require_selected(allowed, "License", each)
     async with database.write() as session:
-        found = await licenses.find_for_update(session, proven.account_id, proven.license_id)
+        found = await licenses.find_for_update(session, allowed.tenant, proven.license_id)
         if found is None:
             raise Unauthenticated(BAD_TOKEN)
-        return Renewed(await _regenerate(viewer, session, found, "current_token"), allowed)
+        return Regenerated(await _regenerate(session, keyring, found, "current_token"), allowed)
 
 
-async def _regenerate(viewer: Viewer, session: WriteSession, found: StoredLicense, field: str) -> str:
-    """Give a license a new token. `field` is what the caller named it by."""
+async def _regenerate(session: WriteSession, keyring: Keyring, found: StoredLicense, field: str) -> str:
+    """Give a license a new token.
+
+    `field` is the input field that identified the license. Faults name this field.
+    """
     now = clock.now()
-    if found.revoked_at is not None:
-        raise fault(FaultCode.WRONG_STATE, "is of a revoked license", field)
-    if found.expires_at is not None and found.expires_at <= now:
-        raise fault(FaultCode.WRONG_STATE, "is of an expired license", field)
+    match status_at(now, revoked_at=found.revoked_at, expires_at=found.expires_at):
+        case LicenseStatus.REVOKED:
+            raise fault(FaultCode.WRONG_STATE, "is of a revoked license", field)
+        case LicenseStatus.EXPIRED:
+            raise fault(FaultCode.WRONG_STATE, "is of an expired license", field)
     of_tier = [] if found.tier_id is None else await tiers.feature_slugs(session, found.tier_id)
     features = _joined(of_tier, found.own_features)
     await licenses.update(session, found.id, {"features": features, "updated_at": now})
     await stored_tokens.clear(session, found.id)
     terms = _terms(found, features)
-    await tokens.issue(viewer.policy.keyring, session, found.app_id, found.signing_generation, terms)
+    await tokens.issue(session, keyring, found.app_id, found.signing_generation, terms)
     return found.id
 
 
 async def revoke_license(viewer: Viewer, session: WriteSession, id: str, values: Mapping[str, object]) -> str:
-    """Revoke a license and answer its id. Revoking again changes nothing. Raises Faults."""
-    viewer.require(Scope.WRITE)
+    """Revoke a license and return its id. Revoking again changes nothing. Raises Faults."""
+    viewer.require(Scope.WRITE_LICENSES)
     given = check(RevokeLicense, values)
     found = await _require_license(viewer, session, id)
     if found.revoked_at is None:
@@ -214,34 +265,36 @@ async def revoke_license(viewer: Viewer, session: WriteSession, id: str, values:
     return id
 
 
-async def reinstate_license(viewer: Viewer, session: WriteSession, id: str) -> str:
-    """Take a revocation back and answer the license's id. Raises Faults.
+async def reinstate_license(viewer: Viewer, session: WriteSession, keyring: Keyring, id: str) -> str:
+    """Undo the revocation of a license and return its id. Raises Faults.
 
-    A license that has not expired meanwhile asks for the place of its installation's active license.
+    If the license has not expired, it becomes active again, unless its installation has another active
+    license: then nothing changes, and the fault is TAKEN.
     """
-    viewer.require(Scope.WRITE)
+    viewer.require(Scope.WRITE_LICENSES)
     found = await _require_license(viewer, session, id)
     if found.revoked_at is None:
         raise fault(FaultCode.WRONG_STATE, "is not revoked", "id")
     now = clock.now()
     changes: dict[str, object] = {"revoked_at": None, "revoked_reason": None, "updated_at": now}
-    if found.expires_at is None or found.expires_at > now:
+    if not has_expired(now, found.expires_at):
         await licenses.retire(session, found.app_id, found.installation_id, now)
         changes["is_current"] = True
     try:
         await licenses.update(session, id, changes)
     except UniqueViolation:
-        raise _installation_taken() from None
+        raise await _installation_taken(session, found.app_id, found.installation_id) from None
     if "is_current" in changes:
-        # Keys may have been rotated while it was revoked.
+        # The app's keys may have been rotated while the license was revoked. Then the license lacks a token
+        # of the current key.
         terms = _terms(found, found.features)
-        await tokens.complete(viewer.policy.keyring, session, found.app_id, found.signing_generation, terms)
+        await tokens.complete(session, keyring, found.app_id, found.signing_generation, terms)
     return id
 
 
 async def delete_license(viewer: Viewer, session: WriteSession, id: str) -> str:
-    """Delete a license and answer its id. Raises Faults."""
-    viewer.require(Scope.WRITE)
+    """Delete a license and return its id. Raises Faults."""
+    viewer.require(Scope.WRITE_LICENSES)
     found = await _require_license(viewer, session, id)
     await signing_keys.note_expiry(session, found.app_id, found.signing_generation, found.expires_at)
     await licenses.delete(session, id)
@@ -251,11 +304,14 @@ async def delete_license(viewer: Viewer, session: WriteSession, id: str) -> str:
 async def _granted(
     session: WriteSession, app_id: str, tier_id: str | None, own: Sequence[str]
 ) -> tuple[str | None, Sequence[str], Sequence[str]]:
-    """The slug of a new license's tier, all its features and its own ones. Raises Faults."""
+    """Return the slug of a new license's tier, all features of the license, and its own features.
+
+    Raises Faults.
+    """
     faults: list[Fault] = []
     tier = of_tier = None
     if tier_id is not None:
-        tier = await tiers.find(session, app_id, tier_id)
+        tier = await tiers.find_for_key_share(session, app_id, tier_id)
         if tier is None:
             faults += unknown(tier_id, "tier_id").faults
         else:
@@ -278,7 +334,10 @@ async def _faults_of_grant(session: WriteSession, app_id: str, given: CreateLice
 
 
 def _joined(of_tier: Sequence[str], own: Sequence[str]) -> list[str]:
-    """The features of a license: its tier's, then its own, each by slug."""
+    """Return all features of a license: first those of its tier, then its own.
+
+    Each part is sorted by slug.
+    """
     return [*of_tier, *(slug for slug in own if slug not in of_tier)]
 
 
@@ -287,11 +346,13 @@ def _terms(found: StoredLicense, features: Sequence[str]) -> Terms:
 
 
 async def _require_license(viewer: Viewer, session: WriteSession, id: str) -> StoredLicense:
-    found = await licenses.find_for_update(session, viewer.account_id, id) if is_storable(id) else None
+    found = await licenses.find_for_update(session, viewer.tenant, id) if is_storable(id) else None
     if found is None:
         raise unknown(id, "id")
     return found
 
 
-def _installation_taken() -> Exception:
-    return fault(FaultCode.TAKEN, "already has an active license", "installation_id")
+async def _installation_taken(session: WriteSession, app_id: str, installation_id: str) -> Faults:
+    """Return the error for an installation that already has an active license."""
+    other = await licenses.find_current(session, app_id, installation_id)
+    return fault(FaultCode.TAKEN, "already has an active license", "installation_id", existing_id=other)

@@ -1,4 +1,4 @@
-"""The master key: where it comes from, and whether it is this database's."""
+"""The master key: where it comes from, and the check that it belongs to this database."""
 
 import asyncio
 import base64
@@ -26,13 +26,14 @@ log = structlog.get_logger(__name__)
 
 
 async def unlock(keyring: Keyring, database: Database, *, given: SecretStr | None, file: Path) -> Path | None:
-    """Give a keyring the master key: the one `given`, or else the one in the file.
+    """Give a keyring the master key: `given`, or else the key in the file.
 
-    For a database that has none yet, and if there is no file, a new one is made and written there; its path
-    is answered then. Of processes that start together on one file, one makes it and all take it. Raises
-    MasterKeyError when there is no key, when it cannot be read, and when it is not the database's.
+    If no key is given, the database has no key yet and there is no file, create a key, write it to the file
+    and return the file's path. In all other cases, return None. If several processes with the same file start
+    at the same time, one of them creates the key and all of them use it. Raises MasterKeyError if there is no
+    key, if the key cannot be read or written, or if it does not belong to this database.
     """
-    file = file.absolute()  # noqa: ASYNC240  (it asks no disk)
+    file = file.absolute()  # noqa: ASYNC240  (it does not access the disk)
     async with database.read() as reading:
         expected = await stored.find(reading)
     made = False
@@ -48,14 +49,14 @@ async def unlock(keyring: Keyring, database: Database, *, given: SecretStr | Non
             expected = await stored.settle(writing, fingerprint, clock.now())
     if fingerprint != expected:
         raise MasterKeyError(
-            f"the master key ({source}) is not the one under which this database's private keys are encrypted"
+            f"the master key ({source}) is not the one that encrypts this database's private keys"
         )
     keyring.unlock(master_key)
     return file if made else None
 
 
 def parse(text: str) -> bytes:
-    """The master key, of its base64 or base64url. Raises ValueError, whose message does not show it."""
+    """Decode a master key from base64 or base64url. Raises ValueError with a message that hides the key."""
     standard = text.strip().rstrip("=").replace("-", "+").replace("_", "/")
     with suppress(ValueError):
         key = base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
@@ -65,13 +66,13 @@ def parse(text: str) -> bytes:
 
 
 def _make(file: Path) -> bool:
-    """Write a new key, for its owner's eyes only. False when there is a file already."""
+    """Create a key, and write it to a file that only its owner can read. Return False if the file exists."""
     if file.exists():
         return False
     key = base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n"
     try:
-        # Written wholly before it has its name, which can be given only once: nobody reads half a key, and
-        # nobody's key is replaced.
+        # Write the whole key to a temporary file, and then link that file to the final name. Linking fails if
+        # the name exists. This way, no process reads an incomplete key, and no existing key is replaced.
         with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f"{file.name}.") as new:
             new.write(key)
             new.flush()
@@ -89,7 +90,7 @@ def _make(file: Path) -> bool:
 
 
 def _sync(folder: Path) -> None:
-    """See to it that a new name in a folder outlives a power cut."""
+    """Flush a folder to disk, so that a new file name in it survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -103,8 +104,8 @@ def _read(file: Path) -> bytes:
         key = parse(text)
     except FileNotFoundError:
         raise MasterKeyError(
-            f"the master key is missing, under which this database's private keys are encrypted: "
-            f"set {SETTING}, or bring back the file {file} ({FILE_SETTING})"
+            f"the master key that encrypts this database's private keys is missing: "
+            f"set {SETTING}, or restore the file {file} ({FILE_SETTING})"
         ) from None
     except OSError as error:
         raise MasterKeyError(f"the master key in {file} cannot be read: {error.strerror}") from error
@@ -113,6 +114,6 @@ def _read(file: Path) -> bytes:
             f"the master key in {file} is damaged: it must be {KEY_BYTES} bytes in base64"
         ) from None
     if mode & 0o077:
-        # No refusal: where secrets are mounted, their mode is often not ours to choose.
+        # This is only a warning, because it is often impossible to choose the mode of a mounted secret.
         log.warning("master_key.readable_by_others", file=str(file), mode=f"{mode & 0o777:04o}")
     return key

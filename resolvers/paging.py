@@ -1,25 +1,32 @@
-"""Paging: the defaults and bounds of both doors' pages, and cursors as they come in."""
+"""Paging for GraphQL and REST: the default and maximum page sizes, and the checks of page arguments."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
 
 from db.shaping import cursors
 from db.shaping.nouns import Noun
 from db.shaping.selection import After, Filter, Page, Slot, Values
 from resolvers.errors import BadUserInput
-from resolvers.inputs import is_storable
+from resolvers.inputs import Text, is_storable
 
 DEFAULT_SIZE = 20
 MAX_SIZE = 100
 MAX_FILTER_LENGTH = 255
 
+FilterText: TypeAlias = Annotated[Text, Field(max_length=MAX_FILTER_LENGTH)]
+"""The text of a filter. An empty text is ignored."""
+FilterValue: TypeAlias = str | datetime | bool | None
+
 
 @dataclass(frozen=True, slots=True)
 class PageArguments:
-    """Which rows of a connection are asked for, as a caller says it. None: not given.
+    """The page arguments of a connection. None means that an argument was not given.
 
-    `order` is the name of an order and whether it descends.
+    `order` is the name of an order, and True if the order is descending.
     """
 
     first: int | None = None
@@ -27,16 +34,16 @@ class PageArguments:
     last: int | None = None
     before: str | None = None
     order: tuple[str, bool] | None = None
-    filters: tuple[tuple[str, str | datetime], ...] = ()
+    filters: tuple[tuple[str, FilterValue], ...] = ()
 
     @property
     def size(self) -> int:
-        """How many rows the page may hold."""
+        """The maximum number of rows on the page."""
         return next((size for size in (self.first, self.last) if size is not None), DEFAULT_SIZE)
 
 
 def page(noun: Noun, arguments: PageArguments, values: Values) -> Page:
-    """Check a page's arguments and put their values into slots. Raises BadUserInput."""
+    """Check a page's arguments, put their values into slots, and return the page. Raises BadUserInput."""
     _check(arguments)
     order, descending = arguments.order or noun.default_order
     backward = arguments.last is not None or arguments.before is not None
@@ -51,7 +58,10 @@ def page(noun: Noun, arguments: PageArguments, values: Values) -> Page:
 
 
 def at_most(bound: int | None, values: Values) -> Slot | None:
-    """Check how far rows are counted at most and put it into a slot. Raises BadUserInput."""
+    """Check the number at which counting stops, and return a slot with it. Raises BadUserInput.
+
+    Returns None if there is no such number.
+    """
     if bound is None:
         return None
     if bound < 1:
@@ -59,14 +69,25 @@ def at_most(bound: int | None, values: Values) -> Slot | None:
     return values.slot(bound)
 
 
-def filters(noun: Noun, wanted: Iterable[tuple[str, str | datetime]], values: Values) -> list[Filter]:
-    """Put filters into slots. An empty text is no filter. Raises BadUserInput."""
+def number(argument: str, given: int, most: int, values: Values) -> Slot:
+    """Check that a number is from 1 to `most`, and return a slot with it. Raises BadUserInput."""
+    if not 1 <= given <= most:
+        raise BadUserInput(argument, f"must be between 1 and {most}")
+    return values.slot(given)
+
+
+def filters(noun: Noun, wanted: Iterable[tuple[str, FilterValue]], values: Values) -> list[Filter]:
+    """Return the filters with these names, and put their values into slots. Raises BadUserInput.
+
+    A filter is ignored if its value is None or empty, or if the noun's `Condition.bind` makes it empty.
+    """
     chosen = []
     for name, value in wanted:
         if isinstance(value, str):
             _check_text(name, value)
-        if value:
-            chosen.append(Filter(name, values.slot(noun.filters[name].bind(value))))
+        bound = "" if value is None or value == "" else noun.filters[name].bind(value)
+        if bound:
+            chosen.append(Filter(name, values.slot(bound)))
     return chosen
 
 
@@ -84,9 +105,9 @@ def _check(arguments: PageArguments) -> None:
     if arguments.first is not None and arguments.last is not None:
         raise BadUserInput("last", "cannot be given together with first")
     if arguments.before is not None and (arguments.first is not None or arguments.after is not None):
-        raise BadUserInput("before", "goes with last, not with first or after")
+        raise BadUserInput("before", "can only be used with last, without first or after")
     if arguments.after is not None and arguments.last is not None:
-        raise BadUserInput("after", "goes with first, not with last")
+        raise BadUserInput("after", "can only be used with first, without last")
 
 
 def _place(

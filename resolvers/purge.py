@@ -1,37 +1,32 @@
-"""The purge: deleting an app hides it at once; its rows go afterwards, in the background, in batches."""
+"""The purge: deleting an app hides it immediately. Its rows are deleted later, in background batches."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import structlog
-from sqlalchemy import Table
 
 from db import apps
 from db import purge as stored
-from db.causes import cause_of
-from db.customers import customers
-from db.engine import Database, StoreUnavailable, WriteSession, driver_error
-from db.licenses import licenses
+from db.engine import Database, WriteSession
+from resolvers.background import Background
 
 T = TypeVar("T")
 
 ROWS_PER_TRANSACTION = 1_000
-INTERVAL_SECONDS = 60
-"""How often a server looks for what other processes have deleted, or have left unfinished."""
 
 log = structlog.get_logger("licensegraph.purge")
 
-_wake: WeakKeyDictionary[Database, asyncio.Event] = WeakKeyDictionary()
+_background = Background("purge")
 
 
 async def purge(database: Database) -> int:
-    """Remove all that deleted apps have left behind, and answer how many apps are gone for good.
+    """Delete the remaining rows of deleted apps, and return the number of apps that are now gone.
 
-    What another process is about to remove is left to it. May be broken off and begun again at any time.
+    Apps that another process is deleting are skipped. The purge can be interrupted and repeated at any time.
     """
     async with database.read() as session:
         found = await stored.ownerless(session)
@@ -39,47 +34,25 @@ async def purge(database: Database) -> int:
 
 
 def begin_soon(database: Database) -> None:
-    """Have the server of this process look now for what is to be purged. Without a server: nothing."""
-    if database in _wake:
-        _wake[database].set()
+    """Start the purge now if a server is running in this process. Otherwise, do nothing."""
+    _background.begin_soon(database)
 
 
-@asynccontextmanager
-async def purging(database: Database) -> AsyncIterator[None]:
-    """Purge in the background as long as the block runs. Leaving it waits for a batch that has begun."""
-    task = asyncio.create_task(_keep_purging(database))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def _keep_purging(database: Database) -> None:
-    wake = _wake[database] = asyncio.Event()
-    while True:
-        wake.clear()
-        try:
-            await purge(database)
-        except StoreUnavailable as error:
-            log.warning("purge.postponed", cause=str(cause_of(driver_error(error.__cause__ or error))))
-        except Exception:
-            # Whatever it is, requests can be answered, and the next look may find it mended.
-            log.exception("purge.failed")
-        with suppress(TimeoutError):
-            await asyncio.wait_for(wake.wait(), INTERVAL_SECONDS)
+def purging(database: Database) -> AbstractAsyncContextManager[None]:
+    """Purge in the background while the block runs. When the block ends, wait for a batch that has begun."""
+    return _background.running(database, partial(purge, database))
 
 
 async def _purge_app(database: Database, id: str) -> bool:
-    """Remove a deleted app. False when another process is at it, or has removed it."""
+    """Delete the remaining rows of an app. Return False if another process deletes or has deleted them."""
     try:
-        for table in (licenses, customers):
+        for table in stored.TABLES:
             after: str | None = ""
             while after is not None:
                 started = time.perf_counter()
                 after = await _to_its_end(_delete_batch(database, table, id, after))
-                # For as long as it took others may write: on SQLite other processes have no place in a queue.
+                # Wait for as long as this batch took, so that other processes can write. SQLite does
+                # not queue the writers of other processes.
                 await asyncio.sleep(time.perf_counter() - started)
         await _to_its_end(_delete_app(database, id))
     except _Elsewhere:
@@ -89,18 +62,18 @@ async def _purge_app(database: Database, id: str) -> bool:
 
 
 class _Elsewhere(Exception):
-    """Another process is at the app, or has removed it."""
+    """Another process is deleting the app, or has deleted it."""
 
 
 @asynccontextmanager
 async def _claimed(database: Database, id: str) -> AsyncIterator[WriteSession]:
     async with database.write() as session:
-        if not await stored.claim(session, id):
+        if not await stored.lock(session, id):
             raise _Elsewhere
         yield session
 
 
-async def _delete_batch(database: Database, table: Table, app_id: str, after: str) -> str | None:
+async def _delete_batch(database: Database, table: str, app_id: str, after: str) -> str | None:
     async with _claimed(database, app_id) as session:
         return await stored.delete_batch(session, table, app_id, after, ROWS_PER_TRANSACTION)
 
@@ -111,7 +84,7 @@ async def _delete_app(database: Database, id: str) -> None:
 
 
 async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """Await something that being cancelled shall not break off in the middle."""
+    """Wait until the work is finished, even if the caller is cancelled. The work is never interrupted."""
     task = asyncio.create_task(work)
     try:
         return await asyncio.shield(task)

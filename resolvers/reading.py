@@ -1,4 +1,4 @@
-"""Reads: who may see what was selected, and the one statement that answers it."""
+"""Reads: check that the viewer may see the selected fields, and fetch them in one statement."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,86 +12,72 @@ from db.shaping.selection import (
     ChildRead,
     Connection,
     ConnectionRead,
-    Field,
     FieldRead,
+    Fields,
     Lookup,
     ManyRead,
     Object,
     OneRead,
     Read,
-    Values,
+    Scalar,
+    Selected,
+    Value,
     nouns_of,
-    shows_license_alone,
+    parts_of,
+    shows_only,
 )
-from resolvers.errors import BadUserInput
+from resolvers.errors import BadUserInput, Forbidden
 from resolvers.inputs import is_storable
-from resolvers.viewer import Scope, Viewer
+from resolvers.viewer import NOT_OF_CUSTOMER, Scope, Viewer, as_list
+from resolvers.visible import OF_CUSTOMER, OF_LICENSE
+
+FieldsByNoun: TypeAlias = Mapping[str, Fields]
+"""The selected fields of each type that the object may have. The object's id determines its type."""
 
 Json: TypeAlias = str
-"""Finished JSON text, to be spliced into an answer as it is."""
+"""JSON text that is copied into the response unchanged."""
 
 MAX_IDS = 100
 
+_READ = frozenset({Scope.READ})
+_NEEDED: Mapping[str, frozenset[Scope]] = {
+    "ApiKey": frozenset({Scope.MANAGE_KEYS}),
+    "Customer": frozenset({Scope.READ, Scope.READ_CUSTOMERS}),
+    "RegisteredDocument": frozenset({Scope.MANAGE_KEYS}),
+}
+"""The scopes that reading a noun needs. All other nouns need READ."""
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What is to be answered of an object: its fields, and the values of their slots."""
-
-    fields: tuple[Field, ...]
-    values: Values
-
-    def with_values(self, values: Values) -> "Shape":
-        """The same, of another request."""
-        return Shape(self.fields, values)
+_ALL_NEEDED = _READ.union(*_NEEDED.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a shape asks of an object, as it was read."""
+    """The selected fields of an object that has been read, and their values as JSON."""
 
-    shape: Shape
+    selected: Selected[Fields]
     json: Json
 
 
-@dataclass(frozen=True, slots=True)
-class FieldShape:
-    """What is to be answered of one field of an object, and the values of its slots."""
-
-    field: Object | Connection
-    values: Values
-
-    def with_values(self, values: Values) -> "FieldShape":
-        """The same, of another request."""
-        return FieldShape(self.field, values)
-
-
-@dataclass(frozen=True, slots=True)
-class ShapeByNoun:
-    """What is to be answered of an object whose type its id tells, for each type it may be of."""
-
-    fields: Mapping[str, tuple[Field, ...]]
-    values: Values
-
-    def with_values(self, values: Values) -> "ShapeByNoun":
-        """The same, of another request."""
-        return ShapeByNoun(self.fields, values)
-
-
 async def one(
-    viewer: Viewer, session: ReadSession, noun: str, lookup: str, value: str, shape: Shape
+    viewer: Viewer, session: ReadSession, noun: str, lookup: str, value: str, selected: Selected[Fields]
 ) -> Json | None:
-    """The object that a unique attribute finds in the viewer's account, or None."""
-    by = found_by(shape.values, noun, lookup, value)
-    rows = await _rows(viewer, session, OneRead(noun, by, shape.fields), shape.values)
+    """Return the account's object whose attribute `lookup` has this value, or None."""
+    by, values = _found_by(selected.values, noun, lookup, value)
+    rows = await _rows(viewer, session, OneRead(noun, by, selected.selection), values)
     return rows[0][0] if rows else None
 
 
 async def field_of(
-    viewer: Viewer, session: ReadSession, noun: str, lookup: str, value: str, shape: FieldShape
+    viewer: Viewer,
+    session: ReadSession,
+    noun: str,
+    lookup: str,
+    value: str,
+    selected: Selected[Object | Connection],
 ) -> tuple[bool, Json | None]:
-    """One field of an object: whether there is such an object, and the field's value."""
-    by = found_by(shape.values, noun, lookup, value)
-    rows = await _rows(viewer, session, FieldRead(noun, by, shape.field), shape.values)
+    """Find an object as `one` does. Return whether it exists, and the value of one of its fields."""
+    by, values = _found_by(selected.values, noun, lookup, value)
+    rows = await _rows(viewer, session, FieldRead(noun, by, selected.selection), values)
     return (True, rows[0][0]) if rows else (False, None)
 
 
@@ -102,12 +88,12 @@ async def one_in_app(
     noun: str,
     lookup: str,
     value: str,
-    shape: Shape,
+    selected: Selected[Fields],
 ) -> tuple[bool, Json | None]:
-    """The object that an attribute finds in an app: whether there is such an app, and the object or None."""
-    name, by = noun.lower(), found_by(shape.values, noun, lookup, value)
-    field = Object(name, name, noun, shape.fields, by)
-    return await field_of(viewer, session, "App", "slug", app_slug, FieldShape(field, shape.values))
+    """Find an object in an app. Return whether the account has the app, and the object or None."""
+    by, values = _found_by(selected.values, noun, lookup, value)
+    field = Object(noun.lower(), noun.lower(), noun, selected.selection, by)
+    return await field_of(viewer, session, "App", "slug", app_slug, Selected(field, values))
 
 
 async def child_of_app(
@@ -117,48 +103,64 @@ async def child_of_app(
     noun: str,
     lookup: str,
     value: str,
-    shape: Shape,
+    selected: Selected[Fields],
 ) -> tuple[str, Json] | None:
-    """The id and the object that an attribute, unique among those of an app, finds there, or None."""
-    name, by = noun.lower(), found_by(shape.values, noun, lookup, value)
-    child = Object(name, name, noun, shape.fields, by)
-    app = found_by(shape.values, "App", "slug", app_slug)
-    rows = await _rows(viewer, session, ChildRead("App", app, child), shape.values)
+    """Find an object in an app.
+
+    Return its id and its JSON, or None if the object or the app does not exist.
+    """
+    by, values = _found_by(selected.values, noun, lookup, value)
+    child = Object(noun.lower(), noun.lower(), noun, selected.selection, by)
+    app, values = _found_by(values, "App", "slug", app_slug)
+    rows = await _rows(viewer, session, ChildRead("App", app, child), values)
     return None if not rows else (str(rows[0][0]), str(rows[0][1]))
 
 
-async def connection(viewer: Viewer, session: ReadSession, shape: FieldShape) -> Json:
-    """A page of all that the account has of a noun."""
-    assert isinstance(shape.field, Connection)
-    rows = await _rows(viewer, session, ConnectionRead(shape.field), shape.values)
+async def connection(viewer: Viewer, session: ReadSession, selected: Selected[Connection]) -> Json:
+    """Return a page of the account's objects of one type."""
+    rows = await _rows(viewer, session, ConnectionRead(selected.selection), selected.values)
     return rows[0][0] or "{}"
 
 
-async def node(viewer: Viewer, session: ReadSession, id: str, shape: ShapeByNoun) -> Json | None:
-    """The object of this id, of whatever type, or None."""
-    return (await nodes(viewer, session, [id], shape))[0]
+async def node(
+    viewer: Viewer, session: ReadSession, id: str, selected: Selected[FieldsByNoun]
+) -> Json | None:
+    """Return the object with this id, of any type, or None."""
+    return (await nodes(viewer, session, [id], selected))[0]
 
 
 async def nodes(
-    viewer: Viewer, session: ReadSession, wanted: Sequence[str], shape: ShapeByNoun
+    viewer: Viewer, session: ReadSession, wanted: Sequence[str], selected: Selected[FieldsByNoun]
 ) -> list[Json | None]:
-    """Objects by id, in the order asked, None for each that is unknown. At most `MAX_IDS`."""
-    viewer.require(Scope.READ)
+    """Return objects by id, in the order of the ids, with None for each unknown id.
+
+    Raises BadUserInput for more than `MAX_IDS` ids.
+    """
     require_few(wanted)
     noun_by_id = {id: _noun_of(id) for id in wanted}
     names = sorted({noun for noun in noun_by_id.values() if noun is not None})
     if not names:
+        viewer.require(Scope.READ)
         return [None] * len(wanted)
     known = [id for id, noun in noun_by_id.items() if noun is not None]
-    slot = shape.values.slot(orjson.dumps(known).decode())
-    read = ManyRead(slot, tuple((name, shape.fields[name]) for name in names))
-    rows = await _rows(viewer, session, read, shape.values)
+    read = ManyRead(len(selected.values), tuple((name, selected.selection[name]) for name in names))
+    rows = await _rows(viewer, session, read, (*selected.values, orjson.dumps(known).decode()))
     found = {row[0]: row[1] for row in rows}
     return [found.get(id) for id in wanted]
 
 
+async def many(
+    viewer: Viewer, session: ReadSession, noun: str, ids: Sequence[str], selected: Selected[Fields]
+) -> list[Json | None]:
+    """Return the account's objects of one noun by id, in the order of the ids: None for each unknown id."""
+    read = ManyRead(len(selected.values), ((noun, selected.selection),))
+    rows = await _rows(viewer, session, read, (*selected.values, orjson.dumps(ids).decode()))
+    found = {row[0]: row[1] for row in rows}
+    return [found.get(id) for id in ids]
+
+
 def require_few(wanted: Sequence[str]) -> None:
-    """Refuse more ids than `nodes` takes. Raises BadUserInput."""
+    """Raise BadUserInput if there are more ids than `nodes` accepts."""
     if len(wanted) > MAX_IDS:
         raise BadUserInput("ids", f"holds more than {MAX_IDS} ids")
 
@@ -169,29 +171,65 @@ def _noun_of(id: str) -> str | None:
     return noun.name if noun else None
 
 
-def found_by(values: Values, noun: str, lookup: str, value: str) -> Lookup:
-    """A lookup of this value, put into a slot. What no database can hold is found nowhere."""
+def _found_by(
+    values: tuple[Value, ...], noun: str, lookup: str, value: str
+) -> tuple[Lookup, tuple[Value, ...]]:
+    """Append a lookup's value to the values of a read. Return the lookup with its slot, and all values.
+
+    A value that the databases cannot store is replaced by None, which matches no object.
+    """
     bind = reads.NOUNS[noun].lookups[lookup].bind
-    return Lookup(lookup, values.slot(bind(value) if is_storable(value) else None))
+    return Lookup(lookup, len(values)), (*values, bind(value) if is_storable(value) else None)
 
 
 def require(viewer: Viewer, read: Read) -> None:
-    """Refuse a viewer who may not see all that a read shows. Raises Unauthenticated and Forbidden."""
-    if Scope.READ_LICENSE in viewer.scopes and shows_license_alone(read):
+    """Raise Unauthenticated or Forbidden if the viewer may not see everything that a read returns."""
+    if _is_of_license(viewer, read):
         return
-    viewer.require(Scope.READ)
-    if Scope.READ_CUSTOMERS not in viewer.scopes and "Customer" in nouns_of(read):
-        viewer.require(Scope.READ_CUSTOMERS)
+    if viewer.scopes >= _ALL_NEEDED:
+        return
+    if viewer.is_customer:
+        viewer.require(Scope.READ)
+        if not shows_only(read, OF_CUSTOMER):
+            raise Forbidden(NOT_OF_CUSTOMER)
+        return
+    needed = frozenset[Scope]().union(*(_NEEDED.get(noun, _READ) for noun in nouns_of(read)))
+    for scope in as_list(needed):
+        viewer.require(scope)
 
 
-def require_shape(viewer: Viewer, noun: str, shape: Shape) -> None:
-    """As `require`, of an object before it is known which. Raises Unauthenticated and Forbidden."""
-    require(viewer, OneRead(noun, Lookup("id", 0), shape.fields))
+def require_selected(viewer: Viewer, noun: str, selected: Selected[Fields]) -> None:
+    """Like `require`, for one object whose id need not be known. Raises Unauthenticated and Forbidden."""
+    require(viewer, OneRead(noun, Lookup("id", 0), selected.selection))
+
+
+def _is_of_license(viewer: Viewer, read: Read) -> bool:
+    """Return whether the viewer has a license's token, and a read only shows what that token may show."""
+    return (
+        Scope.READ_LICENSE in viewer.scopes
+        and isinstance(read, OneRead)
+        and read.noun == "License"
+        and shows_only(read, OF_LICENSE)
+    )
 
 
 async def _rows(
-    viewer: Viewer, session: ReadSession, read: Read, values: Values
+    viewer: Viewer, session: ReadSession, read: Read, values: Sequence[Value]
 ) -> Sequence[tuple[Json | None, ...]]:
     require(viewer, read)
-    tokens = Scope.READ_TOKENS in viewer.scopes
-    return await reads.rows(session, viewer.account_id, read, values.items, clock.now(), tokens=tokens)
+    tokens = _shows_tokens(viewer, read)
+    scopes = viewer.policy.scope_parameters
+    return await reads.rows(session, viewer.tenant, read, values, clock.now(), tokens=tokens, scopes=scopes)
+
+
+def _shows_tokens(viewer: Viewer, read: Read) -> bool:
+    """Return whether a read may return tokens.
+
+    The holder of a license's token may read the token of that license, but not those of other licenses.
+    """
+    if Scope.READ_TOKENS in viewer.scopes:
+        return True
+    if Scope.READ_LICENSE not in viewer.scopes or not isinstance(read, OneRead) or read.noun != "License":
+        return False
+    below = (part for field in read.fields if not isinstance(field, Scalar) for part in parts_of(field))
+    return not any(isinstance(part, Scalar) and part.name == "token" for part in below)

@@ -1,19 +1,22 @@
-"""Rotation: an app gets a new signing key, and every live license a token under it, at one moment.
+"""Rotation: an app gets a new signing key, and all active licenses switch to this key at the same moment.
 
-The next key is stored first. From then on whoever issues a token signs it under both keys
-(`resolvers.tokens`), so that only licenses which were there before are left to be signed: some hundreds at a
-time, each batch a short transaction of its own, until none is found. Then one short transaction makes the
-next key the current one. What is broken off in the middle is taken up by whoever rotates next: the key that
-is there is used, and the tokens are kept. Who rotates at the same time helps with the same key.
+1. Activate the next key, which usually exists already (`resolvers.signing_keys`). From now on, a license that
+   needs a new token gets two: one from each key (`resolvers.tokens`).
+2. Sign a token with the next key for each active license that does not have one yet. Each batch of up to 500
+   licenses is a short transaction of its own. Repeat until no such license is left.
+3. Make the next key the current one, in one short transaction.
 
-Whoever adds a token, here as anywhere, holds the app against a change of its keys: nothing is ever signed
-under a key that is not current or next.
+If a rotation is interrupted, the next rotation continues it with the same key and the tokens signed so far.
+If two rotations run at the same time, both use the same key.
+
+Every transaction that adds a token locks the app, so that the app's keys cannot change in the meantime.
+Therefore a token is always signed with the current key or the next key.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from db import apps, clock, rotation, signing_keys
@@ -24,48 +27,50 @@ from db.signing_keys import StoredSigningKey
 from resolvers.errors import FaultCode, fault, unknown
 from resolvers.inputs import is_slug
 from resolvers.keyring import Algorithm, Keyring
-from resolvers.signing_keys import row_of
+from resolvers.signing_keys import make_next_key, make_next_keys_soon, row_of
 from resolvers.tokens import Terms
 from resolvers.viewer import Scope, Viewer
 
 LICENSES_PER_TRANSACTION = 500
 
 Progress: TypeAlias = Callable[[int, int], object]
-"""Is told how many licenses have been signed for, of how many that there were to sign for."""
+"""A function that gets the number of licenses signed so far and the number of licenses to sign."""
 
 
 @dataclass(frozen=True, slots=True)
 class RotatedApp:
-    """An app whose keys have been rotated, and how many live licenses have a token under the new one."""
+    """The id of an app whose keys were rotated, and the number of active licenses with a new token."""
 
     id: str
     licenses_resigned: int
 
 
-def _nothing(_signed: int, _of: int) -> None:
+def _no_progress(_signed: int, _of: int) -> None:
     pass
 
 
 async def rotate_app_keys(
-    viewer: Viewer, database: Database, slug: str, *, immediately: bool = False
+    viewer: Viewer, database: Database, keyring: Keyring, slug: str, *, immediately: bool = False
 ) -> RotatedApp:
-    """Give an app a new signing key, and drop those before it `immediately` or in good time. Raises Faults.
+    """Give an app a new signing key. Raises Faults, and Busy if a missing key cannot be created in time.
 
-    Refused where there are more live licenses than a request signs for (`Policy.rotation_limit`).
+    Retired keys stay published while their tokens may be in use. If `immediately` is true, retired keys are
+    no longer published at all. If the app has more than `Policy.rotation_limit` active licenses, the fault is
+    WRONG_STATE.
     """
-    viewer.require(Scope.WRITE)
+    viewer.require(Scope.ROTATE_SIGNING_KEYS)
     limit = viewer.policy.rotation_limit
     async with database.read() as reader:
-        app = await apps.for_signing(reader, slug, viewer.account_id) if is_slug(slug) else None
+        app = await apps.for_signing(reader, slug, viewer.tenant) if is_slug(slug) else None
         if app is None:
             raise unknown(slug, "app_slug")
         if limit and await rotation.count_live(reader, app.id, clock.now(), limit + 1) > limit:
             message = (
-                f"has more than {limit:,} live licenses, which a request does not sign for; "
-                f"run: python server.py keys rotate --app {slug}"
+                f"has more than {limit:,} active licenses, more than a request can sign for; "
+                f"run: ./licensegraph keys rotate --app {slug}"
             )
             raise fault(FaultCode.WRONG_STATE, message, "app_slug")
-    return await rotate(database, viewer.policy.keyring, app, immediately=immediately)
+    return await rotate(database, keyring, app, immediately=immediately)
 
 
 async def rotate_any_app(
@@ -74,14 +79,19 @@ async def rotate_any_app(
     slug: str,
     *,
     immediately: bool = False,
-    progress: Progress = _nothing,
+    progress: Progress = _no_progress,
 ) -> RotatedApp:
-    """As `rotate`, for whoever runs the installation: the app of this slug, whosever it is. Raises Faults."""
+    """Rotate the keys of the app with this slug, in any account. Only for commands. Raises Faults.
+
+    This also creates the key for the next rotation, because there may be no running server to create it.
+    """
     async with database.read() as session:
         app = await apps.for_signing(session, slug) if is_slug(slug) else None
     if app is None:
         raise unknown(slug, "app")
-    return await rotate(database, keyring, app, immediately=immediately, progress=progress)
+    rotated = await rotate(database, keyring, app, immediately=immediately, progress=progress)
+    await make_next_key(database, keyring, replace(app, generation=app.generation + 1))
+    return rotated
 
 
 async def rotate(
@@ -90,11 +100,11 @@ async def rotate(
     app: SigningApp,
     *,
     immediately: bool = False,
-    progress: Progress = _nothing,
+    progress: Progress = _no_progress,
 ) -> RotatedApp:
-    """Give an app a new signing key, however many licenses it has.
+    """Give an app a new signing key. The number of its licenses is not limited.
 
-    Raises Faults when the app is deleted meanwhile.
+    Raises Faults if the app is deleted in the meantime, and Busy if a missing key cannot be created in time.
     """
     generation = app.generation + 1
     key = await _next_key(database, keyring, app, generation)
@@ -103,6 +113,7 @@ async def rotate(
     async with database.read() as session:
         signed = await rotation.count_signed(session, app.id, generation, clock.now())
     await _switch(database, app, generation, immediately=immediately)
+    make_next_keys_soon(database)
     await _clear_superseded(database, app, generation)
     return RotatedApp(app.id, signed)
 
@@ -110,21 +121,22 @@ async def rotate(
 async def _next_key(
     database: Database, keyring: Keyring, app: SigningApp, generation: int
 ) -> StoredSigningKey | None:
-    """The key that is to be current next: made now, or by a rotation broken off or under way.
+    """Activate the app's next key and return it. Create the key if the app has none.
 
-    None: meanwhile others have made it the current one, and yet another after it.
+    Returns None if other rotations have already switched to this key and then to a later one.
     """
     async with database.read() as session:
-        key = await signing_keys.find(session, app.id, generation)
-    if key is None:
-        made = await keyring.make(Algorithm(app.algorithm))
-        async with database.write() as session:
-            # Whoever is issuing a token under one key is done when this goes on, or sees the other.
-            await _lock(session, app)
+        found = await signing_keys.find(session, app.id, generation)
+    made = await keyring.make(Algorithm(app.algorithm)) if found is None else None
+    async with database.write() as session:
+        # Wait for transactions that began before the next key was active, because they sign only with the
+        # current key. Transactions that begin later sign with both keys.
+        await _lock(session, app)
+        if made is not None:
             await signing_keys.insert(session, row_of(made, app.id, generation))
-        async with database.read() as session:
-            key = await signing_keys.find(session, app.id, generation)
-    return key
+        await signing_keys.activate(session, app.id, generation, clock.now())
+    async with database.read() as session:
+        return await signing_keys.find(session, app.id, generation)
 
 
 async def _sign_ahead(
@@ -135,7 +147,7 @@ async def _sign_ahead(
     done = -1
     progress(0, total)
     signed = 0
-    # Until there is nothing left: those that were being changed just then are left out.
+    # Repeat until a pass finds no license, because a pass skips licenses that other transactions have locked.
     while done < signed:
         done = signed
         after: str | None = ""
@@ -158,14 +170,17 @@ async def _sign(
     key: StoredSigningKey,
     found: Sequence[UnsignedLicense],
 ) -> bool:
-    """Give some licenses a token under the next key. False: it is the next one no longer."""
+    """Give each of these licenses a token from the next key.
+
+    Returns False if another rotation has already made that key, or a later one, the current key.
+    """
     claims = [_claims(license, app, keyring.issuer) for license in found]
     signed = await keyring.sign(key.id, key.sealed, claims)
     rows = [
         (license.id, each["jti"], token) for license, each, token in zip(found, claims, signed, strict=True)
     ]
     async with database.write() as session:
-        held = await apps.hold(session, app.id)
+        held = await apps.lock_shared(session, app.id)
         if held is None:
             raise unknown(app.slug, "app_slug")
         if held.generation >= key.generation:
@@ -182,7 +197,10 @@ def _claims(license: UnsignedLicense, app: SigningApp, issuer: str) -> dict[str,
 
 
 async def _switch(database: Database, app: SigningApp, generation: int, *, immediately: bool) -> None:
-    """Make the next key the current one, unless another rotation has done so."""
+    """Make the next key the current one, unless another rotation has already done so.
+
+    If `immediately` is true, retired keys are no longer published.
+    """
     now = clock.now()
     async with database.write() as session:
         locked = await _lock(session, app)
@@ -202,7 +220,7 @@ async def _clear_superseded(database: Database, app: SigningApp, generation: int
             after = await rotation.clear_superseded(
                 session, app.id, generation, after, LICENSES_PER_TRANSACTION
             )
-        # For as long as it took others may write, as they may while tokens are signed; see `resolvers.purge`.
+        # Wait for as long as this batch took, so that other transactions can write; see `resolvers.purge`.
         await asyncio.sleep(time.perf_counter() - started)
 
 

@@ -7,11 +7,15 @@ from pydantic import Field
 
 from db import apps, features, ids, licenses, tiers
 from db.engine import ReadSession, WriteSession
+from db.shaping.selection import Fields, Selected
 from db.tiers import HIGHEST_POSITION, LOWEST_POSITION, StoredTier
 from resolvers import reading
 from resolvers.apps import require_app
 from resolvers.errors import FaultCode, fault, unknown
 from resolvers.inputs import (
+    UNCHANGED,
+    WITHOUT_FRACTION,
+    Changes,
     FeatureSlugs,
     Input,
     Name,
@@ -20,40 +24,61 @@ from resolvers.inputs import (
     check,
     is_storable,
 )
-from resolvers.reading import Json, Shape
+from resolvers.reading import Json
 from resolvers.viewer import Scope, Viewer
 
-Position = Annotated[int, Field(ge=LOWEST_POSITION, le=HIGHEST_POSITION)]
+_Position = Annotated[int, Field(ge=LOWEST_POSITION, le=HIGHEST_POSITION), WITHOUT_FRACTION]
+Position = Annotated[
+    _Position,
+    Field(
+        description="Place among the app's tiers: lower positions come first. Tiers with the same position "
+        "are sorted by slug."
+    ),
+]
+NewPosition = Annotated[
+    _Position | None,
+    Field(
+        description="Place among the app's tiers: lower positions come first. By default, a new tier comes "
+        "last."
+    ),
+]
 
 
 class CreateTier(Input):
-    """A new tier of an app. Without a position it becomes the last one."""
+    """A new tier."""
 
     slug: SlugWithUnderscores
     name: Name
-    position: Position | None = None
-    features: FeatureSlugs = []
+    position: NewPosition = None
+    features: FeatureSlugs = Field([], description="Slugs of the app's features that the tier includes.")
 
 
-class UpdateTier(Input):
-    """Changes to a tier: a field left out is unchanged. The slug never changes."""
+class UpdateTier(Changes):
+    """Changes to a tier. Fields left out keep their values. Only `features` can be cleared with null.
 
-    slug: UnchangedSlug = ""
-    name: Name = ""
-    position: Position = 0
-    features: FeatureSlugs = []
+    Existing tokens do not change.
+    """
+
+    slug: UnchangedSlug = UNCHANGED
+    name: Name = UNCHANGED
+    position: Position = UNCHANGED
+    features: FeatureSlugs = Field(
+        UNCHANGED,
+        description="Slugs of all features that the tier includes after the change. They replace the "
+        "tier's current features.",
+    )
 
 
-async def tier(viewer: Viewer, session: ReadSession, id: str, shape: Shape) -> Json | None:
-    """The tier of this id, or None."""
-    return await reading.one(viewer, session, "Tier", "id", id, shape)
+async def tier(viewer: Viewer, session: ReadSession, id: str, selected: Selected[Fields]) -> Json | None:
+    """Return the tier with this id, or None."""
+    return await reading.one(viewer, session, "Tier", "id", id, selected)
 
 
 async def tier_in_app(
-    viewer: Viewer, session: ReadSession, app_slug: str, id: str, shape: Shape
+    viewer: Viewer, session: ReadSession, app_slug: str, id: str, selected: Selected[Fields]
 ) -> tuple[bool, Json | None]:
-    """The tier of this id in an app: whether there is such an app, and the tier or None."""
-    return await reading.one_in_app(viewer, session, app_slug, "Tier", "id", id, shape)
+    """Find a tier of an app by its id. Return whether the account has the app, and the tier or None."""
+    return await reading.one_in_app(viewer, session, app_slug, "Tier", "id", id, selected)
 
 
 async def create_tier(
@@ -61,11 +86,10 @@ async def create_tier(
     session: WriteSession,
     app_slug: str,
     values: Mapping[str, object],
-    model: type[CreateTier] = CreateTier,
 ) -> str:
-    """Add a tier to an app and answer its id. Raises Faults. `model` is the input as the door takes it."""
-    viewer.require(Scope.WRITE)
-    given = check(model, values)
+    """Add a tier to an app and return its id. Raises Faults."""
+    viewer.require(Scope.WRITE_CATALOG)
+    given = check(CreateTier, values)
     app_id = await require_app(viewer, session, app_slug)
     await apps.lock(session, app_id)
     feature_ids = await require_features(session, app_id, given.features)
@@ -96,20 +120,18 @@ async def update_tier(
     session: WriteSession,
     id: str,
     values: Mapping[str, object],
-    model: type[UpdateTier] = UpdateTier,
 ) -> str:
-    """Change a tier and answer its id. Raises Faults. `model` is the input as the door takes it.
+    """Change a tier and return its id. Raises Faults.
 
-    Licenses keep the features that are in their tokens until these are made anew.
+    A license keeps the features in its token until the token is regenerated.
     """
-    viewer.require(Scope.WRITE)
+    viewer.require(Scope.WRITE_CATALOG)
     found = await _require_tier(viewer, session, id)
-    given = check(model, values, {"slug": found.slug})
-    changes = given.model_dump(include=given.model_fields_set & {"name", "position"})
+    changes = check(UpdateTier, values, {"slug": found.slug}).changes()
     if "position" in changes:
-        changes["rank"] = tiers.rank(given.position, found.slug)
-    if "features" in given.model_fields_set:
-        feature_ids = await require_features(session, found.app_id, given.features)
+        changes["rank"] = tiers.rank(changes["position"], found.slug)
+    if "features" in changes:
+        feature_ids = await require_features(session, found.app_id, changes.pop("features"))
         await tiers.set_features(session, id, feature_ids.values())
     if changes:
         await tiers.update(session, id, changes)
@@ -117,18 +139,21 @@ async def update_tier(
 
 
 async def delete_tier(viewer: Viewer, session: WriteSession, id: str) -> str:
-    """Delete a tier that no license has, and answer its id. Raises Faults."""
-    viewer.require(Scope.WRITE)
+    """Delete a tier that no license has, and return its id. Raises Faults."""
+    viewer.require(Scope.WRITE_CATALOG)
     await _require_tier(viewer, session, id)
-    if await licenses.has_tier(session, id):
-        raise fault(FaultCode.IN_USE, "is in use by a license", "id")
+    user = await licenses.find_with_tier(session, id)
+    if user is not None:
+        raise fault(FaultCode.IN_USE, "is in use by a license", "id", existing_id=user)
     await tiers.delete(session, id)
     return id
 
 
 async def require_features(session: WriteSession, app_id: str, slugs: Sequence[str]) -> Mapping[str, str]:
-    """The features of an app that these slugs name, id by slug, in the order of slugs. Raises Faults."""
-    found = await features.ids_of(session, app_id, sorted(filter(features.SLUG.fullmatch, set(slugs))))
+    """Return the ids of an app's features by slug, sorted by slug. Raises Faults if a slug is unknown."""
+    found = await features.ids_for_key_share(
+        session, app_id, sorted(filter(features.SLUG.fullmatch, set(slugs)))
+    )
     missing = [slug for slug in dict.fromkeys(slugs) if slug not in found]
     if missing:
         raise fault(FaultCode.NOT_FOUND, f"do not all exist: {', '.join(missing)[:255]}", "features")
@@ -136,7 +161,7 @@ async def require_features(session: WriteSession, app_id: str, slugs: Sequence[s
 
 
 async def _require_tier(viewer: Viewer, session: WriteSession, id: str) -> StoredTier:
-    found = await tiers.find_for_update(session, viewer.account_id, id) if is_storable(id) else None
+    found = await tiers.find_for_update(session, viewer.tenant, id) if is_storable(id) else None
     if found is None:
         raise unknown(id, "id")
     return found

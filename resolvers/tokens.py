@@ -1,8 +1,9 @@
-"""Tokens: what software checks a license by, online or with no network at all.
+"""Tokens: software uses a license's token to check the license, online or offline.
 
-A token is a JWT, signed under a key of its app (`resolvers.keyring`).
+A token is a JWT, signed with a key of its app (`resolvers.keyring`).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,10 +14,22 @@ from db.engine import WriteSession
 from db.tokens import NewToken
 from resolvers.keyring import Keyring
 
+# Whitespace and invisible characters: soft hyphens, zero-width spaces, word joiners and byte order marks.
+_SPACE = r"[\s\u00ad\u200b\u2060\ufeff]"
+_NO_PART = re.compile(rf"^{_SPACE}*bearer{_SPACE}+|{_SPACE}+", re.IGNORECASE)
+
+
+def without_spaces(text: str) -> str:
+    """Return a token without whitespace, invisible characters and a leading "Bearer".
+
+    Files and mail clients can add whitespace anywhere. A token contains none, so all whitespace is removed.
+    """
+    return _NO_PART.sub("", text)
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a token says of its license."""
+    """The facts that a token states about its license."""
 
     license_id: str
     installation_id: str
@@ -26,7 +39,7 @@ class Terms:
     expires_at: datetime | None
 
     def claims(self, issuer: str, at: datetime) -> dict[str, Any]:
-        """The claims of a new token that is issued at a moment, by the wire contract's section 5.4."""
+        """Return the claims of a new token, issued at the time `at`."""
         expiry = {} if self.expires_at is None else {"exp": int(self.expires_at.timestamp())}
         return {
             "sub": self.installation_id,
@@ -41,27 +54,28 @@ class Terms:
         }
 
 
-async def issue(keyring: Keyring, session: WriteSession, app_id: str, generation: int, terms: Terms) -> None:
-    """Give a license a new token, which is shown from now on.
+async def issue(session: WriteSession, keyring: Keyring, app_id: str, generation: int, terms: Terms) -> None:
+    """Give a license new tokens, one from each key in use. They replace its earlier tokens.
 
-    The app is locked against a change of its keys, of which `generation` is the current one.
+    `generation` is the generation of the app's current key. The caller has locked the app, so that its keys
+    cannot change, and has cleared the earlier tokens.
     """
     keys = await signing_keys.in_use(session, app_id, generation)
-    await _add(keyring, session, keys, terms)
+    await _add(session, keyring, keys, terms)
 
 
 async def complete(
-    keyring: Keyring, session: WriteSession, app_id: str, generation: int, terms: Terms
+    session: WriteSession, keyring: Keyring, app_id: str, generation: int, terms: Terms
 ) -> None:
-    """Give a license a token under each key in use that it has none of. The app is locked as in `issue`."""
+    """Give a license the tokens that it lacks: one for each key in use. The caller has locked the app."""
     keys = await signing_keys.in_use(session, app_id, generation)
     signed = await tokens.generations(session, terms.license_id)
-    await _add(keyring, session, [key for key in keys if key.generation not in signed], terms)
+    await _add(session, keyring, [key for key in keys if key.generation not in signed], terms)
 
 
 async def _add(
-    keyring: Keyring,
     session: WriteSession,
+    keyring: Keyring,
     keys: Sequence[signing_keys.StoredSigningKey],
     terms: Terms,
 ) -> None:

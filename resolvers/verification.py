@@ -1,6 +1,6 @@
-"""Verification: whether a license holds, and if not, why. Anybody may ask who knows what it is known by.
+"""Verification: whether a license is valid, and if not, why. No key is needed.
 
-Nothing that is answered tells whose the license is.
+A result never identifies the customer.
 """
 
 import binascii
@@ -16,21 +16,25 @@ from db import clock, verification
 from db.engine import ReadSession
 from db.licenses import LicenseStatus
 from db.signing_keys import PublicKey
+from db.tenancy import Tenant
 from db.verification import ShownLicense
 from resolvers.errors import BadUserInput, Unauthenticated
 from resolvers.inputs import is_slug, is_storable
 from resolvers.keyring import verifies
 from resolvers.reading import Json
+from resolvers.tokens import without_spaces
+from resolvers.verdict import has_expired, status_at
 from resolvers.viewer import Viewer
 
 MAX_VALUES = 100
-# More than a token can have: an app has at most 200 features, each with a slug of at most 63 characters.
+# The longest possible token is shorter: an app has at most 200 features, each with a slug of at most 63
+# characters.
 MAX_TOKEN_LENGTH = 32_768
-BAD_TOKEN = "The token is not a good one of this license."  # noqa: S105  (what is said of one)
+BAD_TOKEN = "The token is not valid for this license."  # noqa: S105  (a message)
 
 
 class Reason(StrEnum):
-    """Why a license holds or does not. What is wrong with a token itself comes before what its license is."""
+    """Why a license is valid or not. A fault of the token takes precedence over the state of its license."""
 
     MALFORMED_TOKEN = "MALFORMED_TOKEN"  # noqa: S105
     WRONG_APP = "WRONG_APP"
@@ -45,9 +49,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Whether a license holds, why, and since when, where that is known; and what it is, if there is one.
+    """Whether a license is valid, the reason, and since when this reason applies, if known.
 
-    Moments are texts as every answer shows them; `features` is a JSON array.
+    The other fields describe the license. Times are text in the format of all responses. `features` is a JSON
+    array.
     """
 
     reason: Reason
@@ -60,86 +65,103 @@ class Verification:
 
     @property
     def valid(self) -> bool:
-        """Whether it holds."""
+        """Whether the license is valid."""
         return self.reason is Reason.VALID
 
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """The license that a good token is of, its app and its account."""
+    """The license that a valid token belongs to, its app and its account."""
 
     account_id: str
+    app_id: str
     app_slug: str
     license_id: str
 
 
 async def verify_license(
-    _viewer: Viewer, session: ReadSession, app_slug: str, by: str, value: str
+    viewer: Viewer, session: ReadSession, app_slug: str, by: str, value: str
 ) -> Verification | None:
-    """Judge one license of an app, by "installation_id", "jti" or "token"; None without an app."""
+    """Find a license of an app by "installation_id", "jti" or "token", and verify it.
+
+    Returns None if the app does not exist, or is not among the apps that the viewer's key is limited to.
+    """
     if not is_slug(app_slug):
         return None
     if by == "token":
-        return await _verify_token(session, app_slug, value)
+        return await _verify_token(session, app_slug, value, _limits_of(viewer))
     now = clock.now()
-    # What no database can hold is known by nobody.
+    # A value that the databases cannot store matches no license.
     asked = value if is_storable(value) else ""
-    has_app, found = await verification.license_by(session, app_slug, by, asked, now)
+    has_app, found = await verification.license_by(session, app_slug, by, asked, now, _limits_of(viewer))
     return _judged(found, clock.as_text(now)) if has_app else None
 
 
 async def verify_licenses(
-    _viewer: Viewer, session: ReadSession, app_slug: str, by: str, values: Sequence[str]
+    viewer: Viewer, session: ReadSession, app_slug: str, by: str, values: Sequence[str]
 ) -> list[Verification] | None:
-    """Judge licenses of an app, by "installation_id" or "jti", in the order asked; None without an app.
+    """Find licenses of an app by "installation_id" or "jti", and verify them in the given order.
 
-    At most `MAX_VALUES`, else BadUserInput.
+    Returns None if the app does not exist. Raises BadUserInput for more than `MAX_VALUES` values.
     """
     require_few(f"{by}s", values)
     if not is_slug(app_slug):
         return None
     now = clock.now()
     storable = [value for value in values if is_storable(value)]
-    found = await verification.licenses_by(session, app_slug, by, storable, now)
+    found = await verification.licenses_by(session, app_slug, by, storable, now, _limits_of(viewer))
     return None if found is None else [_judged(found.get(value), clock.as_text(now)) for value in values]
 
 
+def _limits_of(viewer: Viewer) -> Tenant | None:
+    """Return the tenant to whose apps a verification is limited, or None if it may be of any app.
+
+    A customer verifies like anyone without a key.
+    """
+    return None if viewer.is_customer or viewer.tenant.app_ids is None else viewer.tenant
+
+
 def require_few(name: str, values: Sequence[str]) -> None:
-    """Refuse more values than are judged at once. Raises BadUserInput."""
+    """Raise BadUserInput if there are more values than one request may verify."""
     if len(values) > MAX_VALUES:
         raise BadUserInput(name, f"holds more than {MAX_VALUES} values")
 
 
-async def prove(session: ReadSession, token: str) -> Proven:
-    """Find out whose license a token is a good one of. Raises Unauthenticated.
+async def prove(session: ReadSession, text: str) -> Proven:
+    """Return the license that a valid token belongs to. Raises Unauthenticated.
 
-    Good is what is unexpired and signed by a key that is published, whatever its license is: that is for the
-    caller to judge.
+    A token is valid if its signature is correct, its key is published, and its license exists and has not
+    expired. The caller checks whether the license is revoked.
     """
-    claims = _claims(token)
+    claims = _claims(text)
     slug = None if claims is None else claims.body.get("aud")
     if claims is None or not isinstance(slug, str) or not is_slug(slug):
         raise Unauthenticated(BAD_TOKEN)
     now = clock.now()
     facts = await verification.facts_of_token(session, slug, claims.key_id, claims.license_id)
-    if facts is None or _fault_of_key(facts.key, token, now) is not None or facts.license is None:
+    if facts is None or _fault_of_key(facts.key, claims.token, now) is not None or facts.license is None:
         raise Unauthenticated(BAD_TOKEN)
-    if _has_expired(facts.license, clock.as_text(now)):
+    if has_expired(clock.as_text(now), facts.license.expires_at):
         raise Unauthenticated(BAD_TOKEN)
-    return Proven(facts.account_id, slug, facts.license.id)
+    return Proven(facts.account_id, facts.app_id, slug, facts.license.id)
 
 
 @dataclass(frozen=True, slots=True)
 class _Claims:
-    """What a token says before it is known who says so. A key or a license that it does not name is ""."""
+    """The content of a token before its signature is checked.
 
+    If the token names no key or no license, `key_id` or `license_id` is "".
+    """
+
+    token: str
     body: Mapping[str, Any]
     key_id: str
     license_id: str
 
 
-def _claims(token: str) -> _Claims | None:
-    """What a token says, or None for what is no token."""
+def _claims(text: str) -> _Claims | None:
+    """Return the content of a token, or None if the text is not a token."""
+    token = without_spaces(text)
     if len(token) > MAX_TOKEN_LENGTH or not is_storable(token):
         return None
     try:
@@ -147,17 +169,19 @@ def _claims(token: str) -> _Claims | None:
     except (jwt.PyJWTError, ValueError, binascii.Error, RecursionError):
         return None
     header, body = read["header"], read["payload"]
-    return _Claims(body, _text(header.get("kid")), _text(body.get("lic_id")))
+    return _Claims(token, body, _text(header.get("kid")), _text(body.get("lic_id")))
 
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) and is_storable(value) else ""
 
 
-async def _verify_token(session: ReadSession, app_slug: str, token: str) -> Verification | None:
-    claims = _claims(token)
+async def _verify_token(
+    session: ReadSession, app_slug: str, text: str, tenant: Tenant | None
+) -> Verification | None:
+    claims = _claims(text)
     key_id, license_id = ("", "") if claims is None else (claims.key_id, claims.license_id)
-    facts = await verification.facts_of_token(session, app_slug, key_id, license_id)
+    facts = await verification.facts_of_token(session, app_slug, key_id, license_id, tenant)
     if facts is None:
         return None
     if claims is None:
@@ -165,11 +189,11 @@ async def _verify_token(session: ReadSession, app_slug: str, token: str) -> Veri
     if claims.body.get("aud") != app_slug:
         return Verification(Reason.WRONG_APP)
     now = clock.now()
-    return _fault_of_key(facts.key, token, now) or _judged(facts.license, clock.as_text(now))
+    return _fault_of_key(facts.key, claims.token, now) or _judged(facts.license, clock.as_text(now))
 
 
 def _fault_of_key(key: PublicKey | None, token: str, now: datetime) -> Verification | None:
-    """What is wrong with a token's key or its signature."""
+    """Return what is wrong with a token's key or signature, or None if nothing is."""
     if key is None:
         return Verification(Reason.UNKNOWN_KEY)
     if not key.is_published(now):
@@ -180,18 +204,15 @@ def _fault_of_key(key: PublicKey | None, token: str, now: datetime) -> Verificat
     return None
 
 
-def _has_expired(license: ShownLicense, now: str) -> bool:
-    return license.expires_at is not None and license.expires_at <= now
-
-
 def _judged(license: ShownLicense | None, now: str) -> Verification:
     if license is None:
         return Verification(Reason.NOT_FOUND)
-    reason, status, since = Reason.VALID, LicenseStatus.ACTIVE, None
-    if license.revoked_at is not None:
-        reason, status, since = Reason.REVOKED, LicenseStatus.REVOKED, license.revoked_at
-    elif _has_expired(license, now):
-        reason, status, since = Reason.EXPIRED, LicenseStatus.EXPIRED, license.expires_at
+    status = status_at(now, revoked_at=license.revoked_at, expires_at=license.expires_at)
+    reason, since = {
+        LicenseStatus.ACTIVE: (Reason.VALID, None),
+        LicenseStatus.REVOKED: (Reason.REVOKED, license.revoked_at),
+        LicenseStatus.EXPIRED: (Reason.EXPIRED, license.expires_at),
+    }[status]
     return Verification(
         reason,
         since,

@@ -1,1 +1,1 @@
-"""The REST skin: what callers of /api/v1 see. Arguments in, one resolver call, answer out."""
+"""The REST API at /api/v1. Each operation reads its arguments, calls a resolver and returns the result."""

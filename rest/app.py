@@ -1,35 +1,51 @@
-"""The application that answers every path but /graphql."""
+"""The ASGI application for every path except /graphql."""
 
 import re
 from collections.abc import Mapping
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from asgi.authentication import Authentication
+from asgi.cors import Route
 from db.engine import Database
+from resolvers.keyring import Keyring
 from rest.openapi import written
-from rest.operations import Door, Endpoint
+from rest.operations import Endpoint, Services
 from rest.routes import OPERATIONS_BY_PATH
 
 
-def rest_app(database: Database, authentication: Authentication, *, max_body_bytes: int) -> ASGIApp:
-    """The ASGI application of REST. Paths it does not know are answered too, in its own envelope."""
-    door = Door(database, authentication, max_body_bytes, written())
-    endpoints = {path: Endpoint(door, operations) for path, operations in OPERATIONS_BY_PATH.items()}
-    return _Paths(endpoints, unknown=Endpoint(door))
+def rest_app(
+    database: Database,
+    keyring: Keyring,
+    authentication: Authentication,
+    *,
+    max_body_bytes: int,
+    path_prefix: str = "",
+    cors: bool = True,
+) -> "RestApp":
+    """Return the ASGI application for REST. Unknown paths get a 404 in the same envelope as other errors.
+
+    `path_prefix` is the path under which callers reach the server. Every URL in a response begins with it.
+    If `cors` is false, no response has headers of CORS.
+    """
+    document = written(path_prefix)
+    services = Services(database, keyring, authentication, max_body_bytes, document, path_prefix, cors)
+    endpoints = {path: Endpoint(services, operations) for path, operations in OPERATIONS_BY_PATH.items()}
+    return RestApp(endpoints, unknown=Endpoint(services))
 
 
-class _Paths:
-    """Leads a request to the endpoint of its path, with or without a slash at the end.
+class RestApp:
+    """Routes a request to the endpoint of its path, with or without a slash at the end.
 
-    The first path that matches is taken, all of them being one regular expression: Starlette's router tries
-    one after the other in Python, which took longer than anything else about a short request.
+    All paths are one regular expression, and the first path that matches is used. Starlette's router tries
+    one path after another in Python, which took longer than any other part of a short request.
     """
 
-    def __init__(self, endpoints: Mapping[str, ASGIApp], unknown: ASGIApp) -> None:
+    def __init__(self, endpoints: Mapping[str, Endpoint], unknown: Endpoint) -> None:
         self._endpoints = tuple(endpoints.values())
         self._unknown = unknown
-        # Each path is a group that is named for its number, and so are the parameters in it.
+        # Each path is a group whose name contains the index of the path. The names of its parameters' groups
+        # end in the same index.
         self._paths = re.compile(
             "|".join(f"(?P<_{number}>{_pattern(path, number)}/?)" for number, path in enumerate(endpoints))
         )
@@ -43,6 +59,13 @@ class _Paths:
         number = int(found.lastgroup[1:])
         scope["path_params"] = {name: found[f"{name}_{number}"] for name in self._parameters[number]}
         await self._endpoints[number](scope, receive, send)
+
+    def route_of(self, path: str) -> Route | None:
+        """Return the route of a path, or None if no operation has the path."""
+        found = self._paths.fullmatch(path)
+        if found is None or found.lastgroup is None:
+            return None
+        return self._endpoints[int(found.lastgroup[1:])].route
 
 
 def _pattern(path: str, number: int) -> str:

@@ -1,122 +1,148 @@
 """Apps at /api/v1."""
 
 from datetime import datetime
-from typing import TypeVar
+from typing import ClassVar
 
 from pydantic import Field
 from starlette.responses import Response
 
-from db.shaping.selection import Scalar, Values
+from db.shaping.selection import Connection, Scalar, Selected
 from resolvers import apps
 from resolvers.apps import CreateApp, UpdateApp
-from resolvers.errors import Faults
-from resolvers.inputs import Input, check
-from resolvers.reading import FieldShape, Json, Shape
+from resolvers.costs import MUTATION_COST, SIGNING_KEY_COST
+from resolvers.reading import Json
 from resolvers.viewer import Scope
 from rest import envelopes
-from rest.envelopes import BASE, Answer, Meta, fields_of
+from rest.envelopes import ABOUT_META, BASE, Answer, AnyMeta, cost_of, fields_of
 from rest.errors import not_found
 from rest.operations import Call, operation
-from rest.paging import PageQuery, page_shape
+from rest.paging import PageQuery, cost_of_page
 
 APPS = f"{BASE}/apps"
 APP = f"{APPS}/{{slug}}"
 
-Q = TypeVar("Q", bound=Input)
-
 
 class App(Answer):
-    """An app: what a vendor sells licenses for."""
+    """A product that a vendor sells licenses for."""
 
-    id: str
-    name: str
-    slug: str
-    description: str | None
-    webhook_url: str | None
-    public_key_pem: str = Field(description="The current public key, by which tokens verify.")
-    created_at: datetime
+    id: str = Field(description="Id, starting with app_.")
+    name: str = Field(description="Display name.")
+    slug: str = Field(description="Name used in URLs and tokens, unique on this server. It never changes.")
+    description: str | None = Field(description="Description, if there is one.")
+    webhook_url: str | None = Field(
+        description="URL for license events, if there is one. The server stores the URL, but does not send "
+        "events yet."
+    )
+    public_key_pem: str = Field(
+        description="Current public key for verifying tokens, as PEM (SubjectPublicKeyInfo)."
+    )
+    created_at: datetime = Field(description="When the app was created.")
 
 
 class AppAnswer(Answer):
     """One app."""
 
-    data: App
+    data: App = Field(description="The app.")
 
 
 class AppPage(Answer):
     """A page of apps."""
 
-    data: list[App]
-    meta: Meta
+    data: list[App] = Field(description="Apps on this page.")
+    meta: AnyMeta = Field(description=ABOUT_META)
+
+
+class AppsQuery(PageQuery):
+    """Selects a page of apps."""
+
+    noun: ClassVar[str] = "App"
 
 
 _FIELDS = fields_of(App)
 _ID = (Scalar("id", "id"),)
 
 
-@operation("GET", APPS, scope=Scope.READ, query=PageQuery, answers={200: AppPage})
+@operation("GET", APPS, scope=Scope.READ, query=AppsQuery, cost=None, answers={200: AppPage})
 async def list_apps(call: Call) -> Response:
-    """List the account's apps, newest first."""
-    shape = page_shape(check(PageQuery, call.query), "apps", "App", _FIELDS)
+    """List apps. Returns all apps of the account, newest first."""
+    selected = call.checked(AppsQuery, call.query).selection(_FIELDS)
+    call.spend(cost_of_page(selected))
     async with call.database.read() as session:
-        return envelopes.page(await apps.all_apps(call.viewer, session, shape))
+        return envelopes.page(await apps.all_apps(call.viewer, session, selected))
 
 
-@operation("POST", APPS, scope=Scope.WRITE, body=CreateApp, answers={201: AppAnswer})
+@operation(
+    "POST",
+    APPS,
+    scope=Scope.WRITE_CATALOG,
+    reads=Scope.READ,
+    body=CreateApp,
+    cost=SIGNING_KEY_COST + cost_of(_FIELDS),
+    answers={201: AppAnswer},
+)
 async def create_app(call: Call) -> Response:
-    """Create an app, and its first signing key."""
+    """Create an app. The app also gets its first signing key.
+
+    An API key that is limited to some apps cannot create apps.
+    """
+    apps.require_creation(call.viewer)
     values = await call.body()
-    await apps.create_app(call.viewer, call.database, values)
+    await apps.create_app(call.viewer, call.database, call.keyring, values)
     slug = values["slug"]
-    return envelopes.created(await _require(call, slug, _FIELDS), f"{APPS}/{slug}")
+    return envelopes.created(await _require(call, slug, _FIELDS), call.location(f"{APPS}/{slug}"))
 
 
-@operation("GET", APP, scope=Scope.READ, answers={200: AppAnswer})
+@operation("GET", APP, scope=Scope.READ, cost=cost_of(_FIELDS), answers={200: AppAnswer})
 async def get_app(call: Call) -> Response:
-    """Get an app."""
+    """Get an app by its slug. An app of another account counts as not found."""
     return envelopes.one(await _require(call, call.path["slug"], _FIELDS))
 
 
-@operation("PUT PATCH", APP, scope=Scope.WRITE, body=UpdateApp, answers={200: AppAnswer})
+async def require_app(call: Call) -> None:
+    """Raise Problem unless the app in the path exists."""
+    await _require(call, call.path["slug"], _ID)
+
+
+@operation(
+    "PUT PATCH",
+    APP,
+    scope=Scope.WRITE_CATALOG,
+    reads=Scope.READ,
+    body=UpdateApp,
+    check_first=require_app,
+    cost=MUTATION_COST + cost_of(_FIELDS),
+    answers={200: AppAnswer},
+)
 async def update_app(call: Call) -> Response:
-    """Change an app. Keys left out are unchanged, null clears; the slug never changes."""
-    await require_app(call)
+    """Change an app. PUT and PATCH do the same: fields left out keep their values."""
     values = await call.body()
     async with call.database.write() as session:
         await apps.update_app(call.viewer, session, call.path["slug"], values)
     return envelopes.one(await _require(call, call.path["slug"], _FIELDS))
 
 
-@operation("DELETE", APP, scope=Scope.WRITE, answers={204: None})
+@operation("DELETE", APP, scope=Scope.WRITE_CATALOG, cost=MUTATION_COST, answers={204: None})
 async def delete_app(call: Call) -> Response:
-    """Delete an app with all its customers, licenses, tiers and features, for good."""
+    """Delete an app. This also permanently deletes its customers, licenses, tiers and features."""
     await apps.delete_app(call.viewer, call.database, call.path["slug"])
     return envelopes.nothing()
 
 
-async def require_app(call: Call) -> None:
-    """Return if there is the app that the path names. Raises Problem."""
-    await _require(call, call.path["slug"], _ID)
+async def page_in_app(call: Call, selected: Selected[Connection]) -> Response:
+    """Return a response with one page of a connection of the app in the path. Raises Problem."""
+    return envelopes.page(await read_page(call, selected))
 
 
-async def query_in_app(call: Call, model: type[Q]) -> Q:
-    """The query's parameters. An app that is not there is told before anything about them. Raises Faults."""
-    try:
-        return check(model, call.query)
-    except Faults:
-        await require_app(call)
-        raise
-
-
-async def page_in_app(call: Call, shape: FieldShape) -> Response:
-    """A page of what the app that the path names has of a noun. Raises Problem."""
+async def read_page(call: Call, selected: Selected[Connection]) -> Json:
+    """Return one page of a connection of the app in the path. Raises Problem and RateLimited."""
+    call.spend(1 + cost_of_page(selected))
     async with call.database.read() as session:
-        has_app, page = await apps.field_of_app(call.viewer, session, call.path["slug"], shape)
-    return envelopes.page(found_in_app("page", has_app, page))
+        has_app, page = await apps.field_of_app(call.viewer, session, call.path["slug"], selected)
+    return found_in_app("page", has_app, page)
 
 
 def found_in_app(what: str, has_app: bool, found: Json | None) -> Json:
-    """What was found in an app, if there is the app. Raises Problem for what is not there."""
+    """Return an object that was found in an app. Raises Problem if the object or the app does not exist."""
     if found is None:
         raise not_found(what if has_app else "app")
     return found
@@ -124,7 +150,7 @@ def found_in_app(what: str, has_app: bool, found: Json | None) -> Json:
 
 async def _require(call: Call, slug: str, fields: tuple[Scalar, ...]) -> Json:
     async with call.database.read() as session:
-        app = await apps.app(call.viewer, session, slug, Shape(fields, Values()))
+        app = await apps.app(call.viewer, session, slug, Selected(fields))
     if app is None:
         raise not_found("app")
     return app

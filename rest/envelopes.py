@@ -1,11 +1,14 @@
-"""Answers: one resource in `data`, or a page of them with `meta`, made from finished JSON."""
+"""Response bodies: `data` has one resource, or a page of resources with `meta` next to it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from db.reads import NOUNS
+from db.shaping.cost import cost_of_object
 from db.shaping.selection import Scalar
 from resolvers.reading import Json
 
@@ -13,7 +16,7 @@ BASE = "/api/v1"
 
 
 class JsonResponse(Response):
-    """An answer of finished JSON."""
+    """A response whose content is already JSON."""
 
     media_type = "application/json; charset=utf-8"
 
@@ -24,52 +27,82 @@ class JsonResponse(Response):
 
 
 class Answer(BaseModel):
-    """What an answer holds: exactly these keys, in this order."""
+    """A JSON object in a response. The fields of a subclass are the keys of the object, in this order."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, slots=True)
 class Shows:
-    """Beside a key's type: the attribute of the noun that it shows, where that has another name."""
+    """Annotates a response key with the attribute that has its value, if the names differ."""
 
     attribute: str
 
 
 class Meta(Answer):
-    """Which page of how much."""
+    """Page number, page size, and the number of items on all pages."""
 
-    total: int = Field(description="How many match, on all pages.")
-    page: int = Field(description="The page, counted from 1.")
-    per_page: int = Field(description="How many a page holds.")
+    total: int = Field(description="Number of matching items on all pages.")
+    page: int = Field(description="Page number, starting at 1.")
+    per_page: int = Field(description="Maximum number of items on a page.")
 
 
-def fields_of(resource: type[Answer], *, without: str | None = None) -> tuple[Scalar, ...]:
-    """The selection of a resource: its keys (but one), which are its noun's attributes (see `Shows`)."""
-    return tuple(
-        Scalar(key, next((each.attribute for each in info.metadata if isinstance(each, Shows)), key))
-        for key, info in resource.model_fields.items()
-        if key != without
+class CursorMeta(Answer):
+    """Page size and the cursor of the next page, for lists that are read with `cursor`."""
+
+    per_page: int = Field(description="Maximum number of items on a page.")
+    next_cursor: str | None = Field(
+        description="Value of `cursor` for the next page. Null if this is the last page."
     )
 
 
+AnyMeta: TypeAlias = Meta | CursorMeta
+ABOUT_META = (
+    "Number and size of the page, and the total. With `cursor`: its size, and the cursor of the next page."
+)
+
+
+def fields_of(resource: type[Answer], *, without: str | None = None) -> tuple[Scalar, ...]:
+    """Return the selection for a resource's keys (see `Shows`), except for the key `without`.
+
+    The resource has the name of its noun.
+    """
+    attributes = NOUNS[resource.__name__].attributes
+    names = {
+        key: next((each.attribute for each in info.metadata if isinstance(each, Shows)), key)
+        for key, info in resource.model_fields.items()
+        if key != without
+    }
+    return tuple(Scalar(key, name, attributes[name].cost) for key, name in names.items())
+
+
+def cost_of(fields: tuple[Scalar, ...]) -> int:
+    """Return the cost of one resource with these keys."""
+    return cost_of_object(fields).of(())
+
+
 def one(resource: Json | bytes) -> Response:
-    """One resource."""
+    """Return a response with one resource."""
     return JsonResponse(_data(resource))
 
 
-def created(resource: Json, path: str) -> Response:
-    """A resource that this call has made, and the path where it is found."""
-    return JsonResponse(_data(resource), 201, {"Location": path})
+def created(resource: Json | bytes, location: str) -> Response:
+    """Return a response with a new resource and its location (see `Call.location`)."""
+    return JsonResponse(_data(resource), 201, {"Location": location})
 
 
 def page(envelope: Json) -> Response:
-    """A page, whose envelope the store has written (see `rest.paging`)."""
+    """Return a response with a page. The database writes the envelope (see `rest.paging`)."""
     return JsonResponse(envelope)
 
 
+def is_empty(envelope: Json) -> bool:
+    """Return True if a page has no resources. PostgreSQL writes spaces around the colon."""
+    return envelope.startswith(('{"data":[]', '{"data" : []'))
+
+
 def nothing() -> Response:
-    """The answer to a delete."""
+    """Return the empty response to a deletion."""
     return Response(status_code=204)
 
 

@@ -1,4 +1,4 @@
-"""Errors as callers of REST see them: one envelope, and one table from what was raised to its code."""
+"""Errors as REST clients see them: one envelope, and one table from exceptions to codes."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -10,12 +10,12 @@ from starlette.responses import Response
 from asgi.bodies import MalformedJson, PayloadTooLarge
 from asgi.refusals import HttpRefusal
 from db.engine import StoreUnavailable
-from resolvers.errors import BadUserInput, Busy, FaultCode, Faults, Forbidden, Unauthenticated
+from resolvers.errors import BadUserInput, Busy, FaultCode, Faults, Forbidden, RateLimited, Unauthenticated
 from rest.envelopes import Answer, JsonResponse
 
 
 class Code(StrEnum):
-    """What went wrong, in a word that clients branch on."""
+    """What went wrong. Clients can rely on these codes."""
 
     BAD_REQUEST = "bad_request"
     UNAUTHORIZED = "unauthorized"
@@ -26,6 +26,7 @@ class Code(StrEnum):
     PAYLOAD_TOO_LARGE = "payload_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     VALIDATION_ERROR = "validation_error"
+    RATE_LIMITED = "rate_limited"
     INTERNAL_ERROR = "internal_error"
     UNAVAILABLE = "unavailable"
 
@@ -40,41 +41,54 @@ STATUSES = {
     Code.PAYLOAD_TOO_LARGE: 413,
     Code.UNSUPPORTED_MEDIA_TYPE: 415,
     Code.VALIDATION_ERROR: 422,
+    Code.RATE_LIMITED: 429,
     Code.INTERNAL_ERROR: 500,
     Code.UNAVAILABLE: 503,
 }
 
+INPUT_ERRORS = {
+    Code.BAD_REQUEST,
+    Code.PAYLOAD_TOO_LARGE,
+    Code.UNSUPPORTED_MEDIA_TYPE,
+    Code.VALIDATION_ERROR,
+}
+"""The codes for errors in the query or the body."""
+
 _TRY_AGAIN = {"Retry-After": "1"}
 
-# Faults of the body itself. Where there is one, the store was not asked about the others.
-_MALFORMED = {FaultCode.BLANK, FaultCode.INVALID, FaultCode.TOO_LONG}
+# If there are several faults, the code of the response is the first one here that fits one of the faults.
+_FAULTS_BY_CODE = {
+    Code.VALIDATION_ERROR: {FaultCode.BLANK, FaultCode.INVALID, FaultCode.TOO_LONG, FaultCode.NOT_FOUND},
+    Code.CONFLICT: {FaultCode.TAKEN, FaultCode.IN_USE, FaultCode.WRONG_STATE},
+}
 
-# What a path names, by the field that resolvers say is not found.
+# What the path names, by the field that a resolver reports as NOT_FOUND.
 _ADDRESSED = {("slug",): "app", ("app_slug",): "app", ("id",): "object"}
 
 Details = dict[str, list[str]]
 
 
 class Error(Answer):
-    """Why a request was not carried out."""
+    """Why a request failed."""
 
-    code: Code = Field(description="What went wrong, in a word to branch on.")
-    message: str = Field(description="The same for people; its wording may change.")
+    code: Code = Field(description="What went wrong. Clients can rely on this code.")
+    message: str = Field(description="What went wrong, in words. The wording may change.")
     details: Details | SkipJsonSchema[None] = Field(
         None,
-        description="Of `validation_error` and `conflict` alone: what is wrong with each field. "
-        "`base` stands for the body as a whole.",
+        description="Problems by field. Only present for `validation_error` and `conflict`. `base` stands "
+        "for the whole body. `existing_id` has the ids of the customers or licenses that cause the "
+        "conflict.",
     )
 
 
 class ErrorAnswer(Answer):
-    """The envelope of every error."""
+    """The body of every error response."""
 
-    error: Error
+    error: Error = Field(description="Why the request failed.")
 
 
 class Problem(Exception):
-    """An error answer, to be raised. `status` where it is not the code's."""
+    """An error response. `status` overrides the status of the code."""
 
     def __init__(
         self,
@@ -91,23 +105,29 @@ class Problem(Exception):
         self.status = status or STATUSES[code]
 
     def response(self) -> Response:
-        """The answer."""
+        """Return the response."""
         content = ErrorAnswer(error=self.error).model_dump_json(exclude_none=True)
         return JsonResponse(content, self.status, self.headers)
 
 
 def not_found(what: str) -> Problem:
-    """Say that what the path names is not there, for whatever reason."""
-    return Problem(Code.NOT_FOUND, f"There is no such {what}.")
+    """Return the error for something in the path that does not exist."""
+    return Problem(Code.NOT_FOUND, f"The {what} does not exist.")
 
 
 def problem_of(error: Exception) -> Problem:
-    """The answer to whatever was raised."""
+    """Return the error response for an exception.
+
+    There is a case for each kind of `Refused`, for each error of `asgi` and for an unavailable database. Any
+    other exception is an internal error.
+    """
     match error:
         case Problem():
             return error
         case Unauthenticated():
             return Problem(Code.UNAUTHORIZED, str(error), headers={"WWW-Authenticate": "Bearer"})
+        case RateLimited(retry_after=seconds):
+            return Problem(Code.RATE_LIMITED, str(error), headers={"Retry-After": str(seconds)})
         case Forbidden():
             return Problem(Code.FORBIDDEN, str(error))
         case BadUserInput(argument=argument):
@@ -119,17 +139,15 @@ def problem_of(error: Exception) -> Problem:
         case HttpRefusal():
             return _problem_of_refusal(error)
         case MalformedJson():
-            return Problem(Code.BAD_REQUEST, "The body is not JSON.")
+            return Problem(Code.BAD_REQUEST, "The body is not valid JSON.")
         case StoreUnavailable():
             return Problem(
-                Code.UNAVAILABLE, "The store does not answer; try again later.", headers=_TRY_AGAIN
+                Code.UNAVAILABLE, "The database is unavailable. Try again later.", headers=_TRY_AGAIN
             )
         case Busy():
             return Problem(Code.UNAVAILABLE, str(error), headers=_TRY_AGAIN)
         case _:
-            return Problem(
-                Code.INTERNAL_ERROR, "Something went wrong here; the request's id helps to find out what."
-            )
+            return Problem(Code.INTERNAL_ERROR, "Internal error. Look up the request id in the server's log.")
 
 
 def _problem_of_refusal(refusal: HttpRefusal) -> Problem:
@@ -142,17 +160,19 @@ def _problem_of_faults(error: Faults) -> Problem:
     codes = {fault.code for fault in error.faults}
     if codes == {FaultCode.NOT_FOUND} and error.faults[0].field in _ADDRESSED:
         return not_found(_ADDRESSED[error.faults[0].field])
-    wrong_in_itself = codes & (_MALFORMED | {FaultCode.NOT_FOUND})
-    code = Code.VALIDATION_ERROR if wrong_in_itself else Code.CONFLICT
-    message = "; ".join(f"{'.'.join(fault.field)} {fault.message}".strip() for fault in error.faults)
-    return Problem(code, message, details=_details(error))
+    code = next(code for code, faults in _FAULTS_BY_CODE.items() if codes & faults)
+    return Problem(code, str(error), details=_details(error))
 
 
 def _details(error: Faults) -> Details:
-    """What is wrong with each field of the body. Faults deep in metadata are the field's."""
+    """Return the problems by field, and the ids of the objects that cause a conflict.
+
+    Problems inside metadata belong to the field `metadata`.
+    """
     details: Details = {}
     for fault in error.faults:
         messages = details.setdefault(fault.field[0] if fault.field else "base", [])
-        if fault.message not in messages:
-            messages.append(fault.message)
-    return details
+        if fault.written() not in messages:
+            messages.append(fault.written())
+    existing = dict.fromkeys(fault.existing_id for fault in error.faults if fault.existing_id is not None)
+    return details | {"existing_id": list(existing)} if existing else details

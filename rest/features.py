@@ -1,78 +1,111 @@
 """Features at /api/v1."""
 
 from datetime import datetime
+from typing import ClassVar
 
+from pydantic import Field
 from starlette.responses import Response
 
-from db.shaping.selection import Scalar, Values
+from db.shaping.selection import Scalar, Selected
 from resolvers import features
+from resolvers.costs import MUTATION_COST
 from resolvers.features import CreateFeature, UpdateFeature
-from resolvers.reading import Json, Shape
+from resolvers.reading import Json
 from resolvers.viewer import Scope
 from rest import envelopes
-from rest.apps import APP, APPS, found_in_app, page_in_app, query_in_app, require_app
-from rest.envelopes import Answer, Meta, fields_of
+from rest.apps import APP, APPS, found_in_app, page_in_app, require_app
+from rest.envelopes import ABOUT_META, Answer, AnyMeta, cost_of, fields_of
 from rest.operations import Call, operation
-from rest.paging import PageQuery, page_shape
+from rest.paging import PageQuery
 
 FEATURES = f"{APP}/features"
 FEATURE = f"{FEATURES}/{{id}}"
 
 
 class Feature(Answer):
-    """Something that an app can do, switched on by tiers and by single licenses."""
+    """Part of an app that tiers and individual licenses can enable."""
 
-    id: str
-    name: str
-    slug: str
-    description: str | None
-    created_at: datetime
+    id: str = Field(description="Id, starting with feat_.")
+    name: str = Field(description="Display name.")
+    slug: str = Field(description="Name used in tokens, unique within the app. It never changes.")
+    description: str | None = Field(description="Description, if there is one.")
+    created_at: datetime = Field(description="When the feature was created.")
 
 
 class FeatureAnswer(Answer):
     """One feature."""
 
-    data: Feature
+    data: Feature = Field(description="The feature.")
 
 
 class FeaturePage(Answer):
     """A page of features."""
 
-    data: list[Feature]
-    meta: Meta
+    data: list[Feature] = Field(description="Features on this page.")
+    meta: AnyMeta = Field(description=ABOUT_META)
+
+
+class FeaturesQuery(PageQuery):
+    """Selects a page of features."""
+
+    noun: ClassVar[str] = "Feature"
 
 
 _FIELDS = fields_of(Feature)
 _ID = (Scalar("id", "id"),)
 
 
-@operation("GET", FEATURES, scope=Scope.READ, query=PageQuery, answers={200: FeaturePage})
+@operation(
+    "GET",
+    FEATURES,
+    scope=Scope.READ,
+    query=FeaturesQuery,
+    check_first=require_app,
+    cost=None,
+    answers={200: FeaturePage},
+)
 async def list_features(call: Call) -> Response:
-    """List the features of an app, by slug."""
-    query = await query_in_app(call, PageQuery)
-    return await page_in_app(call, page_shape(query, "features", "Feature", _FIELDS))
+    """List features. Returns the features of an app, sorted by slug."""
+    query = call.checked(FeaturesQuery, call.query)
+    return await page_in_app(call, query.selection(_FIELDS))
 
 
-@operation("POST", FEATURES, scope=Scope.WRITE, body=CreateFeature, answers={201: FeatureAnswer})
+@operation(
+    "POST",
+    FEATURES,
+    scope=Scope.WRITE_CATALOG,
+    reads=Scope.READ,
+    body=CreateFeature,
+    check_first=require_app,
+    cost=MUTATION_COST + cost_of(_FIELDS),
+    answers={201: FeatureAnswer},
+)
 async def create_feature(call: Call) -> Response:
-    """Create a feature. Its slug never changes."""
-    await require_app(call)
+    """Create a feature. Its slug cannot be changed later."""
     values = await call.body()
     slug = call.path["slug"]
     async with call.database.write() as session:
         id = await features.create_feature(call.viewer, session, slug, values)
-    return envelopes.created(await _require(call, id), f"{APPS}/{slug}/features/{id}")
+    return envelopes.created(await _require(call, id), call.location(f"{APPS}/{slug}/features/{id}"))
 
 
-@operation("GET", FEATURE, scope=Scope.READ, answers={200: FeatureAnswer})
+@operation("GET", FEATURE, scope=Scope.READ, cost=1 + cost_of(_FIELDS), answers={200: FeatureAnswer})
 async def get_feature(call: Call) -> Response:
-    """Get a feature."""
+    """Get a feature by id. A feature of another app counts as not found."""
     return envelopes.one(await _require(call, call.path["id"]))
 
 
-@operation("PUT PATCH", FEATURE, scope=Scope.WRITE, body=UpdateFeature, answers={200: FeatureAnswer})
+@operation(
+    "PUT PATCH",
+    FEATURE,
+    scope=Scope.WRITE_CATALOG,
+    reads=Scope.READ,
+    body=UpdateFeature,
+    cost=MUTATION_COST + cost_of(_FIELDS),
+    answers={200: FeatureAnswer},
+)
 async def update_feature(call: Call) -> Response:
-    """Change a feature. Keys left out are unchanged, null clears; the slug never changes."""
+    """Change a feature. PUT and PATCH do the same: fields left out keep their values."""
     await _require(call, call.path["id"], _ID)
     values = await call.body()
     async with call.database.write() as session:
@@ -80,9 +113,9 @@ async def update_feature(call: Call) -> Response:
     return envelopes.one(await _require(call, id))
 
 
-@operation("DELETE", FEATURE, scope=Scope.WRITE, answers={204: None})
+@operation("DELETE", FEATURE, scope=Scope.WRITE_CATALOG, cost=MUTATION_COST, answers={204: None})
 async def delete_feature(call: Call) -> Response:
-    """Delete a feature that no tier and no license has."""
+    """Delete a feature. This fails with `conflict` if a tier or a license has the feature."""
     await _require(call, call.path["id"], _ID)
     async with call.database.write() as session:
         await features.delete_feature(call.viewer, session, call.path["id"])
@@ -92,6 +125,6 @@ async def delete_feature(call: Call) -> Response:
 async def _require(call: Call, id: str, fields: tuple[Scalar, ...] = _FIELDS) -> Json:
     async with call.database.read() as session:
         has_app, feature = await features.feature_in_app(
-            call.viewer, session, call.path["slug"], id, Shape(fields, Values())
+            call.viewer, session, call.path["slug"], id, Selected(fields)
         )
     return found_in_app("feature", has_app, feature)

@@ -1,24 +1,37 @@
 """Licenses at /api/v1."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 from starlette.responses import Response
 
+from asgi.limits import Quota
 from db.licenses import LicenseStatus
-from db.shaping.selection import Scalar, Values
+from db.shaping.selection import Scalar, Selected
 from resolvers import licenses
-from resolvers.inputs import NUMERIC, Input, RequiredText, Uuid, check, invalid
-from resolvers.licenses import CreateLicense, DurationDays, RevokeLicense
-from resolvers.reading import Json, Shape
+from resolvers.costs import MUTATION_COST
+from resolvers.inputs import Input, RequiredText, Uuid, check, invalid
+from resolvers.licenses import (
+    CreateLicense,
+    DurationDays,
+    ExpiresAfter,
+    ExpiresBefore,
+    OfInstallation,
+    OfTier,
+    RevokeLicense,
+    WithFeature,
+)
+from resolvers.paging import FilterText
+from resolvers.reading import Json
 from resolvers.viewer import Scope, Viewer
 from rest import envelopes
-from rest.apps import APP, APPS, found_in_app, page_in_app, query_in_app, require_app
-from rest.envelopes import Answer, Meta, Shows, fields_of
+from rest.apps import APP, APPS, found_in_app, page_in_app, require_app
+from rest.envelopes import ABOUT_META, Answer, AnyMeta, Shows, cost_of, fields_of
 from rest.errors import not_found
+from rest.numeric_strings import NUMERIC
 from rest.operations import Call, operation
-from rest.paging import FilterText, PageQuery, page_shape
+from rest.paging import WITH_PLUS, FilterOf, PageQuery
 
 LICENSES = f"{APP}/licenses"
 LICENSE = f"{LICENSES}/{{id}}"
@@ -29,75 +42,99 @@ StatusWord = Literal["active", "expired", "revoked"]
 class License(Answer):
     """A customer's right to run an app on one installation."""
 
-    id: str
-    installation_id: str
+    id: str = Field(description="Id, starting with lic_.")
+    installation_id: str = Field(
+        description="UUID of the installation that the license is for. An installation has at most one "
+        "active license per app."
+    )
     token: str | None = Field(
         None,
-        description="The signed token (JWT). Left out of lists, when a license is revoked, and for public "
-        "keys; null where none was ever signed.",
+        description="The license's current token: a JWT that an installation can verify without a network "
+        "connection. Left out in lists, in the response to revoke, and in GET requests with a public key. "
+        "Null if no token was ever signed.",
     )
-    status: Annotated[StatusWord, Shows("status_word")]
-    tier: Annotated[str | None, Shows("tier_slug")] = Field(description="The tier's slug.")
-    features: list[str] = Field(description="Slugs: the tier's, then the license's own.")
-    expires_at: datetime | None = Field(description="Null: never.")
-    created_at: datetime
-    customer_id: str
-    tier_id: str | None
-    jti: str | None = Field(description="The id of the token.")
-    revoked_at: datetime | None
+    status: Annotated[StatusWord, Shows("status_word")] = Field(
+        description="Status at the time of the request."
+    )
+    tier: Annotated[str | None, Shows("tier_slug")] = Field(description="Slug of the license's tier.")
+    features: list[str] = Field(
+        description="Slugs of the features in the license's current token: first the features of the tier, "
+        "then the license's own features."
+    )
+    expires_at: datetime | None = Field(
+        description="When the license expires. Null if the license never expires."
+    )
+    created_at: datetime = Field(description="When the license was issued.")
+    customer_id: str = Field(description="Id of the customer who holds the license.")
+    tier_id: str | None = Field(description="Id of the license's tier. Null if the license has no tier.")
+    jti: str | None = Field(description="Id of the license's current token. Every token has a different id.")
+    revoked_at: datetime | None = Field(
+        description="When the license was revoked. Null if the license is not revoked."
+    )
+    metadata: dict[str, Any] = Field(description="Custom data. {} if there is none.")
 
 
 class LicenseAnswer(Answer):
     """One license."""
 
-    data: License
+    data: License = Field(description="The license.")
 
 
 class LicensePage(Answer):
     """A page of licenses."""
 
-    data: list[License]
-    meta: Meta
+    data: list[License] = Field(description="Licenses on this page.")
+    meta: AnyMeta = Field(description=ABOUT_META)
 
 
-def _stored_status(word: str) -> str:
+def _status(word: object) -> object:
     words = [status.lower() for status in LicenseStatus]
-    if word and word not in words:
+    if word not in words:
         raise invalid(f"must be one of: {', '.join(words)}")
-    return word.upper()
+    return LicenseStatus(str(word).upper())
 
 
 class LicensesQuery(PageQuery):
-    """Which licenses. All conditions given must hold; an empty one is none."""
+    """Selects licenses that meet all given conditions. An empty condition is ignored."""
 
-    status: Annotated[
-        str,
-        AfterValidator(_stored_status),
-        Field(description="In this status now.", json_schema_extra={"enum": ["", *StatusWord.__args__]}),
-    ] = ""
-    customer_id: FilterText = Field("", description="Of this customer.")
-    tier_id: FilterText = Field("", description="Of this tier.")
+    noun: ClassVar[str] = "License"
+
+    status: Annotated[LicenseStatus | None, BeforeValidator(_status, json_schema_input_type=StatusWord)] = (
+        Field(None, description="Status at the time of the request.")
+    )
+    installation_id: OfInstallation = None
+    customer_id: FilterText = Field("", description="Id of the customer.")
+    tier_id: FilterText = Field("", description="Id of the tier.")
+    tier: Annotated[OfTier, FilterOf("tier_slug")] = ""
+    feature: WithFeature = ""
+    expires_before: Annotated[ExpiresBefore, WITH_PLUS] = None
+    expires_after: Annotated[ExpiresAfter, WITH_PLUS] = None
 
 
 class InstallationQuery(Input):
-    """Which license."""
+    """The license to return."""
 
-    installation_id: Uuid = Field(description="The installation's UUID, in any letter case.")
+    installation_id: Uuid = Field(
+        description="UUID of the installation, in any letter case, with or without hyphens or braces."
+    )
 
 
 class NewLicense(CreateLicense):
-    """A new license: exactly one of `duration_days`, `expires_at`, `forever` says how long."""
+    """A new license. Give exactly one of `duration_days`, `expires_at` and `forever`."""
 
-    installation_id: Uuid
-    tier_id: RequiredText
-    duration_days: Annotated[DurationDays | None, NUMERIC] = None
+    tier_id: RequiredText = Field(description="Id of a tier of the app.")
+    installation_id: Uuid = Field(description="UUID of the customer's installation.")
+    duration_days: Annotated[DurationDays, NUMERIC] = None
 
 
 class RegenerateLicense(Input):
-    """What a license is regenerated by without a secret key."""
+    """A token of the license. With this token, no secret key is needed to regenerate the license."""
 
     current_token: str | None = Field(
-        None, description="A good token of the license; where there is one, it decides, whatever the key."
+        None,
+        description="A token of the license. The token must not have expired, and its signing key must "
+        "still be published. Whitespace and a leading `Bearer ` are ignored. With this token, no API key "
+        "is needed. An API key that is sent anyway must be valid.",
     )
 
 
@@ -106,22 +143,41 @@ _WITHOUT_TOKEN = fields_of(License, without="token")
 _ID = (Scalar("id", "id"),)
 
 
-@operation("GET", LICENSES, scope=Scope.READ, query=LicensesQuery, answers={200: LicensePage})
+@operation(
+    "GET",
+    LICENSES,
+    scope=Scope.READ,
+    query=LicensesQuery,
+    check_first=require_app,
+    cost=None,
+    answers={200: LicensePage},
+)
 async def list_licenses(call: Call) -> Response:
-    """List the licenses of an app, newest first. Without their tokens."""
-    query = await query_in_app(call, LicensesQuery)
-    return await page_in_app(call, page_shape(query, "licenses", "License", _WITHOUT_TOKEN))
+    """List licenses. Returns the licenses of an app without their tokens, newest first."""
+    query = call.checked(LicensesQuery, call.query)
+    return await page_in_app(call, query.selection(_WITHOUT_TOKEN))
 
 
-@operation("POST", LICENSES, scope=Scope.WRITE, body=NewLicense, answers={201: LicenseAnswer})
+@operation(
+    "POST",
+    LICENSES,
+    scope=Scope.WRITE_LICENSES,
+    reads=Scope.READ,
+    body=NewLicense,
+    check_first=require_app,
+    cost=MUTATION_COST + cost_of(_FIELDS),
+    answers={201: LicenseAnswer},
+)
 async def create_license(call: Call) -> Response:
-    """Issue a license with its token. An installation has at most one active license."""
-    await require_app(call)
+    """Issue a license. An installation can have only one active license per app."""
     values = await call.body()
+    check(NewLicense, values)
     slug = call.path["slug"]
     async with call.database.write() as session:
-        id = await licenses.create_license(call.viewer, session, values, slug, NewLicense)
-    return envelopes.created(await _read(call.viewer, call, id), f"{APPS}/{slug}/licenses/{id}")
+        id = await licenses.create_license(call.viewer, session, call.keyring, values, slug)
+    return envelopes.created(
+        await _read(call.viewer, call, id), call.location(f"{APPS}/{slug}/licenses/{id}")
+    )
 
 
 @operation(
@@ -129,63 +185,85 @@ async def create_license(call: Call) -> Response:
     f"{LICENSES}/by-installation",
     scope=Scope.READ,
     query=InstallationQuery,
+    check_first=require_app,
+    cost=1 + cost_of(_FIELDS),
     answers={200: LicenseAnswer},
 )
 async def get_license_by_installation(call: Call) -> Response:
-    """Get the license of an installation. Of several it is the active one, else the newest."""
-    query = await query_in_app(call, InstallationQuery)
+    """Get the license of an installation. An active license takes precedence over others.
+
+    If no license is active, the newest one is returned.
+    """
+    query = call.checked(InstallationQuery, call.query)
     fields = _fields_for(call.viewer)
     return envelopes.one(await _require(call, "installation_id", query.installation_id, fields))
 
 
-@operation("GET", LICENSE, scope=Scope.READ, answers={200: LicenseAnswer})
+@operation("GET", LICENSE, scope=Scope.READ, cost=1 + cost_of(_FIELDS), answers={200: LicenseAnswer})
 async def get_license(call: Call) -> Response:
-    """Get a license."""
+    """Get a license by id. A license of another app counts as not found."""
     return envelopes.one(await _require(call, "id", call.path["id"], _fields_for(call.viewer)))
 
 
-@operation("DELETE", LICENSE, scope=Scope.WRITE, answers={204: None})
+@operation("DELETE", LICENSE, scope=Scope.WRITE_LICENSES, cost=MUTATION_COST, answers={204: None})
 async def delete_license(call: Call) -> Response:
-    """Delete a license for good. To keep its history, revoke it instead."""
+    """Delete a license. Deletion is permanent. To keep the history, revoke the license instead."""
     await _require(call, "id", call.path["id"], _ID)
     async with call.database.write() as session:
         await licenses.delete_license(call.viewer, session, call.path["id"])
     return envelopes.nothing()
 
 
+async def _require_writable(call: Call) -> None:
+    """Raise unless the key allows new tokens and the license exists."""
+    call.viewer.require(licenses.regeneration_scope(call.viewer))
+    await _require(call, "id", call.path["id"], _ID)
+
+
 @operation(
     "POST",
     f"{LICENSE}/regenerate",
-    scope=Scope.WRITE,
+    scope=Scope.WRITE_LICENSES,
+    check_first=_require_writable,
     key_optional=True,
     body=RegenerateLicense,
     body_optional=True,
+    cost=MUTATION_COST + cost_of(_FIELDS),
     answers={200: LicenseAnswer},
 )
 async def regenerate_license(call: Call) -> Response:
-    """Give a license a new token. Who sends a good one of it as `current_token` needs no key."""
+    """Give a license a new token. The new token has the current features of the license's tier.
+
+    With `current_token`, no key is needed.
+    """
     slug, id = call.path["slug"], call.path["id"]
-    token = await _current_token(call)
+    token = call.checked(RegenerateLicense, await call.body()).current_token
     viewer = call.viewer
     if token is None:
+        await _require_writable(call)
         async with call.database.write() as session:
-            await licenses.regenerate_license(viewer, session, id)
+            await licenses.regenerate_license(viewer, session, call.keyring, id)
     else:
-        renewed = await licenses.renew_license(viewer, call.database, token, addressed=(slug, id))
-        viewer = renewed.viewer
+        call.count(Quota.RENEWAL)
+        regenerated = await licenses.exchange_token(
+            viewer, call.database, call.keyring, token, addressed=(slug, id)
+        )
+        viewer = regenerated.viewer
     return envelopes.one(await _read(viewer, call, id))
 
 
 @operation(
     "POST",
     f"{LICENSE}/revoke",
-    scope=Scope.WRITE,
+    scope=Scope.WRITE_LICENSES,
+    reads=Scope.READ,
     body=RevokeLicense,
     body_optional=True,
+    cost=MUTATION_COST + cost_of(_WITHOUT_TOKEN),
     answers={200: LicenseAnswer},
 )
 async def revoke_license(call: Call) -> Response:
-    """Revoke a license. Revoking it again changes nothing."""
+    """Revoke a license. If the license is already revoked, nothing changes."""
     id = call.path["id"]
     await _require(call, "id", id, _ID)
     values = await call.body()
@@ -194,32 +272,34 @@ async def revoke_license(call: Call) -> Response:
     return envelopes.one(await _require(call, "id", id, _WITHOUT_TOKEN))
 
 
-async def _current_token(call: Call) -> str | None:
-    """The token that is shown in place of a key. Without one the key must serve, and there be the license."""
-    try:
-        token = check(RegenerateLicense, await call.body()).current_token
-    except Exception:
-        # Who may not do this is told so, and no more about the body.
-        await _require_writable(call)
-        raise
-    if token is None:
-        await _require_writable(call)
-    return token
+@operation(
+    "POST",
+    f"{LICENSE}/reinstate",
+    scope=Scope.WRITE_LICENSES,
+    reads=Scope.READ,
+    cost=MUTATION_COST + cost_of(_FIELDS),
+    answers={200: LicenseAnswer},
+)
+async def reinstate_license(call: Call) -> Response:
+    """Undo the revocation of a license. This fails with `conflict` if the license is not revoked.
 
-
-async def _require_writable(call: Call) -> None:
-    call.viewer.require(Scope.WRITE)
-    await _require(call, "id", call.path["id"], _ID)
+    It also fails with `conflict` if the installation has another active license.
+    """
+    id = call.path["id"]
+    await _require(call, "id", id, _ID)
+    async with call.database.write() as session:
+        await licenses.reinstate_license(call.viewer, session, call.keyring, id)
+    return envelopes.one(await _read(call.viewer, call, id))
 
 
 def _fields_for(viewer: Viewer) -> tuple[Scalar, ...]:
-    return _FIELDS if Scope.READ_TOKENS in viewer.scopes else _WITHOUT_TOKEN
+    return _FIELDS if {Scope.READ_TOKENS, Scope.READ_LICENSE} & viewer.scopes else _WITHOUT_TOKEN
 
 
 async def _read(viewer: Viewer, call: Call, id: str) -> Json:
-    """A license just written, for whoever wrote it: which a token allows for that license alone."""
+    """Read a license that was just written, for the viewer who wrote it."""
     async with call.database.read() as session:
-        license = await licenses.license(viewer, session, id, Shape(_FIELDS, Values()))
+        license = await licenses.license(viewer, session, id, Selected(_fields_for(viewer)))
     if license is None:
         raise not_found("license")
     return license
@@ -228,6 +308,6 @@ async def _read(viewer: Viewer, call: Call, id: str) -> Json:
 async def _require(call: Call, lookup: str, value: str, fields: tuple[Scalar, ...]) -> Json:
     async with call.database.read() as session:
         has_app, license = await licenses.license_in_app(
-            call.viewer, session, call.path["slug"], lookup, value, Shape(fields, Values())
+            call.viewer, session, call.path["slug"], lookup, value, Selected(fields)
         )
     return found_in_app("license", has_app, license)

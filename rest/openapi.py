@@ -1,4 +1,4 @@
-"""The OpenAPI document, written from the operations that are routed and the models that validate."""
+"""The OpenAPI document, generated from the routed operations and the models that check their input."""
 
 import inspect
 import re
@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 from pydantic_core import core_schema
 
-from resolvers.viewer import Scope
+from resolvers.viewer import Scope, implied
+from rest import examples
 from rest.errors import STATUSES, Code, ErrorAnswer
 from rest.operations import Operation
 from rest.routes import OPERATIONS, OPERATIONS_BY_PATH
@@ -21,31 +22,76 @@ Json: TypeAlias = dict[str, Any]
 
 _ABOUT = """Apps, their customers and their licenses.
 
-Send a key with every request: `Authorization: Bearer sk_live_...`. Secret keys (`sk_`) read and write,
-public keys (`pk_`) read. Every answer carries an `X-Request-Id`, yours if you sent one. Every path that
-answers GET answers HEAD. A slash at the end of a path changes nothing, and unknown parameters and keys of a
-body are ignored."""
+Send an API key with every request: `Authorization: Bearer sk_live_...`. A secret key (`sk_`) reads and
+writes. A public key (`pk_`) only reads. Every response has an `X-Request-Id`: the value that you sent,
+or a new one. Paths that support GET also support HEAD. A slash at the end of a path is allowed. Unknown
+query parameters and unknown keys of a body are ignored, unless the operation says that they are refused.
+`X-Ignored-Parameters` names the parameters that were ignored."""
+
+_TAGS = {
+    "service": "Health of the server, and this document.",
+    "apps": "Products that a vendor sells licenses for.",
+    "signing_keys": "Public keys that verify tokens, and key rotation.",
+    "tiers": "Levels at which an app is sold.",
+    "features": "What an app can do. Tiers and licenses enable it.",
+    "customers": "People and organizations that buy licenses of an app.",
+    "licenses": "Rights of customers to run an app.",
+    "keys": "API keys: who may call this server, and what they may do.",
+    "verification": "Checks whether licenses are valid. No key is needed.",
+}
 
 _ERRORS = {
     Code.BAD_REQUEST: "The body is not a JSON object.",
-    Code.UNAUTHORIZED: "The key is missing, malformed, unknown, revoked or expired.",
-    Code.FORBIDDEN: "The key may not do this.",
-    Code.NOT_FOUND: "What the path names is not there.",
-    Code.METHOD_NOT_ALLOWED: "The path is not for this method; `Allow` lists those it is for.",
-    Code.CONFLICT: "Something that must be unique is taken, or something is in use or in another state.",
-    Code.PAYLOAD_TOO_LARGE: "The body is too long.",
+    Code.UNAUTHORIZED: "The key is missing, malformed, unknown, revoked or expired, or `current_token` is "
+    "not valid.",
+    Code.FORBIDDEN: "The key does not allow this operation.",
+    Code.NOT_FOUND: "The app, or the object that the request names, does not exist.",
+    Code.METHOD_NOT_ALLOWED: "The path does not support this method. `Allow` lists the methods that it "
+    "supports.",
+    Code.CONFLICT: "A value that must be unique is taken, an object is in use, or an object's state does "
+    "not allow the operation.",
+    Code.PAYLOAD_TOO_LARGE: "The body is too large.",
     Code.UNSUPPORTED_MEDIA_TYPE: "The body was not sent as application/json.",
-    Code.VALIDATION_ERROR: "Parameters or fields are wrong; `details` lists all of them.",
+    Code.VALIDATION_ERROR: "Parameters or fields are wrong. `details` lists the problems.",
+    Code.RATE_LIMITED: "A limit of the key or of the client's address is reached. Nothing was done.",
     Code.INTERNAL_ERROR: "Something went wrong in the server.",
-    Code.UNAVAILABLE: "The store does not answer.",
+    Code.UNAVAILABLE: "The database is unavailable, or the server is too busy.",
+}
+
+
+def _number(description: str, example: int) -> Json:
+    return {"description": description, "schema": {"type": "integer"}, "example": example}
+
+
+_HEADERS = {
+    "Retry-After": _number("Seconds after which the same request passes.", 1),
+    "X-RateLimit-Limit": _number("Requests per minute that the limit of this request allows.", 600),
+    "X-RateLimit-Remaining": _number("How many more are allowed now.", 599),
+    "X-RateLimit-Reset": _number(
+        "When more will be allowed, in seconds since 1970. Requests count for one minute.", 1_796_083_260
+    ),
+    "RateLimit-Policy": {
+        "description": "The points of the key: how many it can have (`q`), and after how many seconds all of "
+        "them are back (`w`). Not sent without a key.",
+        "schema": {"type": "string"},
+        "example": '"points";q=100000;w=20;qu="points"',
+    },
+    "RateLimit": {
+        "description": "How many points the key has now (`r`), and after how many seconds it has all of them "
+        "(`t`). Not sent without a key.",
+        "schema": {"type": "string"},
+        "example": '"points";r=98700;t=1',
+    },
 }
 
 _EMPTY = {
-    204: "Done; the answer has no body.",
-    304: "It is what the caller has, by `If-None-Match`; the answer has no body.",
+    204: "Done. The response has no body.",
+    304: "The cached copy with the ETag in `If-None-Match` is still current. The response has no body.",
 }
 
-_PATH_PARAMETERS = {"slug": "The app's slug.", "id": "The id."}
+_RETRIED = {Code.RATE_LIMITED, Code.UNAVAILABLE}
+
+_PATH_PARAMETERS = {"slug": "Slug of the app.", "id": "Id of the {noun}."}
 
 
 class _Schemas(GenerateJsonSchema):
@@ -53,30 +99,50 @@ class _Schemas(GenerateJsonSchema):
         return False
 
 
+class _SchemasOfQueries(_Schemas):
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> Json:
+        # An empty default only means that the parameter was left out, so it is not in the schema.
+        return (
+            super().default_schema(schema) if schema.get("default") else self.generate_inner(schema["schema"])
+        )
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> Json:
+        # None means that a parameter was left out. Callers cannot send null, so the schema does not allow
+        # null.
+        return self.generate_inner(schema["schema"])
+
+
 class _SchemasWithoutDefaults(_Schemas):
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> Json:
-        # What a model holds for a key that was left out is no value that anyone sends.
+        # Callers need not send a default value: they can leave the field out. The default is therefore not in
+        # the schema.
         return self.generate_inner(schema["schema"])
 
 
 @cache
-def written() -> bytes:
-    """The document as it is served: it is the same for every application."""
-    return orjson.dumps(document())
+def written(path_prefix: str) -> bytes:
+    """Return the document as JSON."""
+    return orjson.dumps(document(path_prefix))
 
 
-def document() -> Json:
-    """The OpenAPI 3.1 document of all that `rest.routes` lists."""
+def document(path_prefix: str = "") -> Json:
+    """Return the OpenAPI 3.1 document of all routes.
+
+    `path_prefix` is the path under which callers reach the server.
+    """
     return {
         "openapi": "3.1.0",
         "info": {"title": "Licensegraph", "version": VERSION, "description": _ABOUT},
+        "servers": [{"url": path_prefix or "/", "description": "This server."}],
+        "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
         "paths": {
             path: {method.lower(): _operation(each, method) for each in operations for method in each.methods}
             for path, operations in OPERATIONS_BY_PATH.items()
         },
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "responses": {code.value: _error(description) for code, description in _ERRORS.items()},
+            "headers": _HEADERS,
+            "responses": {code.value: _error(code) for code in _ERRORS},
             "schemas": _schemas(),
         },
     }
@@ -87,7 +153,7 @@ def _operation(operation: Operation, method: str) -> Json:
     summary, _, description = (inspect.getdoc(operation.handle) or "").partition(". ")
     described: Json = {
         "operationId": name if method == operation.methods[0] else f"{name}_{method.lower()}",
-        "tags": [operation.handle.__module__.rpartition(".")[2]],
+        "tags": [_tag(operation)],
         "summary": summary.rstrip("."),
     }
     if description:
@@ -98,60 +164,89 @@ def _operation(operation: Operation, method: str) -> Json:
     if parameters := list(_parameters(operation)):
         described["parameters"] = parameters
     if operation.body is not None:
-        described["requestBody"] = {"required": not operation.body_optional, **_content(operation.body)}
+        described["requestBody"] = {
+            "required": not operation.body_optional,
+            **_content(operation.body, examples.of_body(operation.body)),
+        }
     described["responses"] = {str(status): _answer(operation, status) for status in operation.answers} | {
         str(STATUSES[code]): {"$ref": f"#/components/responses/{code}"} for code in _errors(operation)
     }
     return described
 
 
+def _tag(operation: Operation) -> str:
+    """Return an operation's tag: the name of the module that declares the operation."""
+    return operation.handle.__module__.rpartition(".")[2]
+
+
 def _parameters(operation: Operation) -> Iterator[Json]:
+    tag = _tag(operation)
     for name in re.findall(r"{(\w+)}", operation.path):
-        described = {"description": _PATH_PARAMETERS[name], "schema": {"type": "string", "minLength": 1}}
+        described = {
+            "description": _PATH_PARAMETERS[name].format(noun=tag.removesuffix("s")),
+            "schema": {"type": "string", "minLength": 1},
+            "example": examples.of_path(tag)[name],
+        }
         yield {"name": name, "in": "path", "required": True, **described}
     if operation.query is not None:
-        schema = operation.query.model_json_schema(schema_generator=_Schemas)
+        schema = operation.query.model_json_schema(schema_generator=_SchemasOfQueries)
+        given = examples.of_query(operation.query)
         for name, member in schema["properties"].items():
             described = {"description": member.pop("description"), "schema": member}
+            if name in given:
+                described["example"] = given[name]
             yield {"name": name, "in": "query", "required": name in schema.get("required", ()), **described}
 
 
 def _errors(operation: Operation) -> Iterator[Code]:
-    """What can go wrong, by status."""
+    """Yield the errors that an operation can return, sorted by status."""
     if operation.body is not None:
         yield Code.BAD_REQUEST
     if operation.scope is not None:
-        yield Code.UNAUTHORIZED
-    if operation.scope not in {None, Scope.READ}:
-        yield Code.FORBIDDEN
+        yield from (Code.UNAUTHORIZED, Code.FORBIDDEN)
     if "{" in operation.path:
         yield Code.NOT_FOUND
-    if operation.scope is Scope.WRITE:
+    if operation.scope in implied({Scope.WRITE}) and operation.methods != ("GET",):
         yield Code.CONFLICT
     if operation.body is not None:
         yield from (Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
     if operation.body is not None or operation.query is not None:
         yield Code.VALIDATION_ERROR
+    if operation.scope is not None:
+        yield Code.RATE_LIMITED
     yield from (Code.INTERNAL_ERROR, Code.UNAVAILABLE)
 
 
 def _answer(operation: Operation, status: int) -> Json:
     model = operation.answers[status]
+    headers = {} if operation.scope is None else _referred(*_HEADERS.keys() - {"Retry-After"})
     if model is None:
-        return {"description": _EMPTY[status]}
-    described: Json = {"description": inspect.getdoc(model), **_content(model, operation.media_type)}
-    if status == 201:
-        location = {"description": "Where it is found.", "schema": {"type": "string"}, "required": True}
-        described["headers"] = {"Location": location}
+        return {"description": _EMPTY[status]} | ({"headers": headers} if headers else {})
+    example = examples.of_answer(operation.name, model)
+    described: Json = {
+        "description": inspect.getdoc(model),
+        **_content(model, example, operation.media_type),
+    }
+    if status == 201 and operation.located:
+        location = {"description": "Path of the new object.", "schema": {"type": "string"}, "required": True}
+        headers = {"Location": location, **headers}
+    if headers:
+        described["headers"] = headers
     return described
 
 
-def _error(description: str) -> Json:
-    return {"description": description, **_content(ErrorAnswer)}
+def _referred(*names: str) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in sorted(names)}
 
 
-def _content(model: type[BaseModel], media_type: str = "application/json") -> Json:
-    return {"content": {media_type: {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}}
+def _error(code: Code) -> Json:
+    described = {"description": _ERRORS[code], **_content(ErrorAnswer, examples.of_error(code))}
+    return described | ({"headers": _referred("Retry-After")} if code in _RETRIED else {})
+
+
+def _content(model: type[BaseModel], example: object, media_type: str = "application/json") -> Json:
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"content": {media_type: {"schema": schema, "example": example}}}
 
 
 def _schemas() -> Json:

@@ -1,9 +1,8 @@
-"""Every route: what is served is what is documented."""
+"""All routes of the API. The OpenAPI document lists the same routes."""
 
-from itertools import groupby
-from operator import attrgetter
+from collections.abc import Sequence
 
-from rest import apps, customers, features, licenses, service, signing_keys, tiers, verification
+from rest import apps, customers, features, keys, licenses, service, signing_keys, tiers, verification
 from rest.operations import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -29,13 +28,14 @@ OPERATIONS: tuple[Operation, ...] = (
     features.delete_feature,
     customers.list_customers,
     customers.create_customer,
-    # Words before ids: the first path that matches is taken.
+    # Fixed words come before ids, because the first path that matches is used.
     customers.get_or_create_customer,
     customers.get_customer_by_email,
     customers.get_customer_by_external_id,
     customers.get_customer,
     customers.update_customer,
     customers.delete_customer,
+    customers.create_customer_session,
     licenses.list_licenses,
     licenses.create_license,
     licenses.get_license_by_installation,
@@ -45,8 +45,23 @@ OPERATIONS: tuple[Operation, ...] = (
     licenses.delete_license,
     licenses.regenerate_license,
     licenses.revoke_license,
+    licenses.reinstate_license,
+    keys.list_api_keys,
+    keys.create_api_key,
+    keys.get_api_key,
+    keys.update_api_key,
+    keys.revoke_api_key,
+    keys.rotate_api_key,
 )
 
-OPERATIONS_BY_PATH: dict[str, tuple[Operation, ...]] = {
-    path: tuple(group) for path, group in groupby(OPERATIONS, attrgetter("path"))
-}
+
+def by_path(operations: Sequence[Operation]) -> dict[str, tuple[Operation, ...]]:
+    """Return the operations of each path, in the order of the list.
+
+    The operations of a path need not be next to each other in the list.
+    """
+    paths = dict.fromkeys(operation.path for operation in operations)
+    return {path: tuple(each for each in operations if each.path == path) for path in paths}
+
+
+OPERATIONS_BY_PATH = by_path(OPERATIONS)

@@ -1,4 +1,4 @@
-"""The service itself: health, and the document that describes the rest."""
+"""The service itself: its health and the OpenAPI document."""
 
 from typing import Literal
 
@@ -14,19 +14,19 @@ VERSION = "0.1.0"
 
 
 class Health(Answer):
-    """How the service is."""
+    """Health of the service and its database."""
 
-    status: Literal["ok"] = Field(description="Reads are answered.")
-    version: str
+    status: Literal["ok"] = Field(description="`ok` if the database can be read.")
+    version: str = Field(description="Version of the server.")
     writes: Literal["refused"] | SkipJsonSchema[None] = Field(
-        None, description="Only there while the store takes no writes."
+        None, description="Only present while the database refuses writes."
     )
 
 
 class HealthAnswer(Answer):
-    """The service is well."""
+    """The service is healthy."""
 
-    data: Health
+    data: Health = Field(description="Health of the service.")
 
 
 class Document(Answer):
@@ -34,18 +34,18 @@ class Document(Answer):
 
     model_config = ConfigDict(extra="allow")
 
-    openapi: str
+    openapi: str = Field(description="Version of the OpenAPI specification.")
 
 
-@operation("GET", "/api/health", public=True, answers={200: HealthAnswer})
+@operation("GET", "/api/health", public=True, any_origin=True, cost=0, answers={200: HealthAnswer})
 async def get_health(call: Call) -> Response:
-    """Ask whether the service and its store are well. No key is needed."""
+    """Check the health of the service and its database. No key is needed."""
     writes = None if await call.database.takes_writes() else "refused"
     health = Health(status="ok", version=VERSION, writes=writes)
     return envelopes.one(health.model_dump_json(exclude_none=True))
 
 
-@operation("GET", "/api/openapi.json", public=True, answers={200: Document})
+@operation("GET", "/api/openapi.json", public=True, any_origin=True, cost=0, answers={200: Document})
 async def get_openapi(call: Call) -> Response:
-    """Get this document. No key is needed."""
-    return JsonResponse(call.door.document)
+    """Get this OpenAPI document. No key is needed."""
+    return JsonResponse(call.services.document)

@@ -1,103 +1,138 @@
 """Tiers at /api/v1."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 
+from pydantic import Field
 from starlette.responses import Response
 
-from db.shaping.selection import Scalar, Values
+from db.shaping.selection import Scalar, Selected
 from resolvers import tiers
-from resolvers.inputs import NUMERIC
-from resolvers.reading import Json, Shape
-from resolvers.tiers import CreateTier, Position, UpdateTier
+from resolvers.costs import MUTATION_COST
+from resolvers.inputs import UNCHANGED
+from resolvers.reading import Json
+from resolvers.tiers import CreateTier, NewPosition, Position, UpdateTier
 from resolvers.viewer import Scope
 from rest import envelopes
-from rest.apps import APP, APPS, found_in_app, page_in_app, query_in_app, require_app
-from rest.envelopes import Answer, Meta, Shows, fields_of
+from rest.apps import APP, APPS, found_in_app, page_in_app, require_app
+from rest.envelopes import ABOUT_META, Answer, AnyMeta, Shows, cost_of, fields_of
+from rest.numeric_strings import NUMERIC
 from rest.operations import Call, operation
-from rest.paging import PageQuery, page_shape
+from rest.paging import PageQuery
 
 TIERS = f"{APP}/tiers"
 TIER = f"{TIERS}/{{id}}"
 
 
 class Tier(Answer):
-    """A level that an app is sold at, with the slugs of its features."""
+    """A level at which an app is sold, with a set of features."""
 
-    id: str
-    name: str
-    slug: str
-    position: int
-    features: Annotated[list[str], Shows("feature_slugs")]
-    created_at: datetime
+    id: str = Field(description="Id, starting with tier_.")
+    name: str = Field(description="Display name.")
+    slug: str = Field(description="Name used in tokens, unique within the app. It never changes.")
+    position: int = Field(description="Place among the app's tiers. Lower positions come first.")
+    features: Annotated[list[str], Shows("feature_slugs")] = Field(
+        description="Slugs of the tier's features, sorted."
+    )
+    created_at: datetime = Field(description="When the tier was created.")
 
 
 class TierAnswer(Answer):
     """One tier."""
 
-    data: Tier
+    data: Tier = Field(description="The tier.")
 
 
 class TierPage(Answer):
     """A page of tiers."""
 
-    data: list[Tier]
-    meta: Meta
+    data: list[Tier] = Field(description="Tiers on this page.")
+    meta: AnyMeta = Field(description=ABOUT_META)
 
 
 class NewTier(CreateTier):
-    """A new tier. Without a position it becomes the last one."""
+    """A new tier."""
 
-    position: Annotated[Position | None, NUMERIC] = None
+    position: Annotated[NewPosition, NUMERIC] = None
 
 
 class ChangedTier(UpdateTier):
-    """Changes to a tier. The slug never changes."""
+    """Changes to a tier. Fields left out keep their values. Only `features` can be cleared with null."""
 
-    position: Annotated[Position, NUMERIC] = 0
+    position: Annotated[Position, NUMERIC] = UNCHANGED
+
+
+class TiersQuery(PageQuery):
+    """Selects a page of tiers."""
+
+    noun: ClassVar[str] = "Tier"
 
 
 _FIELDS = fields_of(Tier)
 _ID = (Scalar("id", "id"),)
 
 
-@operation("GET", TIERS, scope=Scope.READ, query=PageQuery, answers={200: TierPage})
+@operation(
+    "GET",
+    TIERS,
+    scope=Scope.READ,
+    query=TiersQuery,
+    check_first=require_app,
+    cost=None,
+    answers={200: TierPage},
+)
 async def list_tiers(call: Call) -> Response:
-    """List the tiers of an app, by position and then by slug."""
-    query = await query_in_app(call, PageQuery)
-    return await page_in_app(call, page_shape(query, "tiers", "Tier", _FIELDS))
+    """List tiers. Returns the tiers of an app, sorted by position, then by slug."""
+    query = call.checked(TiersQuery, call.query)
+    return await page_in_app(call, query.selection(_FIELDS))
 
 
-@operation("POST", TIERS, scope=Scope.WRITE, body=NewTier, answers={201: TierAnswer})
+@operation(
+    "POST",
+    TIERS,
+    scope=Scope.WRITE_CATALOG,
+    reads=Scope.READ,
+    body=NewTier,
+    check_first=require_app,
+    cost=MUTATION_COST + cost_of(_FIELDS),
+    answers={201: TierAnswer},
+)
 async def create_tier(call: Call) -> Response:
-    """Create a tier. Its slug never changes."""
-    await require_app(call)
+    """Create a tier. Its slug cannot be changed later."""
     values = await call.body()
     slug = call.path["slug"]
     async with call.database.write() as session:
-        id = await tiers.create_tier(call.viewer, session, slug, values, NewTier)
-    return envelopes.created(await _require(call, id), f"{APPS}/{slug}/tiers/{id}")
+        id = await tiers.create_tier(call.viewer, session, slug, values)
+    return envelopes.created(await _require(call, id), call.location(f"{APPS}/{slug}/tiers/{id}"))
 
 
-@operation("GET", TIER, scope=Scope.READ, answers={200: TierAnswer})
+@operation("GET", TIER, scope=Scope.READ, cost=1 + cost_of(_FIELDS), answers={200: TierAnswer})
 async def get_tier(call: Call) -> Response:
-    """Get a tier."""
+    """Get a tier by id. A tier of another app counts as not found."""
     return envelopes.one(await _require(call, call.path["id"]))
 
 
-@operation("PUT PATCH", TIER, scope=Scope.WRITE, body=ChangedTier, answers={200: TierAnswer})
+@operation(
+    "PUT PATCH",
+    TIER,
+    scope=Scope.WRITE_CATALOG,
+    reads=Scope.READ,
+    body=ChangedTier,
+    cost=MUTATION_COST + cost_of(_FIELDS),
+    answers={200: TierAnswer},
+)
 async def update_tier(call: Call) -> Response:
-    """Change a tier. Keys left out are unchanged; tokens keep their features until they are regenerated."""
+    """Change a tier. PUT and PATCH do the same: fields left out keep their values."""
     await _require(call, call.path["id"], _ID)
     values = await call.body()
     async with call.database.write() as session:
-        id = await tiers.update_tier(call.viewer, session, call.path["id"], values, ChangedTier)
+        id = await tiers.update_tier(call.viewer, session, call.path["id"], values)
     return envelopes.one(await _require(call, id))
 
 
-@operation("DELETE", TIER, scope=Scope.WRITE, answers={204: None})
+@operation("DELETE", TIER, scope=Scope.WRITE_CATALOG, cost=MUTATION_COST, answers={204: None})
 async def delete_tier(call: Call) -> Response:
-    """Delete a tier that no license has."""
+    """Delete a tier. This fails with `conflict` if a license has the tier."""
     await _require(call, call.path["id"], _ID)
     async with call.database.write() as session:
         await tiers.delete_tier(call.viewer, session, call.path["id"])
@@ -106,7 +141,5 @@ async def delete_tier(call: Call) -> Response:
 
 async def _require(call: Call, id: str, fields: tuple[Scalar, ...] = _FIELDS) -> Json:
     async with call.database.read() as session:
-        has_app, tier = await tiers.tier_in_app(
-            call.viewer, session, call.path["slug"], id, Shape(fields, Values())
-        )
+        has_app, tier = await tiers.tier_in_app(call.viewer, session, call.path["slug"], id, Selected(fields))
     return found_in_app("tier", has_app, tier)

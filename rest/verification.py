@@ -1,4 +1,4 @@
-"""Verification at /api/v1, which needs no key: whether licenses hold, and nothing about whose they are."""
+"""Verification at /api/v1. It needs no key and does not reveal who the customer is."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,9 +9,10 @@ import orjson
 from pydantic import BeforeValidator, Field
 from starlette.responses import Response
 
+from asgi.limits import Quota
 from resolvers import verification
-from resolvers.errors import Fault, FaultCode, Faults
-from resolvers.inputs import UUID, Input, Text, Uuid, check, empty_is_none, invalid
+from resolvers.errors import Fault, FaultCode
+from resolvers.inputs import UUID, Input, Text, Uuid, empty_is_none, invalid
 from resolvers.verification import MAX_VALUES, Verification
 from resolvers.viewer import Scope
 from rest import envelopes
@@ -24,40 +25,46 @@ _USUAL = re.compile(rb"installation_id=(%b)" % UUID.pattern.encode(), re.IGNOREC
 
 
 class VerifiedLicense(Answer):
-    """Whether a license holds, and what it is."""
+    """Result of verifying one license."""
 
-    valid: bool
-    status: StatusWord
-    tier: str | None = Field(description="The tier's slug.")
-    features: list[str] = Field(description="Slugs, as in the current token.")
-    expires_at: datetime | None = Field(description="Null: never.")
-    installation_id: str
+    valid: bool = Field(description="True if the license may be used.")
+    status: StatusWord = Field(description="Status at the time of the request.")
+    tier: str | None = Field(description="Slug of the license's tier.")
+    features: list[str] = Field(description="Slugs of the features in the license's current token.")
+    expires_at: datetime | None = Field(
+        description="When the license expires. Null if the license never expires."
+    )
+    installation_id: str = Field(description="UUID of the installation that the license is for.")
 
 
 class VerificationAnswer(Answer):
-    """What is known of one license."""
+    """Result of verifying one license."""
 
-    data: VerifiedLicense
+    data: VerifiedLicense = Field(description="Result of the verification.")
 
 
 class Verdict(Answer):
-    """Whether one of many licenses holds."""
+    """Result of verifying one of several licenses."""
 
-    valid: bool
-    status: StatusWord | Literal["not_found"]
-    tier: str | None = Field(description="The tier's slug.")
+    valid: bool = Field(description="True if the license may be used.")
+    status: StatusWord | Literal["not_found"] = Field(
+        description="Status at the time of the request. `not_found` if no license of the app matches."
+    )
+    tier: str | None = Field(description="Slug of the license's tier.")
 
 
 class Verdicts(Answer):
-    """Whether licenses hold, by the value that was asked for."""
+    """Results of verifying several licenses."""
 
-    results: dict[str, Verdict]
+    results: dict[str, Verdict] = Field(
+        description="Results by installation id or token id. The keys are exactly the values in the request."
+    )
 
 
 class VerdictsAnswer(Answer):
-    """What is known of many licenses."""
+    """Results of verifying several licenses."""
 
-    data: Verdicts
+    data: Verdicts = Field(description="Results of the verification.")
 
 
 def _few(values: object) -> object:
@@ -67,36 +74,47 @@ def _few(values: object) -> object:
 
 
 class VerificationQuery(Input):
-    """Which license: exactly one of the two."""
+    """The license to verify. Give exactly one parameter."""
 
     installation_id: Annotated[Uuid | None, BeforeValidator(empty_is_none)] = Field(
-        None, description="The installation's UUID; of several licenses the active one, else the newest."
+        None,
+        description="UUID of the installation. If the installation has several licenses, the active "
+        "license is verified. If none is active, the newest license is verified.",
     )
     jti: Annotated[Text | None, BeforeValidator(empty_is_none)] = Field(
         None,
-        description="The id of a token of the license: its current one, or one of the last hundred before.",
+        description="Id of a token of the license: the current token, or one of the 100 tokens before it.",
     )
 
     @classmethod
     def faults_of_the_whole(cls, values: Mapping[str, object]) -> Iterable[Fault]:
-        if sum(values.get(name) not in {None, ""} for name in ("installation_id", "jti")) != 1:
-            yield Fault(FaultCode.INVALID, "needs exactly one of: installation_id, jti")
+        if sum(empty_is_none(values.get(name)) is not None for name in ("installation_id", "jti")) != 1:
+            yield Fault(FaultCode.INVALID, "needs exactly one of", names=("installation_id", "jti"))
 
 
 class VerificationBatch(Input):
-    """Which licenses: exactly one of the two lists."""
+    """The licenses to verify. Give exactly one of the two lists."""
 
-    installation_ids: Annotated[
-        list[Uuid] | None, BeforeValidator(_few), Field(json_schema_extra={"maxItems": MAX_VALUES})
-    ] = None
-    jtis: Annotated[
-        list[Text] | None, BeforeValidator(_few), Field(json_schema_extra={"maxItems": MAX_VALUES})
-    ] = None
+    installation_ids: Annotated[list[Uuid] | None, BeforeValidator(_few)] = Field(
+        None,
+        description=f"UUIDs of installations, at most {MAX_VALUES}.",
+        json_schema_extra={"maxItems": MAX_VALUES},
+    )
+    jtis: Annotated[list[Text] | None, BeforeValidator(_few)] = Field(
+        None, description=f"Ids of tokens, at most {MAX_VALUES}.", json_schema_extra={"maxItems": MAX_VALUES}
+    )
 
     @classmethod
     def faults_of_the_whole(cls, values: Mapping[str, object]) -> Iterable[Fault]:
         if sum(values.get(name) is not None for name in ("installation_ids", "jtis")) != 1:
-            yield Fault(FaultCode.INVALID, "needs exactly one of: installation_ids, jtis")
+            yield Fault(FaultCode.INVALID, "needs exactly one of", names=("installation_ids", "jtis"))
+
+
+async def _require_app(call: Call) -> None:
+    """Raise Problem unless the app in the path exists, in any account."""
+    async with call.database.read() as session:
+        if await verification.verify_licenses(call.viewer, session, call.path["slug"], "jti", []) is None:
+            raise not_found("app")
 
 
 @operation(
@@ -105,11 +123,15 @@ class VerificationBatch(Input):
     scope=Scope.READ,
     key_optional=True,
     query=VerificationQuery,
+    check_first=_require_app,
+    any_origin=True,
+    cost=1,
+    quota=Quota.VERIFICATION,
     answers={200: VerificationAnswer},
 )
 async def verify_license(call: Call) -> Response:
-    """Verify a license. No key is needed."""
-    by, value = _installation(call.query_string) or await _checked(call)
+    """Verify a license. No key is needed. If the license exists, the status is 200, even if it is invalid."""
+    by, value = _installation(call.query_string) or _given(call.checked(VerificationQuery, call.query))
     async with call.database.read() as session:
         found = await verification.verify_license(call.viewer, session, call.path["slug"], by, value)
     if found is None or found.status is None:
@@ -127,17 +149,9 @@ async def verify_license(call: Call) -> Response:
 
 
 def _installation(query_string: bytes) -> tuple[str, str] | None:
-    """What is asked for in the usual case, where nothing is wrong: software asks about its installation."""
+    """Return the lookup of a query that only has an installation id with hyphens, or None."""
     usual = _USUAL.fullmatch(query_string)
     return None if usual is None else ("installation_id", usual[1].decode().lower())
-
-
-async def _checked(call: Call) -> tuple[str, str]:
-    try:
-        return _given(check(VerificationQuery, call.query))
-    except Faults:
-        await _require_app(call)
-        raise
 
 
 @operation(
@@ -146,33 +160,34 @@ async def _checked(call: Call) -> tuple[str, str]:
     scope=Scope.READ,
     key_optional=True,
     body=VerificationBatch,
+    check_first=_require_app,
+    any_origin=True,
+    cost=None,
+    quota=Quota.BATCH,
     answers={200: VerdictsAnswer},
 )
 async def verify_licenses(call: Call) -> Response:
-    """Verify up to 100 licenses. Each is answered under the value that was asked for. No key is needed."""
-    try:
-        values = await call.body()
-        by, wanted = _given(check(VerificationBatch, values))
-    except Exception:
-        await _require_app(call)
-        raise
+    """Verify up to 100 licenses. No key is needed. Results are keyed by the values in the request."""
+    values = await call.body()
+    by, wanted = _given(call.checked(VerificationBatch, values))
+    call.spend(len(wanted))
     async with call.database.read() as session:
         found = await verification.verify_licenses(
             call.viewer, session, call.path["slug"], by.removesuffix("s"), wanted
         )
     if found is None:
         raise not_found("app")
-    # Installation ids are found in any letter case, and answered in the one they were asked in.
+    # An installation id can be written in several ways. The results have each id as the caller wrote it.
     return _answer({"results": dict(zip(values[by], map(_verdict, found), strict=True))})
 
 
 def _answer(known: Mapping[str, object]) -> Response:
-    # Written by hand, key by key as the models above say: making one of those first costs more than the rest.
+    # No model is built here, because building one would take longer than everything else in the request.
     return envelopes.one(orjson.dumps(known))
 
 
 def _given(asked: Input) -> tuple[str, Any]:
-    """The one thing that licenses are asked for by, and its value."""
+    """Return the name and the value of the one field that was given."""
     ((name, value),) = ((name, value) for name, value in asked if value is not None)
     return name, value
 
@@ -180,10 +195,3 @@ def _given(asked: Input) -> tuple[str, Any]:
 def _verdict(found: Verification) -> Mapping[str, object]:
     status = "not_found" if found.status is None else found.status.lower()
     return {"valid": found.valid, "status": status, "tier": found.tier}
-
-
-async def _require_app(call: Call) -> None:
-    """Return if there is the app that the path names, of whatever account. Raises Problem."""
-    async with call.database.read() as session:
-        if await verification.verify_licenses(call.viewer, session, call.path["slug"], "jti", []) is None:
-            raise not_found("app")

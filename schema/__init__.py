@@ -1,1 +1,1 @@
-"""What clients of the graph see, and the GraphQL door: a thin skin over `resolvers`."""
+"""The GraphQL schema: a thin layer over `resolvers`. `schema.pipeline` runs the requests."""

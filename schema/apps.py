@@ -8,11 +8,11 @@ import strawberry
 
 from db.features import MOST_IN_APP
 from resolvers import apps
-from resolvers.apps import DeletedApp
-from resolvers.inputs import DESCRIPTION_LENGTH, NAME_LENGTH
+from resolvers.apps import CreateApp, DeletedApp, UpdateApp
+from resolvers.costs import SIGNING_KEY_COST
 from resolvers.keyring import Algorithm
 from resolvers.rotation import RotatedApp, rotate_app_keys
-from schema.arguments import InputArgument, values_of
+from resolvers.viewer import Scope
 from schema.connections import (
     After,
     Before,
@@ -23,59 +23,72 @@ from schema.connections import (
     OrderDirection,
     answered_by_root,
 )
-from schema.cost import SIGNING_KEY_COST, costs
 from schema.customers import Customer, CustomerFilterArgument, CustomerOrderArgument, CustomerRefArgument
 from schema.features import Feature, FeatureSlugArgument
+from schema.inputs import input_of, values_of
 from schema.licenses import License, LicenseFilterArgument, LicenseOrderArgument, LicenseRefArgument
 from schema.payloads import Payload, mutate, mutate_alone, read_back
-from schema.reading import read
+from schema.pipeline.context import context_of
+from schema.pipeline.reading import read
+from schema.pipeline.root_fields import root_field
 from schema.scalars import DateTime
 from schema.tiers import Tier, TierSlugArgument
 
 
-# The values are the names that tokens use (RFC 7518, RFC 8037).
-@strawberry.enum(description="How an app's tokens are signed. It is chosen once, when the app is made.")
+@strawberry.enum(
+    description="Algorithm that signs an app's tokens. It is chosen when the app is created and never "
+    "changes."
+)
 class SigningAlgorithm(Enum):
+    # The values are the algorithms' names in tokens (RFC 7518, RFC 8037).
     RS256 = strawberry.enum_value(
-        Algorithm.RS256.jwa, description="RSA with SHA-256: what every verifier knows."
+        Algorithm.RS256.jwa, description="RSA with SHA-256, which every JWT library supports."
     )
     EDDSA = strawberry.enum_value(
-        Algorithm.EDDSA.jwa, description="Ed25519: short tokens, signed and verified fast."
+        Algorithm.EDDSA.jwa, description="Ed25519: shorter tokens that are faster to sign and verify."
     )
 
 
-@strawberry.enum(description="What becomes of the keys that a rotation replaces.")
+@strawberry.enum(description="What happens to the signing keys that a rotation replaces.")
 class RetireOldKey(Enum):
     AFTER_LAST_EXPIRY = strawberry.enum_value(
         "after_last_expiry",
-        description="They stay in the key set until 30 days after the last token they signed has expired.",
+        description="The old keys stay published until 30 days after their last token has expired.",
     )
     IMMEDIATELY = strawberry.enum_value(
-        "immediately", description="They leave the key set now, and so do all that were retired before."
+        "immediately",
+        description="The old keys are no longer published, and neither are keys that were retired earlier.",
     )
 
 
-@strawberry.type(description="Something a vendor sells licenses for.")
+@strawberry.type(description="A product that a vendor sells licenses for.")
 class App(Node):
-    id: strawberry.ID = strawberry.field(description="Global id, app_…")
-    slug: str = strawberry.field(description="Its name in addresses and tokens. It never changes.")
-    name: str = strawberry.field(description="Its name for people.")
-    description: str | None = strawberry.field(description="What it is.")
-    webhook_url: str | None = strawberry.field(description="Where events of its licenses are sent.")
+    id: strawberry.ID = strawberry.field(description="Id, starting with app_.")
+    slug: str = strawberry.field(
+        description="Name used in URLs and tokens, unique on this server. It never changes."
+    )
+    name: str = strawberry.field(description="Display name.")
+    description: str | None = strawberry.field(description="Description, if there is one.")
+    webhook_url: str | None = strawberry.field(
+        description="URL for license events, if there is one. The server stores the URL, but does not send "
+        "events yet."
+    )
     signing_algorithm: SigningAlgorithm = strawberry.field(
-        description="How tokens of its licenses are signed."
+        description="Algorithm that signs the tokens of the app's licenses."
     )
     public_key_pem: str = strawberry.field(
-        description="The current public key that verifies tokens, as PEM (SubjectPublicKeyInfo)."
+        description="Current public key for verifying tokens, as PEM (SubjectPublicKeyInfo)."
     )
-    created_at: DateTime = strawberry.field(description="When it was made.")
-    updated_at: DateTime = strawberry.field(description="When it was last changed.")
+    created_at: DateTime = strawberry.field(description="When the app was created.")
+    updated_at: DateTime = strawberry.field(
+        description="When the app was last changed. A rotation of its keys does not count."
+    )
 
-    @strawberry.field(description="One of the app's customers; null when there is none such.")
+    @strawberry.field(description="One customer of the app. Null if there is no match.")
     def customer(self, by: CustomerRefArgument) -> Customer | None:
         return answered_by_root()
 
-    @strawberry.field(description="The app's customers.")
+    @strawberry.field(description="Customers of the app.")
     def customers(
         self,
         first: First = strawberry.UNSET,
@@ -87,7 +100,7 @@ class App(Node):
     ) -> Connection[Customer]:
         return answered_by_root()
 
-    @strawberry.field(description="The app's licenses, of all its customers.")
+    @strawberry.field(description="Licenses of all the app's customers.")
     def licenses(
         self,
         first: First = strawberry.UNSET,
@@ -99,15 +112,15 @@ class App(Node):
     ) -> Connection[License]:
         return answered_by_root()
 
-    @strawberry.field(description="One of the app's licenses; null when there is none such.")
+    @strawberry.field(description="One license of the app. Null if there is no match.")
     def license(self, by: LicenseRefArgument) -> License | None:
         return answered_by_root()
 
-    @strawberry.field(description="The tier of this slug; null when there is none.")
+    @strawberry.field(description="The app's tier with this slug. Null if there is none.")
     def tier(self, slug: TierSlugArgument) -> Tier | None:
         return answered_by_root()
 
-    @strawberry.field(description="The app's tiers, by position and then by slug.")
+    @strawberry.field(description="Tiers of the app, sorted by position, then by slug.")
     def tiers(
         self,
         first: First = strawberry.UNSET,
@@ -117,11 +130,11 @@ class App(Node):
     ) -> Connection[Tier]:
         return answered_by_root()
 
-    @strawberry.field(description="The feature of this slug; null when there is none.")
+    @strawberry.field(description="The app's feature with this slug. Null if there is none.")
     def feature(self, slug: FeatureSlugArgument) -> Feature | None:
         return answered_by_root()
 
-    @strawberry.field(description=f"The app's features, by slug; at most {MOST_IN_APP}.")
+    @strawberry.field(description=f"Features of the app, sorted by slug. There are at most {MOST_IN_APP}.")
     def features(
         self,
         first: First = strawberry.UNSET,
@@ -132,47 +145,36 @@ class App(Node):
         return answered_by_root()
 
 
-@strawberry.enum(description="What apps can be ordered by.")
+@strawberry.enum(description="What apps can be sorted by.")
 class AppOrderField(Enum):
-    CREATED_AT = strawberry.enum_value("created_at", description="When the app was made.")
-    NAME = strawberry.enum_value("name", description="Name, by code point of its folded letters.")
-    SLUG = strawberry.enum_value("slug", description="Slug.")
+    CREATED_AT = strawberry.enum_value("created_at", description="When the app was created.")
+    NAME = strawberry.enum_value("name", description="Display name, ignoring case, by Unicode code point.")
+    SLUG = strawberry.enum_value("slug", description="Slug, by Unicode code point.")
 
 
-@strawberry.input(description="The order of apps.")
+@strawberry.input(description="How to sort apps.")
 class AppOrder:
-    field: AppOrderField = strawberry.field(description="What to order by; the id breaks ties.")
-    direction: OrderDirection = strawberry.field(default=OrderDirection.ASC, description="Which way.")
+    field: AppOrderField = strawberry.field(
+        description="Value to sort by. Rows with equal values are sorted by id."
+    )
+    direction: OrderDirection = strawberry.field(
+        default=OrderDirection.ASC, description="Ascending or descending."
+    )
 
 
-@strawberry.input(description="A new app.")
+@input_of(CreateApp)
 class CreateAppInput:
-    name: str = strawberry.field(description=f"Name for people, at most {NAME_LENGTH} characters.")
-    slug: str = strawberry.field(
-        description="1 to 63 of a-z, 0-9 and inner hyphens; unique in the installation, and never changed."
-    )
-    description: str | None = strawberry.field(
-        default=strawberry.UNSET, description=f"What it is, at most {DESCRIPTION_LENGTH} characters."
-    )
-    webhook_url: str | None = strawberry.field(
-        default=strawberry.UNSET, description="An absolute https URL (http where the installation allows it)."
-    )
-    signing_algorithm: SigningAlgorithm = strawberry.field(
-        default=SigningAlgorithm.RS256, description="How tokens of its licenses are signed."
-    )
+    signing_algorithm: SigningAlgorithm = SigningAlgorithm.RS256
 
 
-@strawberry.input(description="Changes to an app. A field left out is unchanged, null clears it.")
+@input_of(UpdateApp)
 class UpdateAppInput:
-    slug: str = strawberry.field(description="The app.")
-    name: str | None = strawberry.field(default=strawberry.UNSET, description="Name; cannot be cleared.")
-    description: str | None = strawberry.field(default=strawberry.UNSET, description="What it is.")
-    webhook_url: str | None = strawberry.field(default=strawberry.UNSET, description="Where events are sent.")
+    slug: str = strawberry.field(description="Slug of the app to change.")
 
 
-@strawberry.input(description="Which app to delete.")
+@strawberry.input(description="The app to delete.")
 class DeleteAppInput:
-    slug: str = strawberry.field(description="The app.")
+    slug: str = strawberry.field(description="Slug of the app to delete.")
 
 
 @strawberry.type
@@ -183,28 +185,32 @@ class _AppPayload(Payload):
     def of(cls, outcome: Any) -> Self:
         return cls(app_id=outcome)
 
-    @strawberry.field(description="The app as it is now; null when there are userErrors.")
+    @strawberry.field(description="The app after the mutation. Null if there are userErrors.")
     def app(self, info: strawberry.Info) -> App | None:
         return read_back(info, apps.app_by_id, self.app_id)
 
 
-@strawberry.type(description="What createApp did.")
+@strawberry.type(description="Result of createApp.")
 class CreateAppPayload(_AppPayload):
     pass
 
 
-@strawberry.type(description="What updateApp did.")
+@strawberry.type(description="Result of updateApp.")
 class UpdateAppPayload(_AppPayload):
     pass
 
 
-@strawberry.type(description="What deleteApp did.")
+@strawberry.type(description="Result of deleteApp.")
 class DeleteAppPayload(Payload):
     deleted_app_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The id that is gone; null when there are userErrors."
+        default=None, description="Id of the deleted app. Null if there are userErrors."
     )
-    deleted_customer_count: int = strawberry.field(default=0, description="How many customers went with it.")
-    deleted_license_count: int = strawberry.field(default=0, description="How many licenses went with it.")
+    deleted_customer_count: int = strawberry.field(
+        default=0, description="Number of customers deleted with the app."
+    )
+    deleted_license_count: int = strawberry.field(
+        default=0, description="Number of licenses deleted with the app."
+    )
 
     @classmethod
     def of(cls, outcome: DeletedApp) -> Self:
@@ -215,19 +221,19 @@ class DeleteAppPayload(Payload):
         )
 
 
-@strawberry.input(description="Which app gets a new signing key.")
+@strawberry.input(description="The app that gets a new signing key.")
 class RotateAppKeysInput:
-    app_slug: str = strawberry.field(description="The app.")
+    app_slug: str = strawberry.field(description="Slug of the app.")
     retire: RetireOldKey = strawberry.field(
-        default=RetireOldKey.AFTER_LAST_EXPIRY, description="What becomes of the keys before it."
+        default=RetireOldKey.AFTER_LAST_EXPIRY, description="What happens to the previous keys."
     )
 
 
-@strawberry.type(description="What rotateAppKeys did.")
+@strawberry.type(description="Result of rotateAppKeys.")
 class RotateAppKeysPayload(_AppPayload):
     licenses_resigned: int = strawberry.field(
         default=0,
-        description="How many licenses, neither revoked nor expired, have a token under the new key.",
+        description="Number of active licenses that got a token signed with the new key.",
     )
 
     @classmethod
@@ -235,17 +241,15 @@ class RotateAppKeysPayload(_AppPayload):
         return cls(app_id=outcome.id, licenses_resigned=outcome.licenses_resigned)
 
 
-SlugArgument = strawberry.argument(description="The app's slug.")
-AppOrderArgument = strawberry.argument(description="The order; newest first when left out.")
-
-
 @strawberry.type
 class AppQueries:
-    @strawberry.field(description="The app of this slug; null when there is none.")
-    async def app(self, info: strawberry.Info, slug: Annotated[str, SlugArgument]) -> App | None:
+    @strawberry.field(description="The app with this slug. Null if there is none.")
+    async def app(
+        self, info: strawberry.Info, slug: Annotated[str, strawberry.argument("Slug of the app.")]
+    ) -> App | None:
         return await read(info, apps.app, slug)
 
-    @strawberry.field(description="The account's apps.")
+    @strawberry.field(description="Apps of the account. A key that is limited to some apps sees only these.")
     async def apps(
         self,
         info: strawberry.Info,
@@ -253,7 +257,9 @@ class AppQueries:
         after: After = strawberry.UNSET,
         last: Last = strawberry.UNSET,
         before: Before = strawberry.UNSET,
-        order_by: Annotated[AppOrder | None, AppOrderArgument] = strawberry.UNSET,
+        order_by: Annotated[
+            AppOrder | None, strawberry.argument("Sort order. Newest first by default.")
+        ] = strawberry.UNSET,
     ) -> Connection[App]:
         return await read(info, apps.all_apps)
 
@@ -261,34 +267,56 @@ class AppQueries:
 @strawberry.type
 class AppMutations:
     @strawberry.mutation(
-        metadata=costs(SIGNING_KEY_COST),
-        description="Make an app. Its signing key is made with it, which costs 2,000.",
+        metadata=root_field(cost=SIGNING_KEY_COST),
+        description="Create an app and its first signing key. Costs 2,000.",
     )
     async def create_app(
-        self, info: strawberry.Info, input: Annotated[CreateAppInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[CreateAppInput, strawberry.argument("The app to create.")],
     ) -> CreateAppPayload | None:
-        return await mutate_alone(info, CreateAppPayload, apps.create_app, values_of(input))
+        keyring = context_of(info).keyring
+        return await mutate_alone(
+            info, CreateAppPayload, apps.create_app, keyring, values_of(input), scope=Scope.WRITE_CATALOG
+        )
 
-    @strawberry.mutation(description="Change an app. Its slug stays.")
+    @strawberry.mutation(description="Change an app. The slug cannot be changed.")
     async def update_app(
-        self, info: strawberry.Info, input: Annotated[UpdateAppInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[UpdateAppInput, strawberry.argument("The app and its new values.")],
     ) -> UpdateAppPayload | None:
-        return await mutate(info, UpdateAppPayload, apps.update_app, input.slug, values_of(input))
-
-    @strawberry.mutation(description="Delete an app with all its customers and licenses, for good.")
-    async def delete_app(
-        self, info: strawberry.Info, input: Annotated[DeleteAppInput, InputArgument]
-    ) -> DeleteAppPayload | None:
-        return await mutate_alone(info, DeleteAppPayload, apps.delete_app, input.slug)
+        return await mutate(
+            info, UpdateAppPayload, apps.update_app, input.slug, values_of(input), scope=Scope.WRITE_CATALOG
+        )
 
     @strawberry.mutation(
-        metadata=costs(SIGNING_KEY_COST),
-        description="Give an app a new signing key. All its live licenses get a token "
-        "under it at one moment. It costs 2,000. An app with very many of them is WRONG_STATE: a command "
-        "does it.",
+        description="Permanently delete an app with all its customers, licenses, tiers and features."
+    )
+    async def delete_app(
+        self,
+        info: strawberry.Info,
+        input: Annotated[DeleteAppInput, strawberry.argument("The app to delete.")],
+    ) -> DeleteAppPayload | None:
+        return await mutate_alone(
+            info, DeleteAppPayload, apps.delete_app, input.slug, scope=Scope.WRITE_CATALOG
+        )
+
+    @strawberry.mutation(
+        metadata=root_field(cost=SIGNING_KEY_COST),
+        description="Replace the app's signing key. All active licenses get tokens signed with the new "
+        "key, all at the same moment. Costs 2,000. If the app has too many licenses, this fails with "
+        "WRONG_STATE. In that case, rotate the keys on the server's command line.",
     )
     async def rotate_app_keys(
-        self, info: strawberry.Info, input: Annotated[RotateAppKeysInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[
+            RotateAppKeysInput, strawberry.argument("The app, and what happens to its old keys.")
+        ],
     ) -> RotateAppKeysPayload | None:
         resolver = partial(rotate_app_keys, immediately=input.retire is RetireOldKey.IMMEDIATELY)
-        return await mutate_alone(info, RotateAppKeysPayload, resolver, input.app_slug)
+        keyring = context_of(info).keyring
+        return await mutate_alone(
+            info, RotateAppKeysPayload, resolver, keyring, input.app_slug, scope=Scope.ROTATE_SIGNING_KEYS
+        )

@@ -1,4 +1,4 @@
-"""Connections: Relay's edges and pageInfo, with `nodes` as a shortcut and `totalCount`."""
+"""Relay connections with edges and pageInfo, plus `nodes` as a shortcut and `totalCount`."""
 
 from enum import Enum
 from typing import Annotated, Any, Generic, TypeVar
@@ -11,47 +11,53 @@ T = TypeVar("T")
 
 
 def answered_by_root() -> Any:
-    """The body of a field below a root field: the root field's one statement has answered it already."""
-    raise AssertionError("the executor walked into an answer that was finished (see schema/executor.py)")
+    """Stand in for the resolver of a field below a root field.
+
+    The root field's statement already returns the value of this field.
+    """
+    raise AssertionError("the executor went below a finished result (see schema/pipeline/execute.py)")
 
 
-@strawberry.interface(description="Anything with an id that `node` and `nodes` can find again.")
+@strawberry.interface(description="An object with an id that `node` and `nodes` can look up.")
 class Node:
-    id: strawberry.ID = strawberry.field(description="Global id; its prefix tells the type.")
+    id: strawberry.ID = strawberry.field(description="Globally unique id. Its prefix shows the type.")
 
 
-@strawberry.type(description="Where a page lies in its connection.")
+@strawberry.type(description="Position of a page in its connection.")
 class PageInfo:
-    has_next_page: bool = strawberry.field(description="Whether more rows come after this page.")
-    has_previous_page: bool = strawberry.field(description="Whether rows come before this page.")
+    has_next_page: bool = strawberry.field(description="True if there are more rows after this page.")
+    has_previous_page: bool = strawberry.field(description="True if there are rows before this page.")
     start_cursor: str | None = strawberry.field(
-        description="Cursor of the first edge; null on an empty page."
+        description="Cursor of the first row. Null if the page is empty."
     )
-    end_cursor: str | None = strawberry.field(description="Cursor of the last edge; null on an empty page.")
+    end_cursor: str | None = strawberry.field(
+        description="Cursor of the last row. Null if the page is empty."
+    )
 
 
 @strawberry.type(description="One row of a connection, with its cursor.")
 class Edge(Generic[T]):
     cursor: str = strawberry.field(
-        description="The row's place in this order. It stays valid when rows come and go, its own included."
+        description="Position of the row in the sort order of the list. A cursor stays valid if rows are "
+        "added or deleted, even if its own row is deleted."
     )
-    node: T = strawberry.field(description="The row itself.")
+    node: T = strawberry.field(description="The object in this row.")
 
 
 AtMost = Annotated[
-    int | None, strawberry.argument(description="Count no further than this, a number of at least 1.")
+    int | None, strawberry.argument(description="Stop counting at this number. It must be at least 1.")
 ]
 
 
 @strawberry.type(description="One page of a list.")
 class Connection(Generic[T]):
-    edges: list[Edge[T]] = strawberry.field(description="The page's rows, each with its cursor.")
-    nodes: list[T] = strawberry.field(description="The page's rows alone: a shortcut for edges { node }.")
-    page_info: PageInfo = strawberry.field(description="Where this page lies.")
+    edges: list[Edge[T]] = strawberry.field(description="Rows on the page, each with a cursor.")
+    nodes: list[T] = strawberry.field(description="Objects on the page: a shortcut for edges { node }.")
+    page_info: PageInfo = strawberry.field(description="Position of this page in the whole list.")
 
     @strawberry.field(
-        description="How many rows pass the filter, on all pages. Worked out only when selected, and exact "
-        "however many there are; with atMost, counting ends there and the answer is at most that."
+        description="Number of rows that match the filter, on all pages. The number is exact unless "
+        "counting stops at atMost. Rows are only counted if this field is selected."
     )
     def total_count(self, at_most: AtMost = strawberry.UNSET) -> int:
         return answered_by_root()
@@ -60,18 +66,29 @@ class Connection(Generic[T]):
 First = Annotated[
     int | None,
     strawberry.argument(
-        description=f"The first so many rows, 1 to {MAX_SIZE}; {DEFAULT_SIZE} without first and last."
+        description=f"Return the first N rows, 1 to {MAX_SIZE}. If neither first nor last is given, the "
+        f"page has up to {DEFAULT_SIZE} rows."
     ),
 ]
-After = Annotated[str | None, strawberry.argument(description="Start behind this cursor; goes with first.")]
+After = Annotated[
+    str | None, strawberry.argument(description="Return rows after this cursor. Use it with first.")
+]
 Last = Annotated[
     int | None,
-    strawberry.argument(description=f"The last so many rows, 1 to {MAX_SIZE}; not together with first."),
+    strawberry.argument(
+        description=f"Return the last N rows, 1 to {MAX_SIZE}. Not allowed together with first."
+    ),
 ]
-Before = Annotated[str | None, strawberry.argument(description="End before this cursor; goes with last.")]
+Before = Annotated[
+    str | None, strawberry.argument(description="Return rows before this cursor. Use it with last.")
+]
 
 
-@strawberry.enum(description="Which way an order runs. Rows without a value come last in both.")
+@strawberry.enum(description="Sort direction. Rows without a value come last in both directions.")
 class OrderDirection(Enum):
-    ASC = strawberry.enum_value("ASC", description="Smallest, earliest or first letter first.")
-    DESC = strawberry.enum_value("DESC", description="Largest, latest or last letter first.")
+    ASC = strawberry.enum_value(
+        "ASC", description="Ascending: smallest, earliest or alphabetically first value first."
+    )
+    DESC = strawberry.enum_value(
+        "DESC", description="Descending: largest, latest or alphabetically last value first."
+    )

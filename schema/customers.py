@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Self
 import strawberry
 
 from resolvers import customers
-from resolvers.customers import DeletedCustomer, SavedCustomer
-from resolvers.inputs import EMAIL_LENGTH, EXTERNAL_ID_LENGTH, NAME_LENGTH
+from resolvers.customers import (
+    CreateCustomer,
+    CustomerFilters,
+    DeletedCustomer,
+    SavedCustomer,
+    UpdateCustomer,
+)
 from resolvers.reading import Shown
-from schema.arguments import IdArgument, InputArgument, values_of
+from resolvers.viewer import Scope
 from schema.connections import (
     After,
     Before,
@@ -21,10 +26,11 @@ from schema.connections import (
     OrderDirection,
     answered_by_root,
 )
-from schema.context import shapes_below
+from schema.inputs import input_of, values_of
 from schema.licenses import License, LicenseFilterArgument, LicenseOrderArgument
 from schema.payloads import Payload, mutate, mutate_alone, read_back
-from schema.reading import read
+from schema.pipeline.context import selected_below
+from schema.pipeline.reading import read
 from schema.scalars import DateTime, JSONObject
 
 if TYPE_CHECKING:
@@ -33,21 +39,25 @@ if TYPE_CHECKING:
 
 @strawberry.type(description="A person or an organization that buys licenses of an app.")
 class Customer(Node):
-    id: strawberry.ID = strawberry.field(description="Global id, cus_…")
-    email: str = strawberry.field(description="Email address, unique in its app whatever the letter case.")
-    name: str | None = strawberry.field(description="Name, if one was given.")
-    external_id: str | None = strawberry.field(
-        description="The caller's own id (payment provider, CRM), unique in its app when present."
+    id: strawberry.ID = strawberry.field(description="Id, starting with cus_.")
+    email: str = strawberry.field(
+        description="Email address. Unique within the app. Case is ignored, and a domain in Punycode "
+        "equals the same domain in Unicode."
     )
-    metadata: JSONObject = strawberry.field(description="Custom data; {} when none was given.")
-    created_at: DateTime = strawberry.field(description="When the customer was added.")
-    updated_at: DateTime = strawberry.field(description="When it was last changed.")
+    name: str | None = strawberry.field(description="Display name, if there is one.")
+    external_id: str | None = strawberry.field(
+        description="Your own id for the customer, for example from a payment provider or CRM. Unique within "
+        "the app."
+    )
+    metadata: JSONObject = strawberry.field(description="Custom data. {} if there is none.")
+    created_at: DateTime = strawberry.field(description="When the customer was created.")
+    updated_at: DateTime = strawberry.field(description="When the customer was last changed.")
 
-    @strawberry.field(description="The app it is a customer of.")
+    @strawberry.field(description="The app that the customer belongs to.")
     def app(self) -> Annotated["App", strawberry.lazy("schema.apps")]:
         return answered_by_root()
 
-    @strawberry.field(description="The customer's licenses.")
+    @strawberry.field(description="Licenses of the customer.")
     def licenses(
         self,
         first: First = strawberry.UNSET,
@@ -60,90 +70,67 @@ class Customer(Node):
         return answered_by_root()
 
 
-@strawberry.input(one_of=True, description="A way to name one customer of an app: exactly one of these.")
+@strawberry.input(one_of=True, description="Identifies one customer of an app. Give exactly one field.")
 class CustomerRef:
-    id: strawberry.ID | None = strawberry.field(default=strawberry.UNSET, description="By id.")
+    id: strawberry.ID | None = strawberry.field(default=strawberry.UNSET, description="Id of the customer.")
     email: str | None = strawberry.field(
-        default=strawberry.UNSET, description="By email, whatever the letter case."
-    )
-    external_id: str | None = strawberry.field(
-        default=strawberry.UNSET, description="By external id, exactly."
-    )
-
-
-@strawberry.input(
-    description="Which customers; all conditions given must hold. An empty text is no condition."
-)
-class CustomerFilter:
-    email: str | None = strawberry.field(
-        default=strawberry.UNSET, description="Part of the email, any letter case, taken literally."
-    )
-    external_id: str | None = strawberry.field(
-        default=strawberry.UNSET, description="Exactly this external id."
-    )
-    search: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Part of the email or of the name, any letter case, taken literally.",
+        description="Email address. Case and whitespace around the address are ignored. A domain in "
+        "Punycode equals the same domain in Unicode.",
     )
-    created_after: DateTime | None = strawberry.field(
-        default=strawberry.UNSET, description="Added after this moment, exclusive."
-    )
-    created_before: DateTime | None = strawberry.field(
-        default=strawberry.UNSET, description="Added before this moment, exclusive."
+    external_id: str | None = strawberry.field(
+        default=strawberry.UNSET, description="External id, exact match."
     )
 
 
-@strawberry.enum(description="What customers can be ordered by.")
+@input_of(CustomerFilters)
+class CustomerFilter:
+    pass
+
+
+@strawberry.enum(description="What customers can be sorted by.")
 class CustomerOrderField(Enum):
-    CREATED_AT = strawberry.enum_value("created_at", description="When the customer was added.")
-    EMAIL = strawberry.enum_value("email", description="Email, by code point of its folded letters.")
+    CREATED_AT = strawberry.enum_value("created_at", description="When the customer was created.")
+    EMAIL = strawberry.enum_value("email", description="Email, ignoring case, by Unicode code point.")
     NAME = strawberry.enum_value(
-        "name", description="Name, by code point of its folded letters; none comes last."
+        "name",
+        description="Display name, ignoring case, by Unicode code point. Customers without a name come last.",
     )
 
 
-@strawberry.input(description="The order of customers.")
+@strawberry.input(description="How to sort customers.")
 class CustomerOrder:
-    field: CustomerOrderField = strawberry.field(description="What to order by; the id breaks ties.")
-    direction: OrderDirection = strawberry.field(default=OrderDirection.ASC, description="Which way.")
+    field: CustomerOrderField = strawberry.field(
+        description="Value to sort by. Rows with equal values are sorted by id."
+    )
+    direction: OrderDirection = strawberry.field(
+        default=OrderDirection.ASC, description="Ascending or descending."
+    )
 
 
-CustomerRefArgument = Annotated[CustomerRef, strawberry.argument(description="Which customer.")]
+CustomerRefArgument = Annotated[CustomerRef, strawberry.argument(description="The customer to return.")]
 CustomerFilterArgument = Annotated[
-    CustomerFilter | None, strawberry.argument(description="Only some customers.")
+    CustomerFilter | None,
+    strawberry.argument(description="Return only matching customers. By default, all are returned."),
 ]
 CustomerOrderArgument = Annotated[
-    CustomerOrder | None, strawberry.argument(description="The order; newest first when left out.")
+    CustomerOrder | None, strawberry.argument(description="Sort order. Newest first by default.")
 ]
 
 
-@strawberry.input(description="A new customer.")
+@input_of(CreateCustomer)
 class CreateCustomerInput:
-    app_slug: str = strawberry.field(description="The app it is to be a customer of.")
-    email: str = strawberry.field(description=f"Email address, at most {EMAIL_LENGTH} characters.")
-    name: str | None = strawberry.field(
-        default=strawberry.UNSET, description=f"Name, at most {NAME_LENGTH} characters."
-    )
-    external_id: str | None = strawberry.field(
-        default=strawberry.UNSET, description=f"The caller's own id, at most {EXTERNAL_ID_LENGTH} characters."
-    )
-    metadata: JSONObject | None = strawberry.field(default=strawberry.UNSET, description="Custom data.")
+    app_slug: str = strawberry.field(description="Slug of the app that the customer belongs to.")
 
 
-@strawberry.input(description="Changes to a customer. A field left out is unchanged, null clears it.")
+@input_of(UpdateCustomer)
 class UpdateCustomerInput:
-    id: strawberry.ID = strawberry.field(description="The customer.")
-    email: str | None = strawberry.field(default=strawberry.UNSET, description="Email; cannot be cleared.")
-    name: str | None = strawberry.field(default=strawberry.UNSET, description="Name.")
-    external_id: str | None = strawberry.field(default=strawberry.UNSET, description="The caller's own id.")
-    metadata: JSONObject | None = strawberry.field(
-        default=strawberry.UNSET, description="Custom data, replaced as a whole."
-    )
+    id: strawberry.ID = strawberry.field(description="Id of the customer to change.")
 
 
-@strawberry.input(description="Which customer to delete.")
+@strawberry.input(description="The customer to delete.")
 class DeleteCustomerInput:
-    id: strawberry.ID = strawberry.field(description="The customer.")
+    id: strawberry.ID = strawberry.field(description="Id of the customer to delete.")
 
 
 @strawberry.type
@@ -151,40 +138,42 @@ class _CustomerPayload(Payload):
     customer_id: strawberry.Private[str | None] = None
     shown: strawberry.Private[Shown | None] = None
 
-    @strawberry.field(description="The customer as it is now; null when there are userErrors.")
+    @strawberry.field(description="The customer after the mutation. Null if there are userErrors.")
     def customer(self, info: strawberry.Info) -> Customer | None:
         return read_back(info, customers.customer, self.customer_id, shown=self.shown)
 
 
-@strawberry.type(description="What createCustomer did.")
+@strawberry.type(description="Result of createCustomer.")
 class CreateCustomerPayload(_CustomerPayload):
     @classmethod
     def of(cls, outcome: SavedCustomer) -> Self:
         return cls(customer_id=outcome.id, shown=outcome.shown)
 
 
-@strawberry.type(description="What getOrCreateCustomer did.")
+@strawberry.type(description="Result of getOrCreateCustomer.")
 class GetOrCreateCustomerPayload(_CustomerPayload):
-    created: bool = strawberry.field(default=False, description="Whether this very call made the customer.")
+    created: bool = strawberry.field(default=False, description="True if this call created the customer.")
 
     @classmethod
     def of(cls, outcome: SavedCustomer) -> Self:
         return cls(customer_id=outcome.id, shown=outcome.shown, created=outcome.created)
 
 
-@strawberry.type(description="What updateCustomer did.")
+@strawberry.type(description="Result of updateCustomer.")
 class UpdateCustomerPayload(_CustomerPayload):
     @classmethod
     def of(cls, outcome: str) -> Self:
         return cls(customer_id=outcome)
 
 
-@strawberry.type(description="What deleteCustomer did.")
+@strawberry.type(description="Result of deleteCustomer.")
 class DeleteCustomerPayload(Payload):
     deleted_customer_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The id that is gone; null when there are userErrors."
+        default=None, description="Id of the deleted customer. Null if there are userErrors."
     )
-    deleted_license_count: int = strawberry.field(default=0, description="How many licenses went with it.")
+    deleted_license_count: int = strawberry.field(
+        default=0, description="Number of licenses deleted with the customer."
+    )
 
     @classmethod
     def of(cls, outcome: DeletedCustomer) -> Self:
@@ -193,43 +182,71 @@ class DeleteCustomerPayload(Payload):
 
 @strawberry.type
 class CustomerQueries:
-    @strawberry.field(description="The customer of this id; null when there is none.")
+    @strawberry.field(description="The customer with this id. Null if there is none.")
     async def customer(
-        self, info: strawberry.Info, id: Annotated[strawberry.ID, IdArgument]
+        self, info: strawberry.Info, id: Annotated[strawberry.ID, strawberry.argument("Id of the customer.")]
     ) -> Customer | None:
         return await read(info, customers.customer, id)
 
 
 @strawberry.type
 class CustomerMutations:
-    @strawberry.mutation(description="Add a customer to an app.")
+    @strawberry.mutation(description="Create a customer.")
     async def create_customer(
-        self, info: strawberry.Info, input: Annotated[CreateCustomerInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[CreateCustomerInput, strawberry.argument("The customer to create.")],
     ) -> CreateCustomerPayload | None:
-        resolver = partial(customers.create_customer, shape=next(iter(shapes_below(info)), None))
-        return await mutate_alone(info, CreateCustomerPayload, resolver, input.app_slug, values_of(input))
+        resolver = partial(customers.create_customer, selected=next(iter(selected_below(info)), None))
+        return await mutate_alone(
+            info,
+            CreateCustomerPayload,
+            resolver,
+            input.app_slug,
+            values_of(input),
+            scope=Scope.WRITE_CUSTOMERS,
+        )
 
     @strawberry.mutation(
-        description="The customer of this email, unchanged, or a new one. Many calls at once make one."
+        description="Return the customer with this email, or create one. An existing customer is not "
+        "changed. Concurrent calls create only one customer."
     )
     async def get_or_create_customer(
-        self, info: strawberry.Info, input: Annotated[CreateCustomerInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[CreateCustomerInput, strawberry.argument("The customer to find or create.")],
     ) -> GetOrCreateCustomerPayload | None:
-        resolver = partial(customers.get_or_create_customer, shape=next(iter(shapes_below(info)), None))
+        resolver = partial(customers.get_or_create_customer, selected=next(iter(selected_below(info)), None))
         return await mutate_alone(
-            info, GetOrCreateCustomerPayload, resolver, input.app_slug, values_of(input)
+            info,
+            GetOrCreateCustomerPayload,
+            resolver,
+            input.app_slug,
+            values_of(input),
+            scope=Scope.WRITE_CUSTOMERS,
         )
 
     @strawberry.mutation(description="Change a customer.")
     async def update_customer(
-        self, info: strawberry.Info, input: Annotated[UpdateCustomerInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[UpdateCustomerInput, strawberry.argument("The customer and its new values.")],
     ) -> UpdateCustomerPayload | None:
         return await mutate(
-            info, UpdateCustomerPayload, customers.update_customer, input.id, values_of(input)
+            info,
+            UpdateCustomerPayload,
+            customers.update_customer,
+            input.id,
+            values_of(input),
+            scope=Scope.WRITE_CUSTOMERS,
         )
 
-    @strawberry.mutation(description="Delete a customer with all licenses, for good.")
+    @strawberry.mutation(description="Permanently delete a customer and all licenses of the customer.")
     async def delete_customer(
-        self, info: strawberry.Info, input: Annotated[DeleteCustomerInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[DeleteCustomerInput, strawberry.argument("The customer to delete.")],
     ) -> DeleteCustomerPayload | None:
-        return await mutate(info, DeleteCustomerPayload, customers.delete_customer, input.id)
+        return await mutate(
+            info, DeleteCustomerPayload, customers.delete_customer, input.id, scope=Scope.WRITE_CUSTOMERS
+        )

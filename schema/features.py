@@ -6,9 +6,10 @@ import strawberry
 
 from db.features import MOST_IN_APP
 from resolvers import features
-from resolvers.inputs import DESCRIPTION_LENGTH, NAME_LENGTH
-from schema.arguments import InputArgument, values_of
+from resolvers.features import CreateFeature, UpdateFeature
+from resolvers.viewer import Scope
 from schema.connections import Node, answered_by_root
+from schema.inputs import input_of, values_of
 from schema.payloads import Payload, mutate, read_back
 from schema.scalars import DateTime
 
@@ -16,44 +17,35 @@ if TYPE_CHECKING:
     from schema.apps import App
 
 
-@strawberry.type(description="Something an app can do, switched on by tiers and by single licenses.")
+@strawberry.type(description="Part of an app that tiers and individual licenses can enable.")
 class Feature(Node):
-    id: strawberry.ID = strawberry.field(description="Global id, feat_…")
-    slug: str = strawberry.field(description="Its name in tokens; unique in its app. It never changes.")
-    name: str = strawberry.field(description="Its name for people.")
-    description: str | None = strawberry.field(description="What it is.")
-    created_at: DateTime = strawberry.field(description="When it was made.")
+    id: strawberry.ID = strawberry.field(description="Id, starting with feat_.")
+    slug: str = strawberry.field(description="Name used in tokens, unique within the app. It never changes.")
+    name: str = strawberry.field(description="Display name.")
+    description: str | None = strawberry.field(description="Description, if there is one.")
+    created_at: DateTime = strawberry.field(description="When the feature was created.")
 
-    @strawberry.field(description="The app it is of.")
+    @strawberry.field(description="The app that the feature belongs to.")
     def app(self) -> Annotated["App", strawberry.lazy("schema.apps")]:
         return answered_by_root()
 
 
-FeatureSlugArgument = Annotated[str, strawberry.argument(description="The feature's slug.")]
+FeatureSlugArgument = Annotated[str, strawberry.argument(description="Slug of the feature.")]
 
 
-@strawberry.input(description=f"A new feature. An app has at most {MOST_IN_APP}.")
+@input_of(CreateFeature)
 class CreateFeatureInput:
-    app_slug: str = strawberry.field(description="The app it is of.")
-    slug: str = strawberry.field(
-        description="1 to 63 of a-z, 0-9 and underscores; unique in its app, and never changed."
-    )
-    name: str = strawberry.field(description=f"Name for people, at most {NAME_LENGTH} characters.")
-    description: str | None = strawberry.field(
-        default=strawberry.UNSET, description=f"What it is, at most {DESCRIPTION_LENGTH} characters."
-    )
+    app_slug: str = strawberry.field(description="Slug of the app that the feature belongs to.")
 
 
-@strawberry.input(description="Changes to a feature. A field left out is unchanged, null clears it.")
+@input_of(UpdateFeature)
 class UpdateFeatureInput:
-    id: strawberry.ID = strawberry.field(description="The feature.")
-    name: str | None = strawberry.field(default=strawberry.UNSET, description="Name; cannot be cleared.")
-    description: str | None = strawberry.field(default=strawberry.UNSET, description="What it is.")
+    id: strawberry.ID = strawberry.field(description="Id of the feature to change.")
 
 
-@strawberry.input(description="Which feature to delete.")
+@strawberry.input(description="The feature to delete.")
 class DeleteFeatureInput:
-    id: strawberry.ID = strawberry.field(description="The feature.")
+    id: strawberry.ID = strawberry.field(description="Id of the feature to delete.")
 
 
 @strawberry.type
@@ -64,25 +56,25 @@ class _FeaturePayload(Payload):
     def of(cls, outcome: str) -> Self:
         return cls(feature_id=outcome)
 
-    @strawberry.field(description="The feature as it is now; null when there are userErrors.")
+    @strawberry.field(description="The feature after the mutation. Null if there are userErrors.")
     def feature(self, info: strawberry.Info) -> Feature | None:
         return read_back(info, features.feature, self.feature_id)
 
 
-@strawberry.type(description="What createFeature did.")
+@strawberry.type(description="Result of createFeature.")
 class CreateFeaturePayload(_FeaturePayload):
     pass
 
 
-@strawberry.type(description="What updateFeature did.")
+@strawberry.type(description="Result of updateFeature.")
 class UpdateFeaturePayload(_FeaturePayload):
     pass
 
 
-@strawberry.type(description="What deleteFeature did.")
+@strawberry.type(description="Result of deleteFeature.")
 class DeleteFeaturePayload(Payload):
     deleted_feature_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The id that is gone; null when there are userErrors."
+        default=None, description="Id of the deleted feature. Null if there are userErrors."
     )
 
     @classmethod
@@ -92,22 +84,44 @@ class DeleteFeaturePayload(Payload):
 
 @strawberry.type
 class FeatureMutations:
-    @strawberry.mutation(description="Add a feature to an app.")
+    @strawberry.mutation(description=f"Create a feature. An app has at most {MOST_IN_APP} features.")
     async def create_feature(
-        self, info: strawberry.Info, input: Annotated[CreateFeatureInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[CreateFeatureInput, strawberry.argument("The feature to create.")],
     ) -> CreateFeaturePayload | None:
         return await mutate(
-            info, CreateFeaturePayload, features.create_feature, input.app_slug, values_of(input)
+            info,
+            CreateFeaturePayload,
+            features.create_feature,
+            input.app_slug,
+            values_of(input),
+            scope=Scope.WRITE_CATALOG,
         )
 
-    @strawberry.mutation(description="Change a feature. Its slug stays.")
+    @strawberry.mutation(description="Change a feature. The slug cannot be changed.")
     async def update_feature(
-        self, info: strawberry.Info, input: Annotated[UpdateFeatureInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[UpdateFeatureInput, strawberry.argument("The feature and its new values.")],
     ) -> UpdateFeaturePayload | None:
-        return await mutate(info, UpdateFeaturePayload, features.update_feature, input.id, values_of(input))
+        return await mutate(
+            info,
+            UpdateFeaturePayload,
+            features.update_feature,
+            input.id,
+            values_of(input),
+            scope=Scope.WRITE_CATALOG,
+        )
 
-    @strawberry.mutation(description="Delete a feature. One that a tier or a license has is IN_USE.")
+    @strawberry.mutation(
+        description="Delete a feature. Fails with IN_USE if a tier or a license has the feature."
+    )
     async def delete_feature(
-        self, info: strawberry.Info, input: Annotated[DeleteFeatureInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[DeleteFeatureInput, strawberry.argument("The feature to delete.")],
     ) -> DeleteFeaturePayload | None:
-        return await mutate(info, DeleteFeaturePayload, features.delete_feature, input.id)
+        return await mutate(
+            info, DeleteFeaturePayload, features.delete_feature, input.id, scope=Scope.WRITE_CATALOG
+        )

@@ -1,52 +1,107 @@
-"""The graph: its roots and the schema made of them. Importing it does no I/O."""
+"""The graph: its root types and the schema built from them. Importing this module does no I/O."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import strawberry
 from graphql import GraphQLInputObjectType, GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 
-from resolvers import reading
+from resolvers import paging, reading
+from resolvers.costs import MUTATION_COST
 from schema.apps import AppMutations, AppQueries
-from schema.arguments import IdArgument
 from schema.connections import Node
+from schema.customer_sessions import CustomerSessionMutations
 from schema.customers import CustomerMutations, CustomerQueries
+from schema.documents import DocumentMutations, DocumentQueries
 from schema.features import FeatureMutations
+from schema.keys import ApiKeyMutations, ApiKeyQueries
 from schema.licenses import LicenseMutations, LicenseQueries
-from schema.reading import read
+from schema.pipeline.reading import read
+from schema.pipeline.root_fields import root_field
 from schema.scalars import SCALARS
+from schema.signing_keys import SigningKeyQueries
 from schema.tiers import TierMutations
 from schema.verification import VerificationQueries
 from schema.viewer import ViewerQueries
 
-IdsArgument = strawberry.argument(description=f"Global ids, at most {reading.MAX_IDS}.")
+_ABOUT = f"""Apps, their customers and their licenses.
+
+**Keys.** Send an API key with every request: `Authorization: Bearer sk_live_…`. A secret key (`sk_`)
+reads and writes. A public key (`pk_`) only reads. `verifyLicense`, `verifyLicenses` and
+`regenerateLicense` with a token need no key.
+
+**Ids.** Every id is unique across all types, and its prefix shows the type: `app_`, `cus_`, `lic_`.
+`node` and `nodes` look up any object by its id.
+
+**Paging.** Lists are connections. Page forward with `first` and `after`, backward with `last` and
+`before`: {paging.DEFAULT_SIZE} rows by default, {paging.MAX_SIZE} at most.
+
+**Errors.** If the input of a mutation is wrong, `userErrors` lists the problems and nothing is changed.
+All other errors are in `errors`, each with a code in `extensions.code`.
+
+**Cost.** A request costs the largest number of objects that it could return. A connection counts its page
+size once for each of `nodes` and `edges`. Costs of nested fields are multiplied by the number of parents.
+`totalCount` adds 1, a mutation {MUTATION_COST}, and some searches add more. `extensions.cost` shows the cost
+and the maximum. A request above the maximum is rejected before it runs."""
 
 
-@strawberry.type(description="What can be asked.")
-class Query(ViewerQueries, VerificationQueries, LicenseQueries, CustomerQueries, AppQueries):
-    @strawberry.field(description="Anything by its id; null when there is nothing of this id.")
-    async def node(self, info: strawberry.Info, id: Annotated[strawberry.ID, IdArgument]) -> Node | None:
+def _count(arguments: Mapping[str, Any]) -> int:
+    reading.require_few(arguments["ids"])
+    return len(arguments["ids"])
+
+
+@strawberry.type(description="Read operations.")
+class Query(
+    DocumentQueries,
+    ApiKeyQueries,
+    ViewerQueries,
+    VerificationQueries,
+    LicenseQueries,
+    CustomerQueries,
+    SigningKeyQueries,
+    AppQueries,
+):
+    @strawberry.field(description="The object with this id. Null if there is none.")
+    async def node(
+        self, info: strawberry.Info, id: Annotated[strawberry.ID, strawberry.argument("Id of the object.")]
+    ) -> Node | None:
         return await read(info, reading.node, id)
 
-    @strawberry.field(description="Many things by id, in the order asked; null for each that is unknown.")
+    @strawberry.field(
+        metadata=root_field(count=_count, most=reading.MAX_IDS),
+        description="The objects with these ids, in the order of the ids. The list has null for each "
+        "unknown id.",
+    )
     async def nodes(
-        self, info: strawberry.Info, ids: Annotated[list[strawberry.ID], IdsArgument]
+        self,
+        info: strawberry.Info,
+        ids: Annotated[list[strawberry.ID], strawberry.argument(f"Ids, at most {reading.MAX_IDS}.")],
     ) -> list[Node | None]:
         return await read(info, reading.nodes, ids)
 
 
-@strawberry.type(description="What can be done. Each field is a transaction of its own.")
-class Mutation(FeatureMutations, TierMutations, LicenseMutations, CustomerMutations, AppMutations):
+@strawberry.type(description="Write operations. Each field succeeds or fails independently of the others.")
+class Mutation(
+    DocumentMutations,
+    ApiKeyMutations,
+    FeatureMutations,
+    TierMutations,
+    LicenseMutations,
+    CustomerSessionMutations,
+    CustomerMutations,
+    AppMutations,
+):
     pass
 
 
 schema = strawberry.Schema(query=Query, mutation=Mutation, config=StrawberryConfig(scalar_map=SCALARS))
 
 
-def _tell_of_one_of(schema: GraphQLSchema) -> GraphQLSchema:
-    """Have graphql-core know which inputs are @oneOf, so that its own rules judge them.
+def _with_one_of(schema: GraphQLSchema) -> GraphQLSchema:
+    """Tell graphql-core which inputs are @oneOf, so that its own validation rules check them.
 
-    Strawberry judges them by a rule of its own, which fails on a fragment that stands before its operation.
+    Strawberry has its own rule for this, which fails if a fragment precedes the operation that uses it.
     """
     for type in schema.type_map.values():
         definition = type.extensions.get("strawberry-definition")
@@ -55,6 +110,7 @@ def _tell_of_one_of(schema: GraphQLSchema) -> GraphQLSchema:
     return schema
 
 
-# Strawberry has no public name for it.
-graphql_schema: GraphQLSchema = _tell_of_one_of(schema._schema)  # noqa: SLF001
-"""The same as graphql-core sees it: what documents are validated against and executed on."""
+# Strawberry has no public name for the schema of graphql-core.
+graphql_schema: GraphQLSchema = _with_one_of(schema._schema)  # noqa: SLF001
+graphql_schema.description = _ABOUT
+"""The schema as graphql-core needs it, to validate and execute documents."""

@@ -1,7 +1,7 @@
-"""The page that browsers get at `/graphql` where GraphiQL is not built: Strawberry's, with our first tab.
+"""The page that browsers get at `/graphql` if GraphiQL is not built: Strawberry's page, with our first tab.
 
-`tabs/` has what GraphiQL shows to whoever comes for the first time, each document beside its variables.
-Strawberry's page has one tab and no place for variables: it gets the document that runs without any.
+`tabs/` has the documents that GraphiQL shows on a first visit, each with a file of variables. Strawberry's
+page has only one tab and cannot show variables. The tab therefore has the document that runs without them.
 """
 
 import json

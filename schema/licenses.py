@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import strawberry
 
+from asgi.limits import Quota
+from db.shaping.selection import are_visible
 from resolvers import licenses
-from resolvers.licenses import Renewed
-from resolvers.viewer import Viewer
-from schema.arguments import IdArgument, InputArgument, values_of
+from resolvers.licenses import CreateLicense, LicenseFilters, Regenerated, RevokeLicense
+from resolvers.viewer import Scope, Viewer
+from resolvers.visible import OF_LICENSE
 from schema.connections import Node, OrderDirection, answered_by_root
-from schema.context import shapes_below
-from schema.openness import open_if
+from schema.inputs import input_of, values_of
 from schema.payloads import Payload, mutate, mutate_alone, read_back
-from schema.reading import read
+from schema.pipeline.context import context_of, selected_below
+from schema.pipeline.reading import read
+from schema.pipeline.root_fields import root_field
 from schema.scalars import UUID, DateTime, JSONObject
 
 if TYPE_CHECKING:
@@ -23,152 +26,147 @@ if TYPE_CHECKING:
     from schema.tiers import Tier
 
 
-@strawberry.enum(description="Whether a license may be used.")
+@strawberry.enum(description="Status of a license. Only an active license may be used.")
 class LicenseStatus(Enum):
-    ACTIVE = strawberry.enum_value("ACTIVE", description="It may be used.")
-    EXPIRED = strawberry.enum_value("EXPIRED", description="Its expiresAt has come; worked out when read.")
-    REVOKED = strawberry.enum_value("REVOKED", description="It was revoked, whatever its expiry.")
+    ACTIVE = strawberry.enum_value("ACTIVE", description="The license may be used.")
+    EXPIRED = strawberry.enum_value(
+        "EXPIRED",
+        description="The license has expired: at the time of the request, expiresAt is in the past.",
+    )
+    REVOKED = strawberry.enum_value(
+        "REVOKED", description="The license was revoked. It may also have expired."
+    )
 
 
 @strawberry.type(description="A customer's right to run an app on one installation.")
 class License(Node):
-    id: strawberry.ID = strawberry.field(description="Global id, lic_…")
+    id: strawberry.ID = strawberry.field(description="Id, starting with lic_.")
     installation_id: UUID = strawberry.field(
-        description="The installation it is for. At most one ACTIVE license per app and installation."
+        description="UUID of the installation that the license is for. An installation has at most one "
+        "active license per app."
     )
-    status: LicenseStatus = strawberry.field(description="Worked out at the moment of reading.")
-    expires_at: DateTime | None = strawberry.field(description="From this moment on EXPIRED; null: never.")
-    revoked_at: DateTime | None = strawberry.field(description="When it was revoked; null: it is not.")
-    revoked_reason: str | None = strawberry.field(description="Why it was revoked, if that was said.")
+    status: LicenseStatus = strawberry.field(description="Status at the time of the request.")
+    expires_at: DateTime | None = strawberry.field(
+        description="When the license expires. Null if the license never expires."
+    )
+    revoked_at: DateTime | None = strawberry.field(
+        description="When the license was revoked. Null if the license is not revoked."
+    )
+    revoked_reason: str | None = strawberry.field(description="Reason for the revocation, if one was given.")
     features: list[str] = strawberry.field(
-        description="The slugs of the features in its current token: its tier's, then its own."
+        description="Slugs of the features in the license's current token: first the features of the tier, "
+        "then the license's own features."
     )
-    jti: str = strawberry.field(description="The id of its current token, another for every token.")
+    jti: str = strawberry.field(
+        description="Id of the license's current token. Every token has a different id."
+    )
     token: str | None = strawberry.field(
-        description="Its current token, a JWT that proves it with no network at all; null for a public key, "
-        "and where none was ever signed. Costs as much as an object."
+        description="The license's current token: a JWT that an installation can verify without a network "
+        "connection. Null in queries with a public key, and if no token was ever signed. Costs 1."
     )
-    metadata: JSONObject = strawberry.field(description="Custom data; {} when none was given.")
-    created_at: DateTime = strawberry.field(description="When it was issued.")
-    updated_at: DateTime = strawberry.field(description="When it was last changed.")
+    metadata: JSONObject = strawberry.field(description="Custom data. {} if there is none.")
+    created_at: DateTime = strawberry.field(description="When the license was issued.")
+    updated_at: DateTime = strawberry.field(
+        description="When the license was last changed. A new token from a rotation of the app's keys does "
+        "not count."
+    )
 
-    @strawberry.field(description="The app it is for.")
+    @strawberry.field(description="The app that the license is for.")
     def app(self) -> Annotated["App", strawberry.lazy("schema.apps")]:
         return answered_by_root()
 
-    @strawberry.field(description="The tier it was issued at; null when it has none.")
+    @strawberry.field(description="Tier of the license. Null if the license has no tier.")
     def tier(self) -> Annotated["Tier", strawberry.lazy("schema.tiers")] | None:
         return answered_by_root()
 
-    @strawberry.field(description="The customer who holds it.")
+    @strawberry.field(description="The license's customer.")
     def customer(self) -> Annotated["Customer", strawberry.lazy("schema.customers")]:
         return answered_by_root()
 
 
-@strawberry.input(description="Which licenses; all conditions given must hold.")
+@input_of(LicenseFilters)
 class LicenseFilter:
-    status: LicenseStatus | None = strawberry.field(
-        default=strawberry.UNSET, description="Exactly this status, at the moment of reading."
-    )
-    expires_before: DateTime | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="Expires before this moment; leaves out those that never expire.",
-    )
-    expires_after: DateTime | None = strawberry.field(
-        default=strawberry.UNSET, description="Expires after this moment; leaves out those that never expire."
-    )
-    tier_slug: str | None = strawberry.field(
-        default=strawberry.UNSET, description="Of the tier of this slug, exactly."
-    )
-    feature: str | None = strawberry.field(
-        default=strawberry.UNSET, description="With the feature of this slug in the current token, exactly."
-    )
+    status: LicenseStatus | None
+    installation_id: UUID | None
 
 
-@strawberry.enum(description="What licenses can be ordered by.")
+@strawberry.enum(description="What licenses can be sorted by.")
 class LicenseOrderField(Enum):
     CREATED_AT = strawberry.enum_value("created_at", description="When the license was issued.")
-    EXPIRES_AT = strawberry.enum_value("expires_at", description="When it expires; never comes last.")
-
-
-@strawberry.input(description="The order of licenses.")
-class LicenseOrder:
-    field: LicenseOrderField = strawberry.field(description="What to order by; the id breaks ties.")
-    direction: OrderDirection = strawberry.field(default=OrderDirection.ASC, description="Which way.")
-
-
-@strawberry.input(one_of=True, description="A license, by what it is known by.")
-class LicenseRef:
-    id: strawberry.ID | None = strawberry.field(default=strawberry.UNSET, description="Global id.")
-    installation_id: UUID | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="The installation; of several licenses the active one is found, else the newest.",
+    EXPIRES_AT = strawberry.enum_value(
+        "expires_at", description="When the license expires. Licenses that never expire come last."
     )
 
 
-LicenseRefArgument = Annotated[LicenseRef, strawberry.argument(description="Exactly one of its fields.")]
+@strawberry.input(description="How to sort licenses.")
+class LicenseOrder:
+    field: LicenseOrderField = strawberry.field(
+        description="Value to sort by. Rows with equal values are sorted by id."
+    )
+    direction: OrderDirection = strawberry.field(
+        default=OrderDirection.ASC, description="Ascending or descending."
+    )
+
+
+@strawberry.input(one_of=True, description="Identifies one license of an app. Give exactly one field.")
+class LicenseRef:
+    id: strawberry.ID | None = strawberry.field(default=strawberry.UNSET, description="Id of the license.")
+    installation_id: UUID | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="UUID of the installation. If the installation has several licenses, the active "
+        "license is returned. If none is active, the newest license is returned.",
+    )
+
+
+LicenseRefArgument = Annotated[LicenseRef, strawberry.argument(description="The license to return.")]
 LicenseFilterArgument = Annotated[
-    LicenseFilter | None, strawberry.argument(description="Only some licenses.")
+    LicenseFilter | None,
+    strawberry.argument(description="Return only matching licenses. By default, all are returned."),
 ]
 LicenseOrderArgument = Annotated[
-    LicenseOrder | None, strawberry.argument(description="The order; newest first when left out.")
+    LicenseOrder | None, strawberry.argument(description="Sort order. Newest first by default.")
 ]
 
 
-@strawberry.input(
-    description="A new license. Exactly one of expiresAt, durationDays, forever: true says how long."
-)
+@input_of(CreateLicense)
 class CreateLicenseInput:
-    customer_id: strawberry.ID = strawberry.field(description="The customer who gets it.")
-    tier_id: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="The tier it is issued at, of the customer's app; none when left out.",
-    )
-    features: list[str] | None = strawberry.field(
-        default=strawberry.UNSET, description="Slugs of features that it has beside its tier's."
-    )
-    installation_id: UUID | None = strawberry.field(
-        default=strawberry.UNSET, description="The installation it is for; made when left out."
-    )
-    expires_at: DateTime | None = strawberry.field(
-        default=strawberry.UNSET, description="A moment in the future from which on it is EXPIRED."
-    )
-    duration_days: int | None = strawberry.field(
-        default=strawberry.UNSET, description=f"1 to {licenses.MAX_DURATION_DAYS} days from now."
-    )
-    forever: bool | None = strawberry.field(default=strawberry.UNSET, description="true: it never expires.")
-    metadata: JSONObject | None = strawberry.field(default=strawberry.UNSET, description="Custom data.")
+    customer_id: strawberry.ID
+    tier_id: strawberry.ID | None
+    installation_id: UUID | None
 
 
-@strawberry.input(description="Which license to revoke.")
+@input_of(RevokeLicense)
 class RevokeLicenseInput:
-    id: strawberry.ID = strawberry.field(description="The license.")
-    reason: str | None = strawberry.field(
-        default=strawberry.UNSET, description=f"Why, in up to {licenses.REASON_LENGTH} characters."
-    )
+    """The license to revoke, and why."""
+
+    id: strawberry.ID = strawberry.field(description="Id of the license to revoke.")
 
 
-@strawberry.input(description="Which license to reinstate.")
+@strawberry.input(description="The license to reinstate.")
 class ReinstateLicenseInput:
-    id: strawberry.ID = strawberry.field(description="A revoked license.")
+    id: strawberry.ID = strawberry.field(description="Id of a revoked license.")
 
 
-@strawberry.input(description="Which license to delete.")
+@strawberry.input(description="The license to delete.")
 class DeleteLicenseInput:
-    id: strawberry.ID = strawberry.field(description="The license.")
+    id: strawberry.ID = strawberry.field(description="Id of the license to delete.")
 
 
 @strawberry.input(
     one_of=True,
-    description="Which license gets a new token: with a secret key any, by its token by whoever has it.",
+    description="The license that gets a new token. Give the license's id, which requires WRITE_LICENSES or "
+    "a customer session with READ_TOKENS, or one of its tokens, which requires no key.",
 )
 class RegenerateLicenseInput:
     id: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET, description="The license; needs a secret key."
+        default=strawberry.UNSET,
+        description="Id of the license. Requires a key with WRITE_LICENSES, or a session of the license's "
+        "customer with READ_TOKENS.",
     )
     current_token: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="A token of the license that is unexpired and whose key is published; needs no key.",
+        description="A token of the license. The token must not have expired, and its signing key must "
+        "still be published. Whitespace and a leading `Bearer ` are ignored. Requires no API key.",
     )
 
 
@@ -180,46 +178,46 @@ class _LicensePayload(Payload):
     def of(cls, outcome: Any) -> Self:
         return cls(license_id=outcome)
 
-    @strawberry.field(description="The license as it is now; null when there are userErrors.")
+    @strawberry.field(description="The license after the mutation. Null if there are userErrors.")
     def license(self, info: strawberry.Info) -> License | None:
         return read_back(info, licenses.license, self.license_id)
 
 
-@strawberry.type(description="What createLicense did.")
+@strawberry.type(description="Result of createLicense.")
 class CreateLicensePayload(_LicensePayload):
     pass
 
 
-@strawberry.type(description="What revokeLicense did.")
+@strawberry.type(description="Result of revokeLicense.")
 class RevokeLicensePayload(_LicensePayload):
     pass
 
 
-@strawberry.type(description="What reinstateLicense did.")
+@strawberry.type(description="Result of reinstateLicense.")
 class ReinstateLicensePayload(_LicensePayload):
     pass
 
 
-@strawberry.type(description="What regenerateLicense did.")
+@strawberry.type(description="Result of regenerateLicense.")
 class RegenerateLicensePayload(Payload):
     license_id: strawberry.Private[str | None] = None
     viewer: strawberry.Private[Viewer | None] = None
 
     @classmethod
-    def of(cls, outcome: str | Renewed) -> Self:
-        if isinstance(outcome, Renewed):
+    def of(cls, outcome: str | Regenerated) -> Self:
+        if isinstance(outcome, Regenerated):
             return cls(license_id=outcome.id, viewer=outcome.viewer)
         return cls(license_id=outcome)
 
-    @strawberry.field(description="The license with its new token; null when there are userErrors.")
+    @strawberry.field(description="The license with its new token. Null if there are userErrors.")
     def license(self, info: strawberry.Info) -> License | None:
         return read_back(info, licenses.license, self.license_id, self.viewer)
 
 
-@strawberry.type(description="What deleteLicense did.")
+@strawberry.type(description="Result of deleteLicense.")
 class DeleteLicensePayload(Payload):
     deleted_license_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The id that is gone; null when there are userErrors."
+        default=None, description="Id of the deleted license. Null if there are userErrors."
     )
 
     @classmethod
@@ -229,9 +227,9 @@ class DeleteLicensePayload(Payload):
 
 @strawberry.type
 class LicenseQueries:
-    @strawberry.field(description="The license of this id; null when there is none.")
+    @strawberry.field(description="The license with this id. Null if there is none.")
     async def license(
-        self, info: strawberry.Info, id: Annotated[strawberry.ID, IdArgument]
+        self, info: strawberry.Info, id: Annotated[strawberry.ID, strawberry.argument("Id of the license.")]
     ) -> License | None:
         return await read(info, licenses.license, id)
 
@@ -239,43 +237,98 @@ class LicenseQueries:
 @strawberry.type
 class LicenseMutations:
     @strawberry.mutation(
-        description="Issue a license. A revoked or expired one of the same installation makes room; "
-        "an active one is TAKEN on installationId."
+        description="Issue a license. Fails with TAKEN on installationId if the installation already has an "
+        "active license of the app."
     )
     async def create_license(
-        self, info: strawberry.Info, input: Annotated[CreateLicenseInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[CreateLicenseInput, strawberry.argument("The license to issue.")],
     ) -> CreateLicensePayload | None:
-        return await mutate(info, CreateLicensePayload, licenses.create_license, values_of(input))
+        keyring = context_of(info).keyring
+        return await mutate(
+            info,
+            CreateLicensePayload,
+            licenses.create_license,
+            keyring,
+            values_of(input),
+            scope=Scope.WRITE_LICENSES,
+        )
 
     @strawberry.mutation(
-        metadata=open_if(lambda arguments: "currentToken" in arguments["input"]),
-        description="Give a license a new token, with its tier's features as they are now. By a token of its "
-        "own it needs no key, and then the license, its tier and that one's features may be selected.",
+        metadata=root_field(
+            open_if=lambda arguments: "currentToken" in arguments["input"],
+            may_show=lambda fields: are_visible("License", fields, OF_LICENSE),
+            quota=Quota.RENEWAL,
+        ),
+        description="Give a license a new token with the current features of its tier. If one of the "
+        "license's own tokens is given, no API key is needed. Without a key, only the license, its tier and "
+        "the tier's features can be selected.",
     )
     async def regenerate_license(
-        self, info: strawberry.Info, input: Annotated[RegenerateLicenseInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[
+            RegenerateLicenseInput, strawberry.argument("The license, by its id or by a token.")
+        ],
     ) -> RegenerateLicensePayload | None:
+        keyring = context_of(info).keyring
         if isinstance(input.current_token, str):
-            resolver = partial(licenses.renew_license, shapes=shapes_below(info))
+            resolver = partial(licenses.exchange_token, selected=selected_below(info))
             return await mutate_alone(
-                info, RegenerateLicensePayload, resolver, input.current_token, scope=None
+                info, RegenerateLicensePayload, resolver, keyring, input.current_token, scope=None
             )
-        return await mutate(info, RegenerateLicensePayload, licenses.regenerate_license, input.id)
+        return await mutate(
+            info,
+            RegenerateLicensePayload,
+            licenses.regenerate_license,
+            keyring,
+            input.id,
+            scope=licenses.regeneration_scope(context_of(info).viewer),
+        )
 
-    @strawberry.mutation(description="Revoke a license. Revoking a revoked one changes nothing.")
+    @strawberry.mutation(description="Revoke a license. If the license is already revoked, nothing changes.")
     async def revoke_license(
-        self, info: strawberry.Info, input: Annotated[RevokeLicenseInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[RevokeLicenseInput, strawberry.argument("The license to revoke, and why.")],
     ) -> RevokeLicensePayload | None:
-        return await mutate(info, RevokeLicensePayload, licenses.revoke_license, input.id, values_of(input))
+        return await mutate(
+            info,
+            RevokeLicensePayload,
+            licenses.revoke_license,
+            input.id,
+            values_of(input),
+            scope=Scope.WRITE_LICENSES,
+        )
 
-    @strawberry.mutation(description="Take a revocation back. A license that is not revoked is WRONG_STATE.")
+    @strawberry.mutation(
+        description="Undo a revocation. Fails with WRONG_STATE if the license is not revoked, and with "
+        "TAKEN if the license's installation has another active license."
+    )
     async def reinstate_license(
-        self, info: strawberry.Info, input: Annotated[ReinstateLicenseInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[ReinstateLicenseInput, strawberry.argument("The license to reinstate.")],
     ) -> ReinstateLicensePayload | None:
-        return await mutate(info, ReinstateLicensePayload, licenses.reinstate_license, input.id)
+        keyring = context_of(info).keyring
+        return await mutate(
+            info,
+            ReinstateLicensePayload,
+            licenses.reinstate_license,
+            keyring,
+            input.id,
+            scope=Scope.WRITE_LICENSES,
+        )
 
-    @strawberry.mutation(description="Delete a license for good. To keep its history, revoke it instead.")
+    @strawberry.mutation(
+        description="Permanently delete a license. To keep the history, revoke the license instead."
+    )
     async def delete_license(
-        self, info: strawberry.Info, input: Annotated[DeleteLicenseInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[DeleteLicenseInput, strawberry.argument("The license to delete.")],
     ) -> DeleteLicensePayload | None:
-        return await mutate(info, DeleteLicensePayload, licenses.delete_license, input.id)
+        return await mutate(
+            info, DeleteLicensePayload, licenses.delete_license, input.id, scope=Scope.WRITE_LICENSES
+        )

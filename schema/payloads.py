@@ -1,4 +1,4 @@
-"""Payloads: what a mutation answers, and the one way every mutation runs."""
+"""Payloads: what mutations return, and how every mutation runs."""
 
 from collections.abc import Awaitable, Callable
 from enum import Enum
@@ -7,46 +7,62 @@ from typing import Any, Concatenate, Self, TypeVar
 import strawberry
 
 from db.engine import Database, ReadSession, WriteSession
+from resolvers import reading
 from resolvers.errors import Fault, Faults
 from resolvers.reading import Json, Shown
 from resolvers.viewer import Scope, Viewer
-from schema.context import context_of, shape_of
-from schema.names import camel_case
-from schema.reading import finished, read
+from schema.pipeline.context import context_of, nouns_below, selected_at
+from schema.pipeline.names import camel_case
+from schema.pipeline.reading import finished, read
 
 
-@strawberry.enum(description="What is wrong with an input, for clients to branch on.")
+@strawberry.enum(description="What is wrong with an input. Clients can rely on these codes.")
 class UserErrorCode(Enum):
-    BLANK = strawberry.enum_value("BLANK", description="Required, and empty or null.")
-    INVALID = strawberry.enum_value("INVALID", description="Not of the form it must have.")
-    TOO_LONG = strawberry.enum_value("TOO_LONG", description="Longer or larger than it may be.")
-    TAKEN = strawberry.enum_value("TAKEN", description="Must be unique, and another has it.")
-    NOT_FOUND = strawberry.enum_value("NOT_FOUND", description="Names something that does not exist.")
-    IN_USE = strawberry.enum_value("IN_USE", description="Cannot be deleted while others refer to it.")
-    WRONG_STATE = strawberry.enum_value("WRONG_STATE", description="Not possible in the state it is in.")
+    BLANK = strawberry.enum_value("BLANK", description="A required value is missing, empty or null.")
+    INVALID = strawberry.enum_value("INVALID", description="The value does not have the required form.")
+    TOO_LONG = strawberry.enum_value("TOO_LONG", description="The value is too long or too large.")
+    TAKEN = strawberry.enum_value("TAKEN", description="The value must be unique and is already in use.")
+    NOT_FOUND = strawberry.enum_value(
+        "NOT_FOUND", description="The value refers to something that does not exist."
+    )
+    IN_USE = strawberry.enum_value(
+        "IN_USE", description="The object cannot be deleted because other objects refer to it."
+    )
+    WRONG_STATE = strawberry.enum_value(
+        "WRONG_STATE", description="The operation is not possible in the current state."
+    )
 
 
 P = TypeVar("P", bound="Payload")
 
 
-@strawberry.type(description="Something about an input that the caller can mend.")
+@strawberry.type(description="A problem with an input that the caller can fix.")
 class UserError:
-    code: UserErrorCode = strawberry.field(description="What is wrong.")
-    message: str = strawberry.field(description="The same for people; it continues the field's name.")
+    code: UserErrorCode = strawberry.field(description="What is wrong, as a stable code.")
+    message: str = strawberry.field(
+        description="What is wrong, in words. The text continues a sentence that starts with the field's "
+        "name."
+    )
     field: list[str] | None = strawberry.field(
-        description="The path to the field inside the input; null when it is the input as a whole."
+        description="Path to the field inside the input. Null if the error is about the input as a whole."
+    )
+    existing_id: strawberry.ID | None = strawberry.field(
+        description="Id of the customer or license that causes the error, because it already has the value "
+        "or still uses the object. Null for all other errors."
     )
 
 
 @strawberry.type
 class Payload:
     user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was changed; empty when all was done."
+        default_factory=list,
+        description="Problems with the input. If the list is empty, the mutation succeeded. If not, "
+        "nothing was changed.",
     )
 
     @classmethod
     def of(cls, outcome: Any) -> Self:
-        """The payload of what a resolver answered."""
+        """Create the payload from what the resolver returned."""
         raise NotImplementedError
 
 
@@ -55,9 +71,9 @@ async def mutate(
     payload: type[P],
     resolver: Callable[Concatenate[Viewer, WriteSession, ...], Awaitable[Any]],
     *arguments: object,
-    scope: Scope | None = Scope.WRITE,
+    scope: Scope | None,
 ) -> P:
-    """As `mutate_alone`, for a resolver that runs inside one transaction."""
+    """Run a resolver inside one transaction. Faults become userErrors (see `mutate_alone`)."""
 
     async def in_transaction(viewer: Viewer, database: Database) -> Any:
         async with database.write() as session:
@@ -71,16 +87,20 @@ async def mutate_alone(
     payload: type[P],
     resolver: Callable[Concatenate[Viewer, Database, ...], Awaitable[Any]],
     *arguments: object,
-    scope: Scope | None = Scope.WRITE,
+    scope: Scope | None,
 ) -> P:
-    """Run a resolver that opens its own sessions; what the caller can mend comes back as userErrors.
+    """Run a resolver that opens its own sessions. Faults become userErrors.
 
-    `scope` is what the viewer's key must allow; None: that is for the resolver to say.
+    `scope` is the scope that the key must have. If the key may not read what is selected, nothing is written.
+    If `scope` is None, only the resolver checks the key.
     """
     context = context_of(info)
     if scope is not None:
-        # The resolver says so too. Here it keeps the door to the one writer shut to those who may not write.
+        # The resolver also checks the scope. This check keeps a request without permission from waiting for
+        # the writer.
         context.viewer.require(scope)
+        for noun, selected in nouns_below(info):
+            reading.require_selected(context.viewer, noun, selected)
     try:
         outcome = await resolver(context.viewer, context.database, *arguments)
     except Faults as refused:
@@ -95,20 +115,33 @@ def read_back(
     viewer: Viewer | None = None,
     shown: Shown | None = None,
 ) -> Any:
-    """The object a payload is about, by the same read as everywhere; None when nothing was done.
+    """Return the object of a payload, or None if the mutation failed.
 
-    `viewer` is who reads it; None: who asks. `shown` is what the mutation has read already. Otherwise the
-    answer is to be awaited, as the executor does.
+    `resolver` is the one that queries use. The object is read on behalf of `viewer`, by default the sender of
+    the request. `shown` is the object as the mutation has already read it. If the object must still be read,
+    the result is a coroutine, which the executor awaits.
     """
-    if shown is not None and shown.shape is shape_of(info):
+    if shown is not None and shown.selected is selected_at(info):
         return finished(shown.json)
     return None if id is None else read(info, resolver, id, viewer=viewer)
 
 
 def _user_error(fault: Fault) -> UserError:
-    head, *rest = fault.field or ("",)
     return UserError(
         code=UserErrorCode(fault.code.value),
-        message=fault.message,
-        field=[camel_case(head), *rest] if fault.field else None,
+        message=fault.written(camel_case),
+        field=_path(fault.field) or None,
+        existing_id=None if fault.existing_id is None else strawberry.ID(fault.existing_id),
     )
+
+
+def _path(field: tuple[str, ...]) -> list[str]:
+    """Return the path of a field in the graph's spelling.
+
+    The first part is the name of a field, and so is a part after an index. Other parts are indexes and keys
+    of metadata.
+    """
+    return [
+        camel_case(part) if place == 0 or field[place - 1].isdecimal() else part
+        for place, part in enumerate(field)
+    ]

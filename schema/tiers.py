@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Self
 import strawberry
 
 from resolvers import tiers
-from resolvers.inputs import NAME_LENGTH
-from schema.arguments import InputArgument, values_of
+from resolvers.tiers import CreateTier, UpdateTier
+from resolvers.viewer import Scope
 from schema.connections import After, Before, Connection, First, Last, Node, answered_by_root
 from schema.features import Feature
+from schema.inputs import input_of, values_of
 from schema.licenses import License, LicenseFilterArgument, LicenseOrderArgument
 from schema.payloads import Payload, mutate, read_back
 from schema.scalars import DateTime
@@ -17,26 +18,26 @@ if TYPE_CHECKING:
     from schema.apps import App
 
 
-@strawberry.type(description="A level that an app is sold at.")
+@strawberry.type(description="A level at which an app is sold, with a set of features.")
 class Tier(Node):
-    id: strawberry.ID = strawberry.field(description="Global id, tier_…")
-    slug: str = strawberry.field(description="Its name in tokens; unique in its app. It never changes.")
-    name: str = strawberry.field(description="Its name for people.")
-    position: int = strawberry.field(description="Where it stands among the app's tiers, lower first.")
-    created_at: DateTime = strawberry.field(description="When it was made.")
+    id: strawberry.ID = strawberry.field(description="Id, starting with tier_.")
+    slug: str = strawberry.field(description="Name used in tokens, unique within the app. It never changes.")
+    name: str = strawberry.field(description="Display name.")
+    position: int = strawberry.field(description="Place among the app's tiers. Lower positions come first.")
+    created_at: DateTime = strawberry.field(description="When the tier was created.")
 
-    @strawberry.field(description="The app it is of.")
+    @strawberry.field(description="The app that the tier belongs to.")
     def app(self) -> Annotated["App", strawberry.lazy("schema.apps")]:
         return answered_by_root()
 
     @strawberry.field(
-        description="What it comprises, by slug. Licenses keep what is in their tokens until these are made "
-        "anew. Costs as much as all features that an app may have."
+        description="Features of the tier, sorted by slug. A change of these features does not affect a "
+        "license until its token is regenerated. This field costs 20, the typical number of features."
     )
     def features(self) -> list[Feature]:
         return answered_by_root()
 
-    @strawberry.field(description="The licenses that were issued at it.")
+    @strawberry.field(description="Licenses issued with this tier.")
     def licenses(
         self,
         first: First = strawberry.UNSET,
@@ -49,40 +50,22 @@ class Tier(Node):
         return answered_by_root()
 
 
-TierSlugArgument = Annotated[str, strawberry.argument(description="The tier's slug.")]
+TierSlugArgument = Annotated[str, strawberry.argument(description="Slug of the tier.")]
 
 
-@strawberry.input(description="A new tier.")
+@input_of(CreateTier)
 class CreateTierInput:
-    app_slug: str = strawberry.field(description="The app it is of.")
-    slug: str = strawberry.field(
-        description="1 to 63 of a-z, 0-9 and underscores; unique in its app, and never changed."
-    )
-    name: str = strawberry.field(description=f"Name for people, at most {NAME_LENGTH} characters.")
-    position: int | None = strawberry.field(
-        default=strawberry.UNSET, description="Where it stands, lower first; behind all others when left out."
-    )
-    features: list[str] | None = strawberry.field(
-        default=strawberry.UNSET, description="Slugs of the features it comprises."
-    )
+    app_slug: str = strawberry.field(description="Slug of the app that the tier belongs to.")
 
 
-@strawberry.input(description="Changes to a tier. A field left out is unchanged.")
+@input_of(UpdateTier)
 class UpdateTierInput:
-    id: strawberry.ID = strawberry.field(description="The tier.")
-    name: str | None = strawberry.field(default=strawberry.UNSET, description="Name; cannot be cleared.")
-    position: int | None = strawberry.field(
-        default=strawberry.UNSET, description="Where it stands; cannot be cleared."
-    )
-    features: list[str] | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="Slugs of all features it is to comprise; null: none. Tokens stay as they are.",
-    )
+    id: strawberry.ID = strawberry.field(description="Id of the tier to change.")
 
 
-@strawberry.input(description="Which tier to delete.")
+@strawberry.input(description="The tier to delete.")
 class DeleteTierInput:
-    id: strawberry.ID = strawberry.field(description="The tier.")
+    id: strawberry.ID = strawberry.field(description="Id of the tier to delete.")
 
 
 @strawberry.type
@@ -93,25 +76,25 @@ class _TierPayload(Payload):
     def of(cls, outcome: str) -> Self:
         return cls(tier_id=outcome)
 
-    @strawberry.field(description="The tier as it is now; null when there are userErrors.")
+    @strawberry.field(description="The tier after the mutation. Null if there are userErrors.")
     def tier(self, info: strawberry.Info) -> Tier | None:
         return read_back(info, tiers.tier, self.tier_id)
 
 
-@strawberry.type(description="What createTier did.")
+@strawberry.type(description="Result of createTier.")
 class CreateTierPayload(_TierPayload):
     pass
 
 
-@strawberry.type(description="What updateTier did.")
+@strawberry.type(description="Result of updateTier.")
 class UpdateTierPayload(_TierPayload):
     pass
 
 
-@strawberry.type(description="What deleteTier did.")
+@strawberry.type(description="Result of deleteTier.")
 class DeleteTierPayload(Payload):
     deleted_tier_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The id that is gone; null when there are userErrors."
+        default=None, description="Id of the deleted tier. Null if there are userErrors."
     )
 
     @classmethod
@@ -121,20 +104,37 @@ class DeleteTierPayload(Payload):
 
 @strawberry.type
 class TierMutations:
-    @strawberry.mutation(description="Add a tier to an app.")
+    @strawberry.mutation(description="Create a tier.")
     async def create_tier(
-        self, info: strawberry.Info, input: Annotated[CreateTierInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[CreateTierInput, strawberry.argument("The tier to create.")],
     ) -> CreateTierPayload | None:
-        return await mutate(info, CreateTierPayload, tiers.create_tier, input.app_slug, values_of(input))
+        return await mutate(
+            info,
+            CreateTierPayload,
+            tiers.create_tier,
+            input.app_slug,
+            values_of(input),
+            scope=Scope.WRITE_CATALOG,
+        )
 
-    @strawberry.mutation(description="Change a tier. Its slug stays, and so do the tokens of its licenses.")
+    @strawberry.mutation(
+        description="Change a tier. The slug cannot be changed, and existing tokens stay as they are."
+    )
     async def update_tier(
-        self, info: strawberry.Info, input: Annotated[UpdateTierInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[UpdateTierInput, strawberry.argument("The tier and its new values.")],
     ) -> UpdateTierPayload | None:
-        return await mutate(info, UpdateTierPayload, tiers.update_tier, input.id, values_of(input))
+        return await mutate(
+            info, UpdateTierPayload, tiers.update_tier, input.id, values_of(input), scope=Scope.WRITE_CATALOG
+        )
 
-    @strawberry.mutation(description="Delete a tier. One that a license has is IN_USE.")
+    @strawberry.mutation(description="Delete a tier. Fails with IN_USE if a license has the tier.")
     async def delete_tier(
-        self, info: strawberry.Info, input: Annotated[DeleteTierInput, InputArgument]
+        self,
+        info: strawberry.Info,
+        input: Annotated[DeleteTierInput, strawberry.argument("The tier to delete.")],
     ) -> DeleteTierPayload | None:
-        return await mutate(info, DeleteTierPayload, tiers.delete_tier, input.id)
+        return await mutate(info, DeleteTierPayload, tiers.delete_tier, input.id, scope=Scope.WRITE_CATALOG)

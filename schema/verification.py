@@ -1,4 +1,4 @@
-"""Verification in the graph, which needs no key."""
+"""Verification in the graph. It needs no key."""
 
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -7,78 +7,107 @@ from typing import Annotated, Any
 import orjson
 import strawberry
 
+from asgi.limits import Quota
 from resolvers import verification
 from resolvers.verification import MAX_VALUES, Verification
 from schema.licenses import LicenseStatus
-from schema.openness import always, open_if
-from schema.reading import read_plain
+from schema.pipeline.names import snake_case
+from schema.pipeline.reading import read_plain
+from schema.pipeline.root_fields import always, root_field
 from schema.scalars import UUID, DateTime
 
 
 @strawberry.enum(
-    description="Why a license holds or does not. What is wrong with a token comes before its license."
+    description="Why a license is valid or not. If both the token and the license have a problem, this is "
+    "the token's problem."
 )
 class VerificationReason(Enum):
-    VALID = strawberry.enum_value("VALID", description="It holds.")
-    EXPIRED = strawberry.enum_value("EXPIRED", description="Its expiresAt has come.")
-    REVOKED = strawberry.enum_value("REVOKED", description="It was revoked, whatever its expiry.")
-    NOT_FOUND = strawberry.enum_value("NOT_FOUND", description="The app has no such license.")
-    MALFORMED_TOKEN = strawberry.enum_value("MALFORMED_TOKEN", description="This is not a token.")
+    VALID = strawberry.enum_value("VALID", description="The license is valid.")
+    EXPIRED = strawberry.enum_value("EXPIRED", description="The license has expired.")
+    REVOKED = strawberry.enum_value(
+        "REVOKED", description="The license was revoked. It may also have expired."
+    )
+    NOT_FOUND = strawberry.enum_value("NOT_FOUND", description="No license of the app matches.")
+    MALFORMED_TOKEN = strawberry.enum_value("MALFORMED_TOKEN", description="The value is not a token.")
     BAD_SIGNATURE = strawberry.enum_value(
-        "BAD_SIGNATURE", description="The key that the token names has not signed it."
+        "BAD_SIGNATURE", description="The signature does not match the key that the token names."
     )
-    WRONG_APP = strawberry.enum_value("WRONG_APP", description="The token is of another app, by its aud.")
-    UNKNOWN_KEY = strawberry.enum_value("UNKNOWN_KEY", description="The app has no key of the token's kid.")
+    WRONG_APP = strawberry.enum_value(
+        "WRONG_APP", description="The token is for another app, according to its aud claim."
+    )
+    UNKNOWN_KEY = strawberry.enum_value("UNKNOWN_KEY", description="The app has no key with the token's kid.")
     RETIRED_KEY = strawberry.enum_value(
-        "RETIRED_KEY", description="The key that signed the token is published no more."
+        "RETIRED_KEY", description="The key that signed the token is no longer published."
     )
 
 
-@strawberry.type(description="Whether a license holds. Nothing here tells whose it is.")
+@strawberry.type(description="Result of a verification. It does not reveal who the customer is.")
 class LicenseVerification:
-    valid: bool = strawberry.field(description="Whether the license holds.")
-    reason: VerificationReason = strawberry.field(description="Why.")
+    valid: bool = strawberry.field(description="True if the license may be used.")
+    reason: VerificationReason = strawberry.field(description="Why the license is valid or not.")
     since: DateTime | None = strawberry.field(
-        description="When that became so: its expiry, revocation, the end of its key; null when not known."
+        description="When the license expired or was revoked, or when the token's signing key stopped "
+        "being published. Null for all other reasons, and if the time is unknown."
     )
-    status: LicenseStatus | None = strawberry.field(description="Of the license; null when there is none.")
-    installation_id: UUID | None = strawberry.field(description="The installation the license is for.")
-    tier: str | None = strawberry.field(description="The slug of its tier.")
-    features: list[str] = strawberry.field(description="Slugs of its features, as in its current token.")
-    expires_at: DateTime | None = strawberry.field(description="When it expires; null: never.")
+    status: LicenseStatus | None = strawberry.field(
+        description="Status of the license. Null if no license was found, or if the token has a problem."
+    )
+    installation_id: UUID | None = strawberry.field(
+        description="UUID of the installation that the license is for."
+    )
+    tier: str | None = strawberry.field(description="Slug of the license's tier.")
+    features: list[str] = strawberry.field(
+        description="Slugs of the features in the license's current token."
+    )
+    expires_at: DateTime | None = strawberry.field(
+        description="When the license expires. Null if the license never expires, or if status is null."
+    )
 
 
-@strawberry.input(one_of=True, description="What a license is known by.")
+@strawberry.input(one_of=True, description="Identifies the license to verify. Give exactly one field.")
 class LicenseProof:
     installation_id: UUID | None = strawberry.field(
         default=strawberry.UNSET,
-        description="The installation; of several licenses the active one is judged, else the newest.",
+        description="UUID of the installation. If the installation has several licenses, the active "
+        "license is verified. If none is active, the newest license is verified.",
     )
     jti: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="The id of a token of the license: its current one, or one of the last hundred before.",
+        description="Id of a token of the license: the current token, or one of the 100 tokens before it.",
     )
-    token: str | None = strawberry.field(default=strawberry.UNSET, description="Any token of the license.")
+    token: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Any token of the license, as a JWT. Whitespace and a leading `Bearer ` are ignored.",
+    )
 
 
-@strawberry.input(one_of=True, description=f"What licenses are known by, at most {MAX_VALUES}.")
+@strawberry.input(
+    one_of=True, description=f"Identifies up to {MAX_VALUES} licenses to verify. Give exactly one field."
+)
 class LicenseProofs:
     installation_ids: list[UUID] | None = strawberry.field(
-        default=strawberry.UNSET, description="The installations."
+        default=strawberry.UNSET, description="UUIDs of the installations."
     )
-    jtis: list[str] | None = strawberry.field(default=strawberry.UNSET, description="The ids of tokens.")
+    jtis: list[str] | None = strawberry.field(default=strawberry.UNSET, description="Ids of tokens.")
 
 
-AppSlugArgument = Annotated[str, strawberry.argument(description="The app's slug.")]
-ProofArgument = Annotated[LicenseProof, strawberry.argument(description="Exactly one of its fields.")]
-ProofsArgument = Annotated[LicenseProofs, strawberry.argument(description="Exactly one of its fields.")]
+AppSlugArgument = Annotated[str, strawberry.argument(description="Slug of the app.")]
+ProofArgument = Annotated[LicenseProof, strawberry.argument(description="The license to verify.")]
+ProofsArgument = Annotated[LicenseProofs, strawberry.argument(description="The licenses to verify.")]
+
+
+def _count(arguments: Mapping[str, Any]) -> int:
+    ((name, values),) = arguments["by"].items()
+    verification.require_few(snake_case(name), values)
+    return len(values)
 
 
 @strawberry.type
 class VerificationQueries:
     @strawberry.field(
-        metadata=open_if(always),
-        description="Whether a license holds, and if not, why. Needs no key. Null when there is no such app.",
+        metadata=root_field(open_if=always, quota=Quota.VERIFICATION),
+        description="Verify a license: returns whether the license may be used, and why. Requires no key. "
+        "Null if no app has this slug.",
     )
     async def verify_license(
         self, info: strawberry.Info, app_slug: AppSlugArgument, by: ProofArgument
@@ -87,8 +116,9 @@ class VerificationQueries:
         return await read_plain(info, _FIELDS, verification.verify_license, app_slug, name, value)
 
     @strawberry.field(
-        metadata=open_if(always),
-        description="Whether licenses hold, in the order asked. Needs no key. Null without such an app.",
+        metadata=root_field(open_if=always, count=_count, most=MAX_VALUES, quota=Quota.BATCH),
+        description="Verify several licenses. The results are in the order of the input. Requires no key. "
+        "Null if no app has this slug.",
     )
     async def verify_licenses(
         self, info: strawberry.Info, app_slug: AppSlugArgument, by: ProofsArgument

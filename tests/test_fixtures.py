@@ -1,4 +1,4 @@
-"""The tests' own ground: databases of one's own, and statements counted to the last one."""
+"""The shared fixtures: each test has its own database, and statements are counted."""
 
 import re
 
@@ -20,7 +20,7 @@ async def test_each_test_has_a_migrated_database_of_its_own(database: Database) 
     await make_app(database, await make_account(database), slug="the-same-in-every-test")
 
 
-async def test_and_so_has_the_next(database: Database, database_url: str) -> None:
+async def test_the_next_test_has_an_empty_database_too(database: Database, database_url: str) -> None:
     await make_app(database, await make_account(database), slug="the-same-in-every-test")
 
     assert await upgrade(database_url) is False
@@ -65,9 +65,7 @@ async def test_writes_are_counted_apart_from_their_transaction(
     assert len(sent.transactions) == 4
 
 
-async def test_a_cascade_is_part_of_the_statement_that_set_it_off(
-    database: Database, statements: Statements
-) -> None:
+async def test_a_cascade_is_part_of_its_statement(database: Database, statements: Statements) -> None:
     app = await make_app(database, await make_account(database))
     for _ in range(3):
         await make_license(database, await make_customer(database, app))

@@ -1,4 +1,4 @@
-"""`create_app`: what it puts together, and what it leaves alone."""
+"""What `create_app` sets up immediately, and what is set up when the application starts."""
 
 import asyncio
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from httpx import ASGITransport
+from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 from uvicorn.config import STARTUP_FAILURE
 
@@ -20,13 +21,13 @@ from tests.processes import PROGRAM
 BROWSER = {"Accept": "text/html"}
 
 
-async def get(app: object, path: str, **headers: str) -> httpx.Response:
+async def get(app: ASGIApp, path: str, **headers: str) -> httpx.Response:
     transport = ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
         return await client.get(path, headers=headers)
 
 
-def test_importing_and_making_it_opens_nothing(tmp_path: Path) -> None:
+def test_importing_and_creating_the_application_opens_no_connection(tmp_path: Path) -> None:
     create_app(Settings(database_url=f"sqlite:///{tmp_path}/new.db"))
 
     assert list(tmp_path.iterdir()) == []
@@ -36,7 +37,7 @@ async def test_a_slash_at_the_end_changes_nothing(tmp_path: Path) -> None:
     app = create_app(Settings(database_url=f"sqlite:///{tmp_path}/new.db"))
 
     pages = [await get(app, path, **BROWSER) for path in ("/graphql", "/graphql/")]
-    others = [await get(app, path) for path in ("/graphqlx", "/", "/graphql/x")]
+    others = [await get(app, path) for path in ("/graphqlx", "/api/", "/graphql/x")]
 
     assert [page.status_code for page in pages] == [200, 200]
     assert "GraphiQL" in pages[0].text
@@ -45,7 +46,7 @@ async def test_a_slash_at_the_end_changes_nothing(tmp_path: Path) -> None:
     ] * 3
 
 
-async def test_an_unreachable_database_is_503_at_both_doors() -> None:
+async def test_an_unreachable_database_is_503_in_both_apis() -> None:
     app = create_app(Settings(database_url="sqlite:////nowhere/at/all.db"))
     key = {"Authorization": "Bearer sk_live_" + "x" * 32}
 
@@ -57,7 +58,7 @@ async def test_an_unreachable_database_is_503_at_both_doors() -> None:
     assert rest.json()["error"]["code"] == "unavailable"
 
 
-async def test_settings_reach_both_doors(tmp_path: Path) -> None:
+async def test_settings_apply_to_both_apis(tmp_path: Path) -> None:
     limited = Settings(
         database_url=f"sqlite:///{tmp_path}/new.db",
         max_root_fields=1,
@@ -76,7 +77,7 @@ async def test_settings_reach_both_doors(tmp_path: Path) -> None:
     assert long_document.status_code == 413
 
 
-async def test_started_it_makes_and_takes_the_master_key(tmp_path: Path, database_url: str) -> None:
+async def test_starting_creates_and_loads_the_master_key(tmp_path: Path, database_url: str) -> None:
     file = tmp_path / "master.key"
     settings = Settings(database_url=database_url, master_key_file=file)
 
@@ -135,7 +136,7 @@ server.require_current = fail
     [
         (
             "import server",
-            "the database does not answer: ConnectionRefusedError ECONNREFUSED: Connection refused",
+            "the database is unavailable: ConnectionRefusedError ECONNREFUSED: Connection refused",
         ),
         (
             FAILING,
@@ -143,8 +144,8 @@ server.require_current = fail
         ),
     ],
 )
-def test_why_it_does_not_start_is_said_without_a_secret(tmp_path: Path, program: str, said: str) -> None:
-    """As another server program would start it, whose log has a form of its own."""
+def test_the_reason_for_not_starting_holds_no_secret(tmp_path: Path, program: str, said: str) -> None:
+    """uvicorn starts the application directly here, and logs the reason in its own format."""
     (tmp_path / "program.py").write_text(f"{program}\ncreate_app = server.create_app\n")
 
     done = subprocess.run(

@@ -1,5 +1,5 @@
-/** Types of the graph and of every document of the dashboard, made from the committed schema: a document that asks for
- *  what the graph no longer has fails the build. `node generate.mjs` writes them to src/dashboard/graph/. */
+/** Generates TypeScript types for the GraphQL schema and for every document of the dashboard, from the committed schema.
+ *  A document that uses a removed field fails the build. `node generate.mjs` writes the types to src/dashboard/graph/. */
 
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -27,7 +27,7 @@ async function generate() {
     documents,
     config: {
       strictScalars: true,
-      scalars: { ID: "string", DateTime: "string", JSONObject: "{ [key: string]: unknown }", UUID: "string" },
+      scalars: { ID: "string", Date: "string", DateTime: "string", JSONObject: "{ [key: string]: unknown }", UUID: "string" },
       enumType: "string-literal",
       useTypeImports: true,
       dedupeFragments: true,

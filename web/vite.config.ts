@@ -4,7 +4,10 @@ import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
 import { compression, defineAlgorithm } from "vite-plugin-compression2";
 
-// Addresses in the pages are relative to their <base>, which the server sets: so any path prefix works.
+/** The server that requests to the APIs go to in development. */
+const SERVER = process.env.LICENSEGRAPH_URL ?? "http://127.0.0.1:4000";
+
+// URLs in the pages are relative to their <base>, which the server sets, so any path prefix works.
 export default defineConfig(({ command }) => ({
   base: command === "build" ? "./" : "/",
   plugins: [
@@ -20,20 +23,21 @@ export default defineConfig(({ command }) => ({
     }),
   ],
   build: {
+    outDir: "dist/.new", // publish.mjs moves it to dist when it is complete
     target: "es2023",
-    // The first browsers with light-dark(): what stands in for it in older ones does not know a theme that was chosen.
+    // The first browsers with light-dark(). The fallback for older ones ignores the theme that the user chose.
     cssTarget: ["chrome123", "firefox120", "safari17.5"],
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 5000,
     rollupOptions: {
-      input: { dashboard: "index.html", graphiql: "graphiql.html" },
-      // GraphiQL's modules carry directives for a compiler that has done its work.
+      input: { dashboard: "index.html", graphiql: "graphiql.html", docs: "docs.html" },
+      // GraphiQL's modules still contain compiler directives, which have no effect here.
       checks: { moduleLevelDirective: false, pluginTimings: false },
     },
   },
   worker: { format: "es" },
-  // What GraphiQL's worker imports that is no module by itself: in workers Vite does not look for it.
+  // CommonJS packages that GraphiQL's worker imports. Vite does not detect them in workers.
   optimizeDeps: {
     include: ["graphql", "monaco-graphql > graphql-language-service", "monaco-graphql > picomatch-browser"],
   },
@@ -41,22 +45,23 @@ export default defineConfig(({ command }) => ({
     port: 5173,
     fs: { allow: [".", "../schema/tabs"] },
     proxy: {
-      "^/graphql$": {
-        target: process.env.LICENSEGRAPH_URL ?? "http://127.0.0.1:4000",
-        bypass: pageOfBrowser,
+      "^/graphql$": { target: SERVER, bypass: pageOfBrowser },
+      "^/api/": {
+        target: SERVER,
+        bypass: ({ url }) => (/^\/api\/docs\/?$/.test(url ?? "") ? "/docs.html" : undefined),
       },
     },
   },
 }));
 
-/** In development Vite has the pages, and the running server answers only what is asked of the graph. */
+/** In development, Vite serves the pages, and only requests to the APIs go to the running server. */
 function pageOfBrowser(request: { method?: string; headers: { accept?: string } }): string | undefined {
   return request.method === "GET" && request.headers.accept?.includes("text/html")
     ? "/graphiql.html"
     : undefined;
 }
 
-/** In development the types of the graph follow the documents as they are written. */
+/** In development, generates the types again when a document changes. */
 function generatedGraph(): Plugin {
   return {
     name: "generated-graph",
@@ -64,7 +69,7 @@ function generatedGraph(): Plugin {
     configureServer({ watcher, config }) {
       watcher.on("change", (file) => {
         if (!file.endsWith(".graphql")) return;
-        // A process of its own: modules of this configuration are not the very ones that Node.js loads.
+        // In its own process, because Vite bundles the imports of this configuration.
         execFile(process.execPath, ["generate.mjs"], { cwd: config.root }, (error, _, said) => {
           if (error) config.logger.error(said);
         });
@@ -73,11 +78,11 @@ function generatedGraph(): Plugin {
   };
 }
 
-/** GraphiQL, so that who hears or tabs through it can use it as well.
+/** Makes GraphiQL accessible by keyboard and screen reader.
  *
- * Its icons are named after the functions that draw them, which a build renames: screen readers read "t t icon". Its
- * tabs have buttons within, which is no tab by WAI-ARIA: they are a list of buttons. A GraphiQL that has changed there
- * fails the build.
+ * Icons take their labels from the names of the functions that draw them. A build renames these functions, so screen
+ * readers would say "t t icon". Tabs contain buttons, which WAI-ARIA does not allow, so they become a list of buttons.
+ * If a new version of GraphiQL differs in these places, the build fails.
  */
 function accessibleGraphiQL(): Plugin {
   const changes: Record<string, [RegExp, string][]> = {

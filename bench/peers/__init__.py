@@ -1,1 +1,1 @@
-"""What Licensegraph is measured against: each a server of its own, on plain tables."""
+"""The peers that Licensegraph is compared with. Each is a separate server on plain tables."""

@@ -36,7 +36,7 @@ class CustomerPage(BaseModel):
 
 
 def create_app(url: str) -> FastAPI:
-    """Make the application."""
+    """Create the application for a database URL."""
     engine = open_engine(url)
     sessions = async_sessionmaker(engine, expire_on_commit=False)
 

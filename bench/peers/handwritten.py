@@ -1,7 +1,8 @@
-"""The limit: for every workload a statement that answers in JSON, and next to nothing around it.
+"""The practical limit: for every workload, a statement that returns JSON, and almost no other code.
 
-No GraphQL, no routes, no validation: POST /W1 with the variables as JSON. It answers what the others answer.
-SQLite's statements run on the event loop itself: a thread would only cost.
+There is no GraphQL, routing or validation: clients POST the variables as JSON to a path such as /W1. The
+results are the same as the other contestants'. On SQLite, statements run on the event loop, because a thread
+would only add cost.
 """
 
 import hashlib
@@ -19,17 +20,17 @@ import uuid_utils
 from bench.peers.listening import serve
 from bench.workloads import WORKLOADS
 
-POOL_SIZE = 10  # what Licensegraph has
+POOL_SIZE = 10  # the same as in Licensegraph
 
 Answer = Callable[[str, Mapping[str, Any]], Awaitable[str]]
-"""Runs a workload's statements, by its name, with their parameters."""
+"""A function that runs the statements of a named workload with these parameters, and returns JSON."""
 
 _KEYS = "SELECT digest, account_id FROM keys WHERE revoked_at IS NULL"
 _OK = [(b"content-type", b"application/json")]
 
 
 class App:
-    """The ASGI application. Its database is opened with its first lifespan event."""
+    """The ASGI application. It opens its database when the ASGI lifespan starts."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -82,7 +83,7 @@ def _digest(headers: Any) -> bytes:
 
 
 def new_id() -> str:
-    """A new customer's id."""
+    """Return an id for a new customer."""
     return f"cus_{uuid_utils.uuid7()}"
 
 
@@ -124,11 +125,11 @@ async def _open_postgresql(url: str) -> tuple[Answer, list[Any]]:
 
 
 async def _leave(_connection: Any) -> None:
-    """Nothing here changes what a connection is, so that nothing has to be reset when it goes home."""
+    """Do nothing. No statement here changes the state of a connection, so there is nothing to reset."""
 
 
 def _numbered(statement: str) -> tuple[str, list[str]]:
-    """A statement with PostgreSQL's numbered parameters, and their names in order."""
+    """Return a statement with PostgreSQL's numbered parameters, and the parameters' names in order."""
     numbers: dict[str, int] = {}
     counter = count(1)
 

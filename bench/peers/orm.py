@@ -1,7 +1,7 @@
-"""What the peers with an ORM share: models of the plain tables, the engine, and who a key belongs to.
+"""Code that the peers with an ORM share: models of the plain tables, the engine, and the key lookup.
 
-Ordinary SQLAlchemy, and good of its kind: async sessions, reads without transactions, and moments as the text
-they are stored as, so that nothing is parsed that is only written out again.
+The code is idiomatic, well-tuned SQLAlchemy: async sessions, and reads without transactions. Times are read
+as text, in the form in which they are stored, because parsing and formatting them again would add cost.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from sqlalchemy import JSON, ForeignKey, event, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-POOL_SIZE = 10  # what Licensegraph has
+POOL_SIZE = 10  # the same as in Licensegraph
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -71,15 +71,15 @@ class LicenseRow(Base):
 
 
 def now_text() -> str:
-    """This moment as the tables have moments."""
+    """Return the current time in the tables' format."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def open_engine(url: str) -> AsyncEngine:
-    """An engine on what `DATABASE_URL` takes.
+    """Return an engine for a `DATABASE_URL`.
 
-    In autocommit, and nothing rolled back when a connection goes home: whatever is asked here is one
-    statement at a time, around which a transaction would be two more trips.
+    The engine uses autocommit, and does not roll back when a connection is returned to the pool. All reads
+    are single statements, and a transaction would add two round trips to each of them.
     """
     options: dict[str, Any] = {
         "pool_size": POOL_SIZE,
@@ -107,7 +107,7 @@ def open_engine(url: str) -> AsyncEngine:
 
 
 async def account_of(sessions: Sessions, authorization: str) -> str | None:
-    """The account of a request's key, or None."""
+    """Return the id of the account whose key is in the Authorization header, or None."""
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
         return None

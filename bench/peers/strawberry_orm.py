@@ -1,9 +1,10 @@
-"""The same graph in idiomatic Strawberry: relay connections, dataloaders, SQLAlchemy's ORM.
+"""The same graph in idiomatic Strawberry: Relay connections, dataloaders, SQLAlchemy's ORM.
 
-It is meant to be good of its kind: everything is batched, so that the number of statements does not grow
-with the pages; parser and validation caches are on; totals are made only where they are selected, and where
-two ways are as ordinary as each other, the cheaper one is taken. What no workload touches (most filters,
-orders, backward pages, most mutations, limits, a request log) is left out, which can only help it.
+This peer is meant to be a good implementation. All reads are batched, so the number of statements does not
+grow with the page sizes. The parser and validation caches are on. Totals are only computed if selected. If
+two solutions are equally common, the peer uses the cheaper one. Features that no workload uses are left out
+(most filters, orders, backward pages, most mutations, limits, a request log), which can only make the peer
+faster.
 """
 
 from collections import defaultdict
@@ -27,6 +28,7 @@ from strawberry import relay
 from strawberry.asgi import GraphQL
 from strawberry.dataloader import DataLoader
 from strawberry.extensions import ParserCache, ValidationCache
+from strawberry.relay.types import NodeType
 from strawberry.relay.utils import from_base64, to_base64
 from strawberry.schema.config import StrawberryConfig
 
@@ -41,8 +43,6 @@ from bench.peers.orm import (
     open_engine,
 )
 
-NodeType = relay.NodeType  # Strawberry goes by its name
-
 DEFAULT_SIZE, MAX_SIZE = 20, 100
 
 
@@ -51,7 +51,10 @@ DEFAULT_SIZE, MAX_SIZE = 20, 100
 
 @dataclass(frozen=True, slots=True)
 class PageKey:
-    """A page of what one row owns: all of it, or what contains a text."""
+    """A page of the rows of one owner.
+
+    If `text` is given, only rows whose email contains it are on the page.
+    """
 
     owner_id: str
     first: int
@@ -60,9 +63,10 @@ class PageKey:
 
 
 class Owned:
-    """Pages of the rows that `column` ties to an owner, newest first, and how many each owner has.
+    """Loads rows by their owners: pages with the newest rows first, and totals.
 
-    `are_many` says that owners have a lot more of them than a page holds.
+    `column` is the column that has the owner's id. `are_many` means that owners have many more rows than fit
+    in a page.
     """
 
     def __init__(self, sessions: Sessions, model: type[Any], column: str, *, are_many: bool) -> None:
@@ -75,7 +79,7 @@ class Owned:
         self.totals: DataLoader[tuple[str, str | None], int] = DataLoader(self._load_totals)
 
     async def _load_pages(self, wanted: Sequence[PageKey]) -> list[list[Any]]:
-        """For each key its page, and one row more when there is one."""
+        """Return the page for each key, with one extra row if there is a next page."""
         owners: dict[tuple[int, str | None, str | None], list[str]] = defaultdict(list)
         for key in wanted:
             owners[key.first, key.after, key.text].append(key.owner_id)
@@ -94,7 +98,8 @@ class Owned:
             numbered = select(model, number).where(owner.in_(owner_ids), *conditions).subquery()
             row = aliased(model, numbered)
             return select(row).where(numbered.c.number <= limit).order_by(numbered.c.number)
-        # A window would number all that the owner has before it cuts the page.
+        # One SELECT per owner, because a window function would number all rows of the owner before taking the
+        # first ones.
         pages = [
             select(model).where(owner == id, *conditions).order_by(model.id.desc()).limit(limit)
             for id in owner_ids
@@ -131,7 +136,7 @@ class Loaders:
         self.apps = Owned(sessions, AppRow, "account_id", are_many=False)
 
 
-# Types: of each only the fields, for a row of the ORM stands for its object as it is
+# Types. They only declare fields, because the ORM's rows serve as the objects.
 
 DateTime = NewType("DateTime", str)
 JSONObject = NewType("JSONObject", dict)  # type: ignore[type-arg]
@@ -156,7 +161,7 @@ class LicenseStatus(Enum):
 
 @dataclass(slots=True)
 class Context:
-    """One request: who asks, its loaders, and its moment."""
+    """The context of one request: its account, its loaders, and the current time."""
 
     account_id: str
     sessions: Sessions
@@ -169,7 +174,7 @@ Info = strawberry.Info[Context, None]
 
 @strawberry.type
 class Connection(relay.Connection[NodeType], Generic[NodeType]):
-    """Relay's connection, with the nodes alone and the total."""
+    """A Relay connection with `nodes` and `totalCount`."""
 
     key: strawberry.Private[PageKey]
     totals: strawberry.Private[DataLoader[tuple[str, str | None], int]]
@@ -224,7 +229,7 @@ class Customer:
     @strawberry.field
     async def licenses(
         self, info: Info, first: int = DEFAULT_SIZE, after: str | None = None
-    ) -> Connection[License]:
+    ) -> Connection[License]:  # type: ignore[type-var]
         return await _connection(info.context.loaders.licenses, self.id, first, after)
 
 
@@ -245,7 +250,7 @@ class App:
         first: int = DEFAULT_SIZE,
         after: str | None = None,
         filter: CustomerFilter | None = None,
-    ) -> Connection[Customer]:
+    ) -> Connection[Customer]:  # type: ignore[type-var]
         text = filter.email if filter is not None else None
         return await _connection(info.context.loaders.customers, self.id, first, after, text)
 
@@ -259,7 +264,7 @@ class Query:
             return await session.scalar(statement)
 
     @strawberry.field
-    async def apps(self, info: Info, first: int = DEFAULT_SIZE, after: str | None = None) -> Connection[App]:
+    async def apps(self, info: Info, first: int = DEFAULT_SIZE, after: str | None = None) -> Connection[App]:  # type: ignore[type-var]
         return await _connection(info.context.loaders.apps, info.context.account_id, first, after)
 
     @strawberry.field
@@ -303,11 +308,11 @@ class Mutation:
             existing = select(CustomerRow).where(
                 CustomerRow.app_id == app_id, CustomerRow.email_folded == folded
             )
-            customer = await session.scalar(existing)
+            customer: Any = await session.scalar(existing)
             if customer is not None:
                 return GetOrCreateCustomerPayload(customer=customer, created=False)
-            # The insert decides: two who ask at once must not both make the customer.
-            insert = postgresql.insert if session.bind.dialect.name == "postgresql" else sqlite.insert
+            # INSERT … ON CONFLICT, so that two concurrent requests do not both create the customer.
+            insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
             now = info.context.now
             made = await session.scalar(
                 insert(CustomerRow)
@@ -357,7 +362,7 @@ schema = strawberry.Schema(
 
 
 class View(GraphQL[Context, None]):
-    """Strawberry's view, with the key's account in the context, and written by orjson."""
+    """Strawberry's view, with the key's account in the context. Responses are serialized by orjson."""
 
     def __init__(self, sessions: Sessions) -> None:
         super().__init__(schema)
@@ -374,7 +379,7 @@ class View(GraphQL[Context, None]):
 
 
 def create_app(url: str) -> Starlette:
-    """Make the application. Its engine is `app.state.engine`."""
+    """Create the application for a database URL. Its engine is `app.state.engine`."""
     engine = open_engine(url)
 
     @asynccontextmanager

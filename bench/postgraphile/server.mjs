@@ -1,5 +1,5 @@
-// PostGraphile as it is run in production: no GraphiQL, no watching, no explaining; its schema is made from the
-// tables, with the keys checked before anything is planned.
+// PostGraphile with production settings: no GraphiQL, no watch mode, no explain. Its schema is generated from the
+// tables, and keys are checked before planning.
 //
 //   node server.mjs postgresql://…
 
@@ -15,14 +15,14 @@ import { grafserv } from "postgraphile/grafserv/node";
 import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
 import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connection-filter";
 
-// PostGraphile asks for Node 22, of which this is all that Node 20 lacks.
+// PostGraphile asks for Node 22. This is the only feature that Node 20 lacks.
 Promise.withResolvers ??= function () {
   let resolve, reject;
   const promise = new Promise((...settle) => ([resolve, reject] = settle));
   return { promise, resolve, reject };
 };
 
-const POOL_SIZE = 10; // what Licensegraph has
+const POOL_SIZE = 10; // the same as Licensegraph
 const url = process.argv[2];
 
 const client = new pg.Client({ connectionString: url });
@@ -58,5 +58,5 @@ server.on("error", (error) => {
 });
 await pgl.createServ(grafserv).addTo(server);
 server.listen(0, "127.0.0.1", () => {
-  console.log(`It answers at http://127.0.0.1:${server.address().port}`);
+  console.log(`It is running at http://127.0.0.1:${server.address().port}`);
 });

@@ -1,4 +1,4 @@
-"""The history of the schema: one, for both databases. A released migration is never edited."""
+"""Migrations: one history of the schema for both databases. A released migration is never edited."""
 
 from collections.abc import Callable
 from io import StringIO
@@ -20,26 +20,30 @@ from db.urls import parse_url
 
 T = TypeVar("T")
 
-# Any number will do, as long as every process that migrates takes the same lock.
+# An arbitrary number: all processes that migrate must use the same lock.
 _POSTGRES_LOCK = 4_812_377_310
 OTHERS_MIGRATE_MS = 600_000
 
 
 def configuration(connection: Connection | None = None) -> Config:
-    """Alembic's configuration, for a connection that is inside a transaction where it needs one."""
-    config = Config(attributes={"connection": connection}, stdout=StringIO())  # commands chat
+    """Return Alembic's configuration.
+
+    If a connection is given and needs a transaction, the caller has begun the transaction.
+    """
+    config = Config(
+        attributes={"connection": connection}, stdout=StringIO()
+    )  # Alembic's commands print to this buffer
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
     return config
 
 
 async def upgrade(url: str, revision: str = "head", *, pooled: bool = False) -> bool:
-    """Bring a database up to date, in one transaction, and say whether there was anything to do.
+    """Bring a database up to date in one transaction. Returns False if the database was up to date already.
 
-    `pooled` is as `Database` has it.
-
-    Processes that start together take turns: the second finds the work done. Raises StoreUnavailable,
-    InvalidDatabaseUrl, UnfitDatabase and MigrationError.
+    If several processes start together, one of them migrates and the others wait for it. `pooled` has the
+    same meaning as in `Database`. Raises StoreUnavailable, InvalidDatabaseUrl, PoolerFound, UnfitDatabase and
+    MigrationError.
     """
     try:
         return await in_transaction(url, _upgrade, revision, pooled=pooled)
@@ -48,23 +52,28 @@ async def upgrade(url: str, revision: str = "head", *, pooled: bool = False) -> 
 
 
 async def downgrade(url: str, revision: str) -> None:
-    """Take a database back to a revision; "base" is the empty one. One transaction; raises as `upgrade`."""
+    """Take a database back to a revision in one transaction. The revision "base" is the empty schema.
+
+    Raises the errors of `in_transaction`, MigrationError if references would break, and Alembic's
+    CommandError if the revision does not exist.
+    """
     await in_transaction(url, _downgrade, revision)
 
 
 async def check(url: str) -> None:
-    """Compare a migrated database with our tables. Raises alembic's CommandError where they differ.
+    """Compare a migrated database with our tables. Raises Alembic's CommandError if they differ.
 
-    It sees no CHECK constraint, predicate or collation: tests/db/test_migrations.py compares those.
+    CHECK constraints, predicates and collations are not compared here. tests/db/test_migrations.py compares
+    them.
     """
     await in_transaction(url, _check)
 
 
 async def in_transaction(url: str, work: Callable[..., T], *arguments: object, pooled: bool = False) -> T:
-    """Run a function that wants SQLAlchemy's connection in one transaction, in which no one else migrates.
+    """Run a function with a SQLAlchemy connection in one transaction. No other process can migrate meanwhile.
 
-    On SQLite without foreign keys, which `check_foreign_keys` makes up for. Raises StoreUnavailable and
-    InvalidDatabaseUrl.
+    On SQLite, foreign keys are not enforced, so a migration must end with `check_foreign_keys`. Raises
+    StoreUnavailable, InvalidDatabaseUrl, PoolerFound and UnfitDatabase.
     """
     database, parsed = Database(url), parse_url(url)
     engine = (
@@ -101,7 +110,10 @@ def _upgrade(connection: Connection, revision: str) -> bool:
 
 
 def _is_head(revision: str | None) -> bool:
-    """Whether a database is up to date. Raises UnfitDatabase for a revision that is not of this program."""
+    """Return whether a revision is the newest.
+
+    Raises UnfitDatabase if this program does not know the revision.
+    """
     scripts = ScriptDirectory.from_config(configuration())
     if revision is not None:
         require_known(revision, [script.revision for script in scripts.walk_revisions()])
@@ -118,7 +130,7 @@ def _check(connection: Connection) -> None:
 
 
 def check_foreign_keys(connection: Connection) -> None:
-    """Refuse a SQLite database whose rows point to rows that are gone (foreign keys were off till here)."""
+    """Raise MigrationError if a SQLite database has rows that reference missing rows."""
     if connection.dialect.name == "sqlite":
         broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(5)
         if broken:

@@ -1,4 +1,4 @@
-"""``python -m db.migrations revision "what it does"``: write a migration from the change of our tables."""
+"""``python -m db.migrations revision "what it does"``: write a migration from the changes to our tables."""
 
 import argparse
 import asyncio
@@ -15,13 +15,13 @@ from db.migrations import configuration, in_transaction, upgrade
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m db.migrations", description=__doc__)
     actions = parser.add_subparsers(required=True)
-    revision = actions.add_parser("revision", help="write a migration from the change of our tables")
+    revision = actions.add_parser("revision", help="write a migration from the changes to our tables")
     revision.add_argument("message", help="what it does, in a few words")
     asyncio.run(_revise(parser.parse_args().message))
 
 
 async def _revise(message: str) -> None:
-    """Compare our tables with a new database that all migrations have run on."""
+    """Write a migration from the differences between our tables and a freshly migrated database."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'migrated.db'}"
         await upgrade(url)

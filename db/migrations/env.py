@@ -1,4 +1,4 @@
-"""Alembic's environment. The connection is handed in (`db.migrations.upgrade`); no URL is read here."""
+"""Alembic's environment. `db.migrations` passes the connection in; no URL is read here."""
 
 from typing import Any, Literal
 
@@ -7,21 +7,24 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.ddl.sqlite import SQLiteImpl
 from sqlalchemy import Connection, Table, text
 
-import db.reads  # noqa: F401  (every table)
-from db import accounts, keys, master_key  # noqa: F401
+import db.reads  # noqa: F401  (most tables; the next line adds the others)
+from db import accounts, documents, keys, master_key, usage  # noqa: F401
 from db.metadata import is_modelled, metadata
-from db.types import JsonObject, Slugs, UtcDateTime
+from db.types import JsonObject, Texts, UtcDateTime
 
 _TEXT = 'sa.Text().with_variant(sa.Text(collation="C"), "postgresql")'
 _PLAIN_TYPES = {
     UtcDateTime: _TEXT,
-    Slugs: _TEXT,
+    Texts: _TEXT,
     JsonObject: 'sa.Text().with_variant(postgresql.JSON(), "postgresql")',
 }
 
 
 def _plain(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
-    """Write our own types as plain ones: a migration must still run when our modules have moved on."""
+    """Write our own column types as plain SQLAlchemy types in a new migration.
+
+    A migration must still run after our modules have changed.
+    """
     if kind == "type" and type(item) in _PLAIN_TYPES:
         autogen.imports.add("from sqlalchemy.dialects import postgresql")
         return _PLAIN_TYPES[type(item)]
@@ -29,9 +32,12 @@ def _plain(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False
 
 
 class KeepingTriggers(SQLiteImpl):
-    """SQLite changes a table by making it anew under another name: its triggers go with the old one."""
+    """Keeps the triggers of a SQLite table when the table is rebuilt.
 
-    __dialect__ = "sqlite"  # under which Alembic then finds it
+    Otherwise the triggers would be dropped with the old table.
+    """
+
+    __dialect__ = "sqlite"  # tells Alembic to use this class for SQLite
     connection: Connection
 
     def drop_table(self, table: Table, **kw: Any) -> None:
@@ -40,7 +46,8 @@ class KeepingTriggers(SQLiteImpl):
         super().drop_table(table, **kw)
 
     def rename_table(self, old: str, new: Any, schema: Any = None) -> None:
-        # As the name is free for a moment, what refers to it must be neither checked nor changed.
+        # During the renaming, no table has the final name. Without this pragma, SQLite would check or change
+        # everything that refers to that name.
         self._exec("PRAGMA legacy_alter_table=ON")
         super().rename_table(old, new, schema)
         self._exec("PRAGMA legacy_alter_table=OFF")
@@ -51,7 +58,7 @@ class KeepingTriggers(SQLiteImpl):
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    render_as_batch=True,  # SQLite alters a table by making it anew
+    render_as_batch=True,  # on SQLite, tables are altered by rebuilding them
     compare_type=True,
     compare_server_default=True,
     render_item=_plain,

@@ -1,1 +1,1 @@
-"""Reads: a selection is compiled into one SQL statement that answers in finished JSON."""
+"""Shaping of reads: a selection is compiled into one SQL statement that returns finished JSON."""

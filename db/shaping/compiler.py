@@ -1,17 +1,19 @@
-"""The compiler: a selection becomes one SELECT that answers in finished JSON.
+"""The compiler: a selection becomes one SELECT that returns finished JSON.
 
-Every subquery is correlated explicitly, to its parent's row and to nothing else: left to itself, SQLAlchemy
-would join the parent's table in again, silently, as a cartesian product.
+Every subquery is explicitly correlated to its parent's row, and to nothing else. Without this, SQLAlchemy
+would silently add the parent's table to the subquery again, as a cartesian product.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias, assert_never
 
-from sqlalchemy import ColumnElement, CompoundSelect, FromClause, Integer, Select, select, union_all
+from sqlalchemy import ColumnElement, CompoundSelect, FromClause, Integer, Select, case, select, union_all
 
-from db.shaping.json import Member, constant, ids_in, json_object, json_or_null, json_text
-from db.shaping.nouns import Kind, Noun, Row
-from db.shaping.pages import LinkedRows, Needs, PageRows, Rows, slot_parameter
+from db.shaping.json import Member, constant, ids_in, json_array, json_object, json_or_null, json_text
+from db.shaping.nouns import Kind, ListedIn, Noun, Row
+from db.shaping.pages import Needs, PageRows
+from db.shaping.rows import LinkedRows, Rows
 from db.shaping.selection import (
     ChildRead,
     Connection,
@@ -20,12 +22,14 @@ from db.shaping.selection import (
     EdgeCursor,
     EdgeNode,
     Edges,
+    EntryList,
     Field,
     FieldRead,
     Group,
     HasMore,
     Lookup,
     ManyRead,
+    NextCursor,
     Nodes,
     Object,
     ObjectList,
@@ -38,22 +42,24 @@ from db.shaping.selection import (
     Typename,
     parts_of,
 )
+from db.shaping.slots import slot_parameter
 
 Statement: TypeAlias = Select[Any] | CompoundSelect[Any]
 
-# What compiling takes, in units of about 10 µs: a scalar is 1. A filter may have a search written out.
+# Compile times, in units of about 10 µs. A scalar takes 1 unit. A filter counts as 200 units, because a
+# filter may need a search.
 _OBJECT, _CONNECTION, _FILTER = 30, 60, 200
 _LONG = 500
 
 
 def takes_long(read: Read) -> bool:
-    """Whether compiling a read takes more than about 5 ms."""
+    """Return whether compiling a read takes more than about 5 ms."""
     return sum(map(_effort, parts_of(read))) > _LONG
 
 
 def _effort(part: object) -> int:
     match part:
-        case Object() | ObjectList():
+        case Object() | ObjectList() | EntryList():
             return _OBJECT
         case Connection(page=page):
             return _CONNECTION + _FILTER * len(page.filters)
@@ -62,27 +68,36 @@ def _effort(part: object) -> int:
 
 
 class Compiler:
-    """Compiles selections over a set of nouns. It keeps nothing: caching is the caller's."""
+    """Compiles selections of a set of nouns. Statements are not cached here: callers do that.
 
-    def __init__(self, nouns: Mapping[str, Noun]) -> None:
+    If `limited` is true, the tenant cannot reach its whole account (`Noun.reached`).
+    """
+
+    def __init__(self, nouns: Mapping[str, Noun], *, limited: bool = False) -> None:
         self._nouns = nouns
+        self._limited = limited
+        if limited:
+            self._nouns = {name: replace(noun, owned=noun.reached) for name, noun in nouns.items()}
 
     def compile(self, read: Read) -> Statement:
-        """The statement of a read. What its rows hold is said at each kind of read in `selection`."""
+        """Return the statement of a read.
+
+        The classes of reads in `db.shaping.selection` document its rows.
+        """
         match read:
             case OneRead(name, by, fields):
-                scope = _RowScope(*self._occurrence(name))
-                return _found(scope, by, self._object(scope, fields))
+                scope = _RowScope(*self._aliased(name))
+                return _select_one(scope, by, self._object(scope, fields))
             case FieldRead(name, by, field):
-                scope = _RowScope(*self._occurrence(name))
-                answer = (
-                    self._related(scope, field)
-                    if isinstance(field, Object)
-                    else self._connection(field, scope)
-                )
-                return _found(scope, by, answer)
+                scope = _RowScope(*self._aliased(name))
+                if isinstance(field, Connection):
+                    return _select_one(scope, by, self._connection(field, scope))
+                if self._limited and scope.noun.entered is not None:
+                    entered = replace(scope.noun, owned=scope.noun.entered)
+                    scope = _RowScope(entered, scope.row)
+                return _select_one(scope, by, self._related(scope, field))
             case ChildRead(name, by, child):
-                return self._child(_RowScope(*self._occurrence(name)), by, child)
+                return self._child(_RowScope(*self._aliased(name)), by, child)
             case ConnectionRead(connection):
                 return select(json_text(self._connection(connection, None)))
             case ManyRead():
@@ -91,16 +106,16 @@ class Compiler:
                 assert_never(read)
 
     def returned(self, name: str, fields: Sequence[Field]) -> ColumnElement[str]:
-        """The JSON of a row that a statement writes, for its RETURNING. Only of fields that `are_columns`."""
+        """Return the JSON of an inserted row, for RETURNING. The fields must satisfy `are_columns`."""
         noun = self._nouns[name]
         return json_text(self._object(_RowScope(noun, noun.table), fields))
 
-    def _occurrence(self, name: str) -> tuple[Noun, FromClause]:
+    def _aliased(self, name: str) -> tuple[Noun, FromClause]:
         noun = self._nouns[name]
         return noun, noun.table.alias()
 
     def _child(self, parent: "_RowScope", by: Lookup, child: Object) -> Statement:
-        scope = _RowScope(*self._occurrence(child.noun))
+        scope = _RowScope(*self._aliased(child.noun))
         column = parent.noun.connections[parent.noun.singular[child.name]].column
         matches = _matches(parent.noun, parent.row, by), parent.noun.owned(parent.row.c)
         assert child.by is not None
@@ -116,11 +131,11 @@ class Compiler:
     def _many(self, read: ManyRead) -> Statement:
         branches = []
         for name, fields in read.fields_by_noun:
-            scope = _RowScope(*self._occurrence(name))
-            answer = json_text(self._object(scope, fields)).label("answer")
+            scope = _RowScope(*self._aliased(name))
+            result = json_text(self._object(scope, fields)).label("answer")
             id = scope.row.c["id"]
             wanted = ids_in(id, slot_parameter(read.ids))
-            found = select(id.label("id"), answer).select_from(scope.tables())
+            found = select(id.label("id"), result).select_from(scope.tables())
             branches.append(found.where(wanted, scope.noun.owned(scope.row.c)))
         return branches[0] if len(branches) == 1 else union_all(*branches)
 
@@ -146,50 +161,65 @@ class Compiler:
                     return Member(key, Kind.JSON, self._object(target, field.fields))
                 related = self._related(scope, field)
                 return Member(key, Kind.JSON, scope.nested(json_or_null(related) if may_be_null else related))
-            case ObjectList(key):
-                return Member(key, Kind.JSON, scope.nested(self._list(scope, field)))
+            case ObjectList(key, name):
+                is_nullable = isinstance(scope.noun.lists[name], ListedIn)
+                return Member(key, Kind.JSON, scope.nested(self._list(scope, field)), is_nullable)
+            case EntryList(key):
+                return Member(key, Kind.JSON, scope.nested(_entries(scope, field)))
             case Connection(key):
                 return Member(key, Kind.JSON, scope.nested(self._connection(field, scope)))
             case _:
                 assert_never(field)
 
     def _related(self, parent: "_Scope", field: Object) -> ColumnElement[Any]:
-        """A single related object: the one a column points to, or one of many by a lookup."""
-        target, row = self._occurrence(field.noun)
+        """Return the JSON of one related object.
+
+        A column of the parent's row points to the object, or a lookup finds it among many.
+        """
+        target, row = self._aliased(field.noun)
         scope = _RowScope(target, row, depth=parent.depth + 1)
-        answer = select(self._object(scope, field.fields)).select_from(scope.tables())
+        result = select(self._object(scope, field.fields)).select_from(scope.tables())
         if field.by is None:
-            answer = answer.where(row.c["id"] == parent.row.c[parent.noun.objects[field.name].column])
+            relation = parent.noun.objects[field.name]
+            result = result.where(row.c["id"] == parent.row.c[relation.column])
+            if relation.only_reached:
+                result = result.where(target.owned(row.c))
         else:
             many = parent.noun.connections[parent.noun.singular[field.name]]
-            answer = answer.where(*_one_of(target, row, many.column, parent.row, field.by))
-        return answer.correlate(parent.row).scalar_subquery()
+            result = result.where(
+                *_one_of(target, row, many.column, parent.row, field.by, limited=self._limited)
+            )
+        return result.correlate(parent.row).scalar_subquery()
 
     def _list(self, parent: "_Scope", field: ObjectList) -> ColumnElement[Any]:
+        relation = parent.noun.lists[field.name]
         rows = LinkedRows(
             self._nouns[field.noun],
-            parent.noun.lists[field.name],
+            relation,
             parent.row,
             frozenset(_columns(self._nouns[field.noun], field.fields)),
             parent.depth + 1,
         )
         scope = _LinkedScope(rows, rows.noun, rows.source, rows.columns)
-        answer = rows.array(self._object(scope, field.fields))
-        return select(answer).select_from(rows.page()).correlate(parent.row).scalar_subquery()
+        result = rows.array(self._object(scope, field.fields))
+        found = select(result).select_from(rows.page()).correlate(parent.row).scalar_subquery()
+        if isinstance(relation, ListedIn):
+            return case((parent.row.c[relation.column].is_not(None), found))
+        return found
 
     def _connection(self, field: Connection, parent: "_Scope | None") -> ColumnElement[Any]:
-        """A page of rows with what was asked about it. Without a parent: over all the account has."""
+        """Return a connection's JSON. Without a parent, the connection covers the whole account."""
         noun = self._nouns[field.noun]
         needs = _needs(noun, field.parts)
         reach = None if parent is None else (parent.noun.connections[field.name], parent.row)
         rows = PageRows(noun, field.page, reach, needs, depth=0 if parent is None else parent.depth + 1)
         members = [self._part(rows, part) for part in field.parts]
-        answer = select(json_object(members, of_aggregates=True))
+        result = select(json_object(members, of_aggregates=True))
         if needs.rows:
-            answer = answer.select_from(rows.page())
+            result = result.select_from(rows.page())
         if parent is not None:
-            answer = answer.correlate(parent.row)
-        return answer.scalar_subquery()
+            result = result.correlate(parent.row)
+        return result.scalar_subquery()
 
     def _part(self, rows: PageRows, part: Part) -> Member:
         match part:
@@ -208,6 +238,8 @@ class Compiler:
                 return Member(key, Kind.BOOLEAN, rows.has_more(forward))
             case PageCursor(key, last):
                 return Member(key, Kind.PLAIN, rows.end_cursor(last), nullable=True)
+            case NextCursor(key, suffix):
+                return Member(key, Kind.PLAIN, rows.next_cursor(suffix), nullable=True)
             case Echo(key, slot):
                 return Member(key, Kind.INTEGER, slot_parameter(slot, Integer))
             case _:
@@ -229,7 +261,7 @@ class Compiler:
 
 
 def are_columns(noun: Noun, fields: Sequence[Field]) -> bool:
-    """Whether the fields selected of a noun are found in the columns of its own row."""
+    """Return whether a noun's selected fields need nothing but columns of the noun's own row."""
     return all(
         isinstance(field, Typename)
         or (isinstance(field, Scalar) and not noun.attributes[field.name].is_subquery)
@@ -238,43 +270,44 @@ def are_columns(noun: Noun, fields: Sequence[Field]) -> bool:
 
 
 class _RowScope:
-    """Where the objects of one row are made: the row's own, and those its columns point to.
+    """The scope of a row's own object, and of the objects that columns of the row point to.
 
-    The latter are joined, each once however often it is selected. As there is one row, there is no order
-    that a join could disturb.
+    The rows of these other objects are joined. Each row is joined only once, even if it is selected several
+    times. Joins may change the order of rows, but this does not matter: there is only one row, or the rows
+    are found by their ids (`ManyRead`).
     """
 
     def __init__(self, noun: Noun, row: FromClause, joins: "_Joins | None" = None, *, depth: int = 0) -> None:
         self.noun = noun
         self.depth = depth
-        """How many statements this one stands in."""
+        """The number of SELECTs around the SELECT that reads the row."""
         self.row = row
         self.columns: Row = row.c
         self._joins = joins or _Joins(row)
 
     def nested(self, expression: ColumnElement[Any]) -> ColumnElement[Any]:
-        """A nested subquery stands where its value is wanted."""
+        """Return the expression unchanged: a nested subquery is written where its value is used."""
         return expression
 
     def pointed_to(self, name: str, target: Noun) -> "_RowScope":
-        """The scope of the object that a column of the row points to."""
+        """Return the scope of the object that a column of the row points to."""
         row = self._joins.to(self.row, self.noun.objects[name].column, target)
         return _RowScope(target, row, self._joins, depth=self.depth)
 
     def tables(self) -> FromClause:
-        """The row's table with all that was joined to it."""
+        """Return the row's table, joined with all tables that the selected objects need."""
         return self._joins.tables
 
 
 class _Joins:
-    """A table and what has been joined to it."""
+    """A table and the tables that are joined to it."""
 
     def __init__(self, row: FromClause) -> None:
         self.tables = row
         self._joined: dict[tuple[FromClause, str], FromClause] = {}
 
     def to(self, row: FromClause, column: str, target: Noun) -> FromClause:
-        """The row that a column points to."""
+        """Return the row that a column points to, and join it unless it is joined already."""
         if (row, column) not in self._joined:
             other = target.table.alias()
             self._joined[row, column] = other
@@ -283,7 +316,7 @@ class _Joins:
 
 
 class _PageScope:
-    """Where an object is made for each row of a page. What is nested in it is a column of the page."""
+    """The scope of the objects of a page, one for each row. Nested subqueries become columns of the page."""
 
     def __init__(self, rows: Rows) -> None:
         self.noun = rows.noun
@@ -294,7 +327,7 @@ class _PageScope:
 
 
 class _LinkedScope:
-    """Where an object is made for each of some linked rows, or for what their columns point to."""
+    """The scope of the objects of linked rows, and of rows that columns of linked rows point to."""
 
     def __init__(self, rows: LinkedRows, noun: Noun, row: FromClause, columns: Row) -> None:
         self.noun = noun
@@ -305,7 +338,7 @@ class _LinkedScope:
         self._rows = rows
 
     def pointed_to(self, name: str, target: Noun) -> "_LinkedScope":
-        """The scope of the object that a column of the row points to."""
+        """Return the scope of the object that a column of the row points to."""
         pointed = self._rows.pointed_to(self.row, self.noun.objects[name].column, target)
         return _LinkedScope(self._rows, target, *pointed)
 
@@ -313,9 +346,22 @@ class _LinkedScope:
 _Scope: TypeAlias = _RowScope | _PageScope | _LinkedScope
 
 
-def _found(scope: _RowScope, by: Lookup, answer: ColumnElement[Any]) -> Select[Any]:
+def _entries(parent: _Scope, field: EntryList) -> ColumnElement[Any]:
+    """Return the JSON array of rows that are no nouns."""
+    entries = parent.noun.entries[field.name]
+    rows = entries.rows(parent.row.c, slot_parameter(field.size, Integer)).correlate(parent.row).subquery()
+    members = [
+        constant(part.key, part.name)
+        if isinstance(part, Typename)
+        else Member(part.key, entries.attributes[part.name], rows.c[part.name])
+        for part in field.fields
+    ]
+    return select(json_array(json_object(members))).select_from(rows).scalar_subquery()
+
+
+def _select_one(scope: _RowScope, by: Lookup, result: ColumnElement[Any]) -> Select[Any]:
     matches = _matches(scope.noun, scope.row, by)
-    return select(json_text(answer)).select_from(scope.tables()).where(matches, scope.noun.owned(scope.row.c))
+    return select(json_text(result)).select_from(scope.tables()).where(matches, scope.noun.owned(scope.row.c))
 
 
 def _matches(noun: Noun, row: FromClause, by: Lookup) -> ColumnElement[bool]:
@@ -323,21 +369,22 @@ def _matches(noun: Noun, row: FromClause, by: Lookup) -> ColumnElement[bool]:
 
 
 def _one_of(
-    noun: Noun, row: FromClause, column: str, parent: FromClause, by: Lookup
+    noun: Noun, row: FromClause, column: str, parent: FromClause, by: Lookup, *, limited: bool
 ) -> Iterator[ColumnElement[bool]]:
-    """Whether a row is the one that a lookup finds among those of its parent."""
-    preferred = noun.lookups[by.name].preferred
-    if preferred is None:
+    """Yield the conditions for the row that a lookup finds among the parent's rows."""
+
+    def matches(row: FromClause) -> Iterator[ColumnElement[bool]]:
         yield row.c[column] == parent.c["id"]
         yield _matches(noun, row, by)
+        if limited:
+            yield noun.owned(row.c)
+
+    preferred = noun.lookups[by.name].preferred
+    if preferred is None:
+        yield from matches(row)
     else:
         found = noun.table.alias()
-        first = (
-            select(found.c["id"])
-            .where(found.c[column] == parent.c["id"], _matches(noun, found, by))
-            .order_by(*preferred(found.c))
-            .limit(1)
-        )
+        first = select(found.c["id"]).where(*matches(found)).order_by(*preferred(found.c)).limit(1)
         yield row.c["id"] == first.correlate(parent).scalar_subquery()
 
 
@@ -348,9 +395,9 @@ def _needs(noun: Noun, parts: Iterable[Part]) -> Needs:
         if isinstance(part, Nodes | EdgeNode):
             columns.update(_columns(noun, part.fields))
     return Needs(
-        rows=any(isinstance(part, Nodes | Edges | PageCursor) for part in flat),
+        rows=any(isinstance(part, Nodes | Edges | PageCursor | NextCursor) for part in flat),
         columns=frozenset(columns),
-        end_cursors=any(isinstance(part, PageCursor) for part in flat),
+        end_cursors=any(isinstance(part, PageCursor | NextCursor) for part in flat),
         counted=any(isinstance(part, Total) and part.at_most is None for part in flat),
     )
 
@@ -365,13 +412,15 @@ def _flattened(parts: Iterable[Part]) -> Iterator[object]:
 
 
 def _columns(noun: Noun, fields: Sequence[Field]) -> Iterator[str]:
-    """The columns of a row that its selected fields read."""
+    """Yield the columns that a row's selected fields read."""
     for field in fields:
         match field:
             case Scalar(_, name):
                 yield from noun.attributes[name].columns
             case Object(_, name, by=None):
                 yield noun.objects[name].column
+            case ObjectList(_, name) if isinstance(relation := noun.lists[name], ListedIn):
+                yield from ("id", relation.column)
             case Connection(_, name) if (total := noun.connections[name].total) is not None:
                 yield from ("id", *total.columns)
             case _:

@@ -1,14 +1,16 @@
-"""SQL that writes JSON, in the cheapest way each database has.
+"""SQL that writes JSON, in the cheapest way for each database.
 
-On SQLite a JSON value is its text, joined with ``||``: the JSON functions there would parse again what a
-subquery has just written. On PostgreSQL it is of type json, and an object is a row turned into JSON.
+On SQLite, a JSON value is text, and JSON values are joined with ``||``. SQLite's JSON functions are not used
+for this, because they would parse the JSON of subqueries again. On PostgreSQL, a JSON value has the type
+json, and an object is created from a row if possible.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, literal_column
+from sqlalchemy import ClauseElement, ColumnElement, ScalarSelect, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -16,35 +18,40 @@ from sqlalchemy.types import NullType, Text
 
 from db.shaping.nouns import Kind
 
-# An identifier of PostgreSQL holds 63 bytes, a row 1,664 columns, a function 100 arguments; a GraphQL alias
-# and a selection know no such bounds.
+# PostgreSQL allows 63 bytes per identifier, 1,664 columns per row and 100 arguments per function. GraphQL
+# aliases and selections have no such limits.
 _MAX_IDENTIFIER = 63
 _MAX_COLUMNS = 1_600
 _MAX_PAIRS = 50
-# See `_Concatenation`. A run of few operands needs no parentheses.
-_CHAIN, _FEW = 16, 4
+# See `_Concatenation`. Fewer than four adjacent operands do not need parentheses.
+_LONGEST_CHAIN, _SHORTEST_GROUP = 16, 4
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of an object: its key, and how its value becomes JSON."""
+    """One member of an object: its key, and how its value becomes JSON.
+
+    If the text of the value is known when the statement is written, `fixed` is this text.
+    """
 
     key: str
     kind: Kind
     value: ColumnElement[Any]
     nullable: bool = False
+    fixed: str | None = None
 
 
 def constant(key: str, text: str) -> Member:
-    """A member that is a fixed text, written by this project (it is not escaped)."""
-    return Member(key, Kind.PLAIN, literal_column(f"'{text}'"))
+    """Return a member with a fixed text. The text is not escaped, so it must never come from a request."""
+    return Member(key, Kind.PLAIN, literal_column(f"'{text}'"), fixed=text)
 
 
 class json_object(FunctionElement[Any]):  # noqa: N801
-    """A JSON object with its members in the order given.
+    """A JSON object with its members in the given order.
 
-    Where values are aggregates, say `of_aggregates`: on PostgreSQL an object is best made of a row, in a
-    SELECT of its own, and an aggregate must stand in the very SELECT whose rows it aggregates.
+    Set `of_aggregates` if the values are aggregates. On PostgreSQL, the cheapest way to build an object is
+    from a row in a SELECT of its own. This is impossible for aggregates, because an aggregate must be in the
+    SELECT that reads its rows.
     """
 
     name = "json_object"
@@ -52,14 +59,18 @@ class json_object(FunctionElement[Any]):  # noqa: N801
     inherit_cache = False
 
     def __init__(self, members: Sequence[Member], *, of_aggregates: bool = False) -> None:
-        self.keys = tuple(member.key for member in members)
-        self.kinds = tuple((member.kind, member.nullable) for member in members)
+        self.members = tuple(members)
         self.of_aggregates = of_aggregates
         super().__init__(*(member.value for member in members))
 
+    @cached_property
+    def selects(self) -> tuple[bool, ...]:
+        """Whether the value of each member contains a SELECT, in the order of the members."""
+        return tuple(map(_has_select, self.clauses))
+
 
 class json_array(FunctionElement[Any]):  # noqa: N801
-    """An aggregate: the JSON array of its argument over all rows, in the rows' own order."""
+    """An aggregate: the values of its argument in all rows as a JSON array, in the order of the rows."""
 
     name = "json_array"
     type = NullType()
@@ -67,7 +78,7 @@ class json_array(FunctionElement[Any]):  # noqa: N801
 
 
 class json_string(FunctionElement[Any]):  # noqa: N801
-    """A text as JSON."""
+    """A text, written as a JSON string."""
 
     name = "json_string"
     type = NullType()
@@ -75,7 +86,7 @@ class json_string(FunctionElement[Any]):  # noqa: N801
 
 
 class parsed(FunctionElement[Any]):  # noqa: N801
-    """A text that holds JSON, as JSON."""
+    """A text that contains JSON, converted to a JSON value."""
 
     name = "parsed"
     type = NullType()
@@ -83,7 +94,7 @@ class parsed(FunctionElement[Any]):  # noqa: N801
 
 
 class json_or_null(FunctionElement[Any]):  # noqa: N801
-    """The JSON that a scalar subquery answers, or JSON's null when it finds no row."""
+    """The JSON that a scalar subquery returns, or JSON's null if the subquery finds no row."""
 
     name = "json_or_null"
     type = NullType()
@@ -91,7 +102,7 @@ class json_or_null(FunctionElement[Any]):  # noqa: N801
 
 
 class json_text(FunctionElement[str]):  # noqa: N801
-    """JSON as text, the form in which it leaves the database: a driver would parse what is of type json."""
+    """A JSON value, converted to text, which drivers return unchanged."""
 
     name = "json_text"
     type = Text()
@@ -102,11 +113,14 @@ class json_text(FunctionElement[str]):  # noqa: N801
 def _sqlite_object(element: json_object, compiler: SQLCompiler, **kw: Any) -> str:
     text = _Concatenation()
     text.literal("{")
-    for place, (key, (kind, nullable), clause) in enumerate(
-        zip(element.keys, element.kinds, element.clauses, strict=True)
+    for place, (member, clause, has_select) in enumerate(
+        zip(element.members, element.clauses, element.selects, strict=True)
     ):
-        text.literal(f'{"," if place else ""}"{key}":')
-        _write_sqlite(text, kind, nullable, compiler.process(clause, **kw))
+        text.literal(f'{"," if place else ""}"{member.key}":')
+        if member.fixed is not None:
+            text.literal(f'"{member.fixed}"')
+        else:
+            _write_sqlite(text, member, compiler.process(clause, **kw), has_select=has_select)
     text.literal("}")
     return text.sql()
 
@@ -143,12 +157,11 @@ def _postgresql_parsed(element: parsed, compiler: SQLCompiler, **kw: Any) -> str
 
 @compiles(json_or_null, "sqlite")
 def _sqlite_or_null(element: json_or_null, compiler: SQLCompiler, **kw: Any) -> str:
-    # coalesce() around it would cost three places on the parser's stack (see `_joined`). The first arm of
-    # a UNION ALL comes first.
+    # coalesce() would add three more entries to the parser's stack (see `_Concatenation`). LIMIT 1 works
+    # instead, because SQLite returns the rows of a UNION ALL in the order of its SELECTs.
     (subquery,) = element.clauses
-    text = compiler.process(subquery, **kw)
-    assert text.startswith("(SELECT ")
-    return f"{text[:-1]} UNION ALL SELECT 'null' LIMIT 1)"
+    assert isinstance(subquery, ScalarSelect)
+    return f"({compiler.process(subquery.element, **kw)} UNION ALL SELECT 'null' LIMIT 1)"
 
 
 @compiles(json_or_null, "postgresql")
@@ -165,28 +178,26 @@ def _sqlite_text(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(json_object, "postgresql")
 def _postgresql_object(element: json_object, compiler: SQLCompiler, **kw: Any) -> str:
-    pairs = [
-        (key, compiler.process(clause, **kw))
-        for key, clause in zip(element.keys, element.clauses, strict=True)
-    ]
-    if not pairs:
+    values = [compiler.process(clause, **kw) for clause in element.clauses]
+    keys = [member.key for member in element.members]
+    if not keys:
         return "'{}'::json"
-    if element.of_aggregates and len(pairs) <= _MAX_PAIRS:
-        arguments = ", ".join(f"'{key}', {value}" for key, value in pairs)
+    if element.of_aggregates and len(keys) <= _MAX_PAIRS:
+        arguments = ", ".join(f"'{key}', {value}" for key, value in zip(keys, values, strict=True))
         return f"json_build_object({arguments})"
-    if element.of_aggregates or len(pairs) > _MAX_COLUMNS or max(map(len, element.keys)) > _MAX_IDENTIFIER:
-        return _postgresql_wide_object(pairs)
-    columns = ", ".join(f'{value} AS "{key}"' for key, value in pairs)
+    if element.of_aggregates or len(keys) > _MAX_COLUMNS or max(map(len, keys)) > _MAX_IDENTIFIER:
+        return _postgresql_wide_object(element, values)
+    columns = ", ".join(f'{value} AS "{key}"' for key, value in zip(keys, values, strict=True))
     return f"(SELECT row_to_json(shaped) FROM (SELECT {columns}) AS shaped)"  # noqa: S608
 
 
-def _postgresql_wide_object(pairs: Sequence[tuple[str, str]]) -> str:
+def _postgresql_wide_object(element: json_object, values: Sequence[str]) -> str:
     text = _Concatenation()
     text.literal("{")
-    for place, (key, value) in enumerate(pairs):
-        text.literal(f'{"," if place else ""}"{key}":')
-        # A constant has no type of its own, and to_json() takes none without.
-        typed = f"{value}::text" if _is_constant(value) else value
+    for place, (member, value) in enumerate(zip(element.members, values, strict=True)):
+        text.literal(f'{"," if place else ""}"{member.key}":')
+        # to_json() needs a typed argument, and a literal has no type.
+        typed = value if member.fixed is None else f"{value}::text"
         text.expression(f"coalesce(to_json({typed})::text, 'null')")
     text.literal("}")
     return f"({text.sql()})::json"
@@ -205,10 +216,11 @@ def _postgresql_text(element: json_text, compiler: SQLCompiler, **kw: Any) -> st
 
 
 class ids_in(FunctionElement[Any]):  # noqa: N801
-    """Whether a column is one of the ids in a JSON array, so that any number of ids makes one statement."""
+    """Whether a column is one of the ids in a JSON array. The statement is the same for any number of ids."""
 
     name = "ids_in"
-    type = NullType()  # of a Boolean() SQLAlchemy would ask `= 1` on SQLite, and no index answers that
+    # With Boolean(), SQLAlchemy would append `= 1` on SQLite, and SQLite would then not use any index.
+    type = NullType()
     inherit_cache = False
 
     def __init__(self, column: ColumnElement[str], ids: ColumnElement[str]) -> None:
@@ -228,7 +240,7 @@ def _postgresql_ids(element: ids_in, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class texts_in(FunctionElement[Any]):  # noqa: N801
-    """The texts in a JSON array as rows of one column, ``value``."""
+    """The texts in a JSON array, as rows with one column, ``value``."""
 
     name = "texts_in"
     type = Text()
@@ -248,7 +260,10 @@ def _postgresql_texts(element: texts_in, compiler: SQLCompiler, **kw: Any) -> st
 
 
 class arrays_in(FunctionElement[Any]):  # noqa: N801
-    """The arrays of texts in a JSON array as rows of one column, ``value``; see `item`."""
+    """The arrays in a JSON array, as rows with one column, ``value``.
+
+    `item` reads the texts in these arrays.
+    """
 
     name = "arrays_in"
     type = Text()
@@ -268,58 +283,62 @@ def _postgresql_arrays(element: arrays_in, compiler: SQLCompiler, **kw: Any) -> 
 
 
 class item(FunctionElement[str]):  # noqa: N801
-    """The text at a place of a JSON array."""
+    """The text at an index of a JSON array."""
 
     name = "item"
     type = Text()
     inherit_cache = False
 
-    def __init__(self, array: ColumnElement[Any], place: int) -> None:
-        self.place = place
+    def __init__(self, array: ColumnElement[Any], index: int) -> None:
+        self.index = index
         super().__init__(array)
 
 
 @compiles(item, "sqlite")
 def _sqlite_item(element: item, compiler: SQLCompiler, **kw: Any) -> str:
     (array,) = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"json_extract({array}, '$[{element.place}]')"
+    return f"json_extract({array}, '$[{element.index}]')"
 
 
 @compiles(item, "postgresql")
 def _postgresql_item(element: item, compiler: SQLCompiler, **kw: Any) -> str:
     (array,) = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"({array} ->> {element.place})"
+    return f"({array} ->> {element.index})"
 
 
-def _write_sqlite(text: "_Concatenation", kind: Kind, nullable: bool, value: str) -> None:
-    match kind:
+def _write_sqlite(text: "_Concatenation", member: Member, value: str, *, has_select: bool) -> None:
+    match member.kind:
         case Kind.TEXT:
-            text.expression(f"json_quote({value})")
-        case Kind.PLAIN if nullable:
-            text.expression(f"""coalesce('"' || {value} || '"', 'null')""")
+            text.expression(f"json_quote({value})", has_select=has_select)
+        case Kind.PLAIN if member.nullable:
+            text.expression(f"""coalesce('"' || {value} || '"', 'null')""", has_select=has_select)
         case Kind.PLAIN:
             text.literal('"')
-            text.literal(value[1:-1]) if _is_constant(value) else text.expression(value)
+            text.expression(value, has_select=has_select)
             text.literal('"')
         case Kind.BOOLEAN:
-            text.expression(f"CASE WHEN {value} THEN 'true' ELSE 'false' END")
+            text.expression(f"CASE WHEN {value} THEN 'true' ELSE 'false' END", has_select=has_select)
         case Kind.INTEGER:
-            text.expression(f"({value})")
+            text.expression(f"({value})", has_select=has_select)
         case Kind.JSON:
-            text.expression(f"coalesce({value}, 'null')" if nullable else value)
+            text.expression(f"coalesce({value}, 'null')" if member.nullable else value, has_select=has_select)
 
 
-def _is_constant(value: str) -> bool:
-    return value.startswith("'") and value.endswith("'")
+def _has_select(clause: ClauseElement) -> bool:
+    """Return whether an expression contains a SELECT."""
+    if isinstance(clause, json_object):
+        return any(clause.selects)
+    return isinstance(clause, ScalarSelect) or any(map(_has_select, clause.get_children()))
 
 
 class _Concatenation:
-    """Text made of literals and SQL expressions, as one ``||`` expression without parentheses around it.
+    """Text made of literals and SQL expressions, as one ``||`` expression without enclosing parentheses.
 
-    SQLite sets two bounds that pull in opposite directions. Its parser, up to 3.45, keeps no more than 100
-    open constructs on its stack: so a nested SELECT stands in no parentheses but its own. And an expression
-    may be 1,000 deep, where a chain is as deep as it is long, and counts anew in every SELECT around it: so
-    neighbouring literals are one, and what stands between two nested SELECTs is one operand, well balanced.
+    SQLite has two limits: parentheses help with one of them and make the other worse. Up to version 3.45,
+    SQLite's parser keeps at most 100 open constructs on its stack, so a nested SELECT must have no
+    parentheses around it except its own. An expression may be at most 1,000 levels deep: each ``||`` in a
+    chain is one level, which is counted again in every enclosing SELECT. Therefore adjacent literals are
+    merged, and the operands between two nested SELECTs become one balanced operand.
     """
 
     def __init__(self) -> None:
@@ -328,22 +347,25 @@ class _Concatenation:
         self._literal = ""
 
     def literal(self, text: str) -> None:
-        """Go on with a fixed text, written by this project (nothing in it needs escaping)."""
+        """Append a fixed text, which must not contain anything that needs escaping."""
         self._literal += text
 
-    def expression(self, sql: str) -> None:
-        """Go on with the value of an expression."""
+    def expression(self, sql: str, *, has_select: bool = False) -> None:
+        """Append the value of an expression.
+
+        `has_select` is true if the expression contains a SELECT. Only SQLite needs to know this.
+        """
         if self._literal:
             self._run.append(f"'{self._literal}'")
             self._literal = ""
-        if "(SELECT " in sql:
+        if has_select:
             self._end_run()
             self._operands.append(sql)
         else:
             self._run.append(sql)
 
     def sql(self) -> str:
-        """The whole as SQL."""
+        """Return the whole text as SQL."""
         if self._literal:
             self._run.append(f"'{self._literal}'")
         if not self._operands:
@@ -353,16 +375,15 @@ class _Concatenation:
 
     def _end_run(self) -> None:
         if self._run:
-            self._operands += (
-                _balanced(self._run) if len(self._run) < _FEW else [_chain(_balanced(self._run))]
-            )
+            pieces = _balanced(self._run)
+            self._operands += pieces if len(self._run) < _SHORTEST_GROUP else [_chain(pieces)]
             self._run = []
 
 
 def _balanced(pieces: list[str]) -> list[str]:
-    """The pieces gathered into no more than a short chain."""
-    while len(pieces) > _CHAIN:
-        pieces = [_chain(pieces[i : i + _CHAIN]) for i in range(0, len(pieces), _CHAIN)]
+    """Return the pieces, grouped in parentheses until at most `_LONGEST_CHAIN` pieces are left."""
+    while len(pieces) > _LONGEST_CHAIN:
+        pieces = [_chain(pieces[i : i + _LONGEST_CHAIN]) for i in range(0, len(pieces), _LONGEST_CHAIN)]
     return pieces
 
 

@@ -1,4 +1,4 @@
-"""How a noun declares, once, the way each of its fields is found in SQL."""
+"""Nouns: the types of the graph that have a table, and how each of their fields is read in SQL."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,34 +6,30 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, TypeAlias
 
-from sqlalchemy import BindParameter, Boolean, ColumnElement, Table, Text, bindparam
+from sqlalchemy import BindParameter, Boolean, ColumnElement, Select, Table, bindparam
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from db.types import UtcDateTime
 
-# The columns of one occurrence of a noun's table in a statement; a table may occur many times.
+# The columns of one alias of a noun's table. A statement may have several aliases of the same table.
 Row: TypeAlias = Mapping[str, Any] | ReadOnlyColumnCollection[str, Any]
 
-ACCOUNT: BindParameter[str] = bindparam("account", type_=Text())
-"""The viewer's account, a condition of every read."""
-
 NOW: BindParameter[datetime] = bindparam("now", type_=UtcDateTime())
-"""The moment of the request."""
+"""The time of the request."""
 
 TOKENS: BindParameter[bool] = bindparam("tokens", type_=Boolean())
 """Whether the viewer may see the tokens of licenses."""
 
 
-INDEX_SCAN, ROW_SCAN, GATHERED_SCAN = 500, 2_000, 4_000
-"""What reading costs (`db.shaping.scans`): of an index, of the rows, or of all that a filter's own index has
-found."""
+INDEX_SCAN, ROW_SCAN, SEARCH_SCAN = 500, 2_000, 4_000
+"""The costs of scanning an index, the rows themselves, and a filter's own index (`db.shaping.scans`)."""
 
 
 class Kind(Enum):
     """How a value becomes JSON."""
 
     TEXT = "text"
-    PLAIN = "plain"  # text that never needs escaping: ids, timestamps, slugs, enum names
+    PLAIN = "plain"  # text that never needs escaping: ids, times, slugs, enum names
     INTEGER = "integer"
     BOOLEAN = "boolean"
     JSON = "json"
@@ -41,10 +37,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Attribute:
-    """A field that is a column, or an expression over columns of its row.
+    """A field that is a column, or an expression of columns of its row.
 
-    `is_subquery` says that the expression looks into other tables. `cost` is what the field adds to the cost
-    of its object.
+    `is_subquery` is true if the expression reads other tables. `cost` is the cost that the field adds to its
+    object.
     """
 
     kind: Kind
@@ -56,22 +52,27 @@ class Attribute:
 
 
 def column(name: str, kind: Kind = Kind.PLAIN, *, nullable: bool = False) -> Attribute:
-    """Declare a field that is a column."""
+    """Return the declaration of a field that is a column."""
     return Attribute(kind, (name,), lambda row: row[name], nullable)
 
 
 @dataclass(frozen=True)
 class ToOne:
-    """A field that is the row of `noun` whose id stands in `column`; where that is null, so is the field."""
+    """A field that is one row of `noun`: the row whose id is in `column`.
+
+    If the column is null, the field is null too. If `only_reached` is true, the field is also null if the
+    tenant cannot reach the row.
+    """
 
     noun: str
     column: str
     nullable: bool = False
+    only_reached: bool = False
 
 
 @dataclass(frozen=True)
-class KeptTotal:
-    """A count that the database keeps: the parent's columns that it is read from, and how."""
+class StoredTotal:
+    """A stored count: the columns of the parent that are needed, and how the count is computed from them."""
 
     columns: tuple[str, ...]
     expression: Callable[[Row], ColumnElement[int]]
@@ -79,23 +80,24 @@ class KeptTotal:
 
 @dataclass(frozen=True)
 class ToMany:
-    """A field that is the rows of `noun` whose `column` holds this row's id.
+    """A field that lists the rows of `noun` whose `column` is this row's id.
 
-    `total` is how many they are, where the database keeps it; else they are counted. `few`: so few that they
-    are read one by one, whatever is asked of them.
+    `total` is the number of rows, if the database stores this number. Otherwise the rows are counted. `few`
+    means that reading all of the rows is always cheap.
     """
 
     noun: str
     column: str
-    total: KeptTotal | None = None
+    total: StoredTotal | None = None
     few: bool = False
 
 
 @dataclass(frozen=True)
 class Through:
-    """A field that is all rows of `noun` which a `link` table joins to this row, in the order of one column.
+    """A field that lists all rows of `noun` that a `link` table connects to this row, sorted by one column.
 
-    `here` and `there` are the link's columns of the two ids. There are about `typical` of them.
+    The columns `here` and `there` of the link table contain this row's id and the other row's id. A row is
+    typically connected to about `typical` other rows.
     """
 
     noun: str
@@ -107,8 +109,39 @@ class Through:
 
 
 @dataclass(frozen=True)
+class ListedIn:
+    """A field that lists the rows of `noun` whose ids are in `column`, a JSON array, sorted by one column.
+
+    The array may have ids of rows that no longer exist. If the column is null, the field is null too. A cost
+    of `typical` rows is counted.
+    """
+
+    noun: str
+    column: str
+    order: str
+    typical: int
+
+
+@dataclass(frozen=True)
+class Entries:
+    """A field that lists rows which are no nouns, such as the days on which a key was used.
+
+    `rows` returns the rows of one object in order, given the value of the field's only argument. The argument
+    is the maximum number of rows, from 1 to `most`. Each attribute is a column of these rows.
+    """
+
+    attributes: Mapping[str, Kind]
+    rows: Callable[[Row, BindParameter[int]], Select[Any]]
+    argument: str
+    most: int
+
+
+@dataclass(frozen=True)
 class Ordering:
-    """An order by a column and then by id. `column` None is the order of creation, which is that of ids."""
+    """An order by a column and then by id.
+
+    If `column` is None, the order is by id only, which is the order of creation.
+    """
 
     column: str | None = None
     nullable: bool = False
@@ -116,27 +149,37 @@ class Ordering:
 
 @dataclass(frozen=True)
 class Condition:
-    """A filter: its SQL, and how the caller's value (a text, or a moment) becomes the one that is bound.
+    """A filter: its SQL, and how the caller's value becomes the bound value.
 
-    `columns`: what the SQL reads of a row beside its id. `index`: a condition that holds for all rows which
-    pass, and perhaps for some more, and is answered by an index over everybody's rows. `narrows` says that an
-    index finds what passes faster than all rows of whoever the connection belongs to. `scan` is what reading
-    by it may cost (`db.shaping.scans`); 0: it finds a few rows at once.
+    The caller's value is a text, a time, or true or false.
+
+    `columns` are the columns that the SQL reads, besides the id. `index` is a condition that an index over
+    the rows of all accounts can answer. This condition is true for every row that passes the filter, and may
+    be true for other rows too. `selective` means that the table's index on the filter's column finds the rows
+    faster than the index for the connection's parent. `scan` is the cost of reading with this filter
+    (`db.shaping.scans`), or 0 if the filter finds a few rows directly. `otherwise` is true for the rows that
+    are found if the filter is not given. If it is None, all rows are found.
     """
 
     sql: Callable[[Row, BindParameter[Any]], ColumnElement[bool]]
     bind: Callable[[Any], str] = str
     columns: tuple[str, ...] = ()
     index: Callable[[Row, BindParameter[Any]], ColumnElement[bool]] | None = None
-    narrows: bool = False
+    selective: bool = False
     scan: int = 0
+    otherwise: Callable[[Row], ColumnElement[bool]] | None = None
+
+    @property
+    def finds_few(self) -> bool:
+        """Whether the index on the filter's column directly finds the rows that pass, which are few."""
+        return self.selective and self.scan == 0
 
 
 @dataclass(frozen=True)
 class Unique:
-    """A way to find one row: a unique column, and how the caller's value becomes the one compared with it.
+    """A way to find one row: a column, and how the caller's value becomes the bound value.
 
-    Where the column alone is not unique, the first row in the order of `preferred` is found.
+    If several rows can have the same value in the column, the first row in the order `preferred` is found.
     """
 
     column: str
@@ -148,26 +191,33 @@ class Unique:
 class Noun:
     """A type of the graph and its table.
 
-    `owned` is the tenancy condition: true for rows of the account bound as `ACCOUNT`, and the one place it
-    is written for this noun. `singular` names the fields that are one of a connection's rows, found by a
-    lookup (`App.customer` among `App.customers`). `default_order` is the order, and whether it descends, of
-    connections that ask for none.
+    `owned`, `reached` and `entered` are tenancy conditions (`db.tenancy`). `owned` is true for rows of the
+    account, and `reached` for those of them that the tenant can reach. `entered` is true for rows in which
+    the tenant can look up an object that it can reach, even if it cannot reach the row itself. By default,
+    these are the rows that it can reach.
+
+    `singular` maps each field that finds one row of a connection to that connection (`App.customer` to
+    `App.customers`). `default_order` is the order of connections for which none is selected, and whether this
+    order is descending.
     """
 
     name: str
     table: Table
     prefix: str
     owned: Callable[[Row], ColumnElement[bool]]
+    reached: Callable[[Row], ColumnElement[bool]]
     attributes: Mapping[str, Attribute]
     objects: Mapping[str, ToOne] = field(default_factory=dict)
-    lists: Mapping[str, Through] = field(default_factory=dict)
+    lists: Mapping[str, Through | ListedIn] = field(default_factory=dict)
+    entries: Mapping[str, Entries] = field(default_factory=dict)
     connections: Mapping[str, ToMany] = field(default_factory=dict)
     singular: Mapping[str, str] = field(default_factory=dict)
     lookups: Mapping[str, Unique] = field(default_factory=dict)
     filters: Mapping[str, Condition] = field(default_factory=dict)
     orders: Mapping[str, Ordering] = field(default_factory=dict)
     default_order: tuple[str, bool] = ("created_at", True)
+    entered: Callable[[Row], ColumnElement[bool]] | None = None
 
     def cursor_tag(self, order: str, descending: bool) -> str:
-        """What a cursor of this noun in this order begins with."""
+        """Return the tag that cursors of this noun in this order contain."""
         return f"{self.name}.{order}.{'desc' if descending else 'asc'}"

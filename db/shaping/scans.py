@@ -1,9 +1,10 @@
-"""What reading may go through beyond what it answers: all rows of whoever a connection belongs to.
+"""The cost of scans: a scan visits rows that it does not return.
 
-A filter is asked of one row after the other until a page is full, and a total counts all that pass: either
-may read every row there is, however little it answers. What that costs is said by each filter
-(`Condition.scan`), in objects as `schema.cost` counts them: how many could be answered in the time that it
-takes to go through the rows of 100,000 customers, who have 300,000 licenses (`bench/worst.py`).
+A filter is checked on one row after another until the page is full. A total counts every row that passes the
+filters. Both may visit all rows of the connection's app or tier, even if few rows are returned. Each filter
+declares its cost (`Condition.scan`). The unit is that of costs in GraphQL. The figures were measured with
+100,000 customers and 300,000 licenses (`bench/worst.py`): a scan of all rows costs as much as the objects
+that can be returned in the same time.
 """
 
 from collections.abc import Iterable
@@ -12,47 +13,49 @@ from dataclasses import replace
 from db.shaping.nouns import INDEX_SCAN, Noun, ToMany
 from db.shaping.selection import AnyPart, Connection, Group, Part, Total, Typename, parts_of
 
-FEW = 100
-"""How many times fewer rows there are where a relation has but a few."""
+SMALL_RELATION_DIVISOR = 100
+"""How many times cheaper a scan is if its relation has few rows (`ToMany.few`)."""
 
 
-def weighed(connection: Connection, noun: Noun, relation: ToMany | None) -> Connection:
-    """A connection with what finding its page and counting its totals may cost.
+def with_scan_costs(connection: Connection, noun: Noun, relation: ToMany | None) -> Connection:
+    """Return the connection with the `scan` costs of the connection and of its totals.
 
-    `relation` is what it is of its parent; None: it is over the whole account.
+    `relation` is the parent's relation, or None for a connection over the whole account.
     """
     filters = [noun.filters[chosen.name] for chosen in connection.page.filters]
     costs = [condition.scan for condition in filters] or [0]
     has_few = relation is None or relation.few
-    # Each filter is asked of each row.
-    filtered = sum(costs) // (FEW if has_few else 1) if min(costs) else 0
-    is_kept = has_few or (relation is not None and relation.total is not None)
-    counted = filtered if filters or is_kept else INDEX_SCAN
-    # Where an index finds all matches to count them, the page and the totals are cut from those.
-    is_gathered = any(condition.index for condition in filters) and any(
+    # All filters are checked on each row, unless one of the filters finds its rows directly.
+    filtered = sum(costs) // (SMALL_RELATION_DIVISOR if has_few else 1) if min(costs) else 0
+    is_count_cheap = has_few or (relation is not None and relation.total is not None)
+    counted = filtered if filters or is_count_cheap else INDEX_SCAN
+    # If all matches are counted, a filter's own index finds all of them, and the page and the totals are read
+    # from these matches.
+    finds_all_matches = any(condition.index for condition in filters) and any(
         isinstance(part, Total) and part.at_most is None for part in parts_of(connection)
     )
 
-    def weigh(part: Part) -> Part:
+    def with_cost(part: Part) -> Part:
         match part:
             case Total():
-                if is_gathered:
+                if finds_all_matches:
                     return replace(part, scan=INDEX_SCAN)
                 return replace(part, scan=counted if part.at_most is None else filtered)
             case Group(parts=parts):
-                return replace(part, parts=tuple(map(weigh, parts)))
+                return replace(part, parts=tuple(map(with_cost, parts)))
             case _:
                 return part
 
-    finds_rows = is_gathered or any(not isinstance(part, Typename | Total) for part in connection.parts)
-    return replace(connection, parts=tuple(map(weigh, connection.parts)), scan=filtered if finds_rows else 0)
+    finds_rows = finds_all_matches or any(not isinstance(part, Typename | Total) for part in connection.parts)
+    parts = tuple(map(with_cost, connection.parts))
+    return replace(connection, parts=parts, scan=filtered if finds_rows else 0)
 
 
-def is_of_all(scan: int) -> bool:
-    """Whether it is the cost of going through all rows of an app or a tier, and not of a few."""
+def is_full_scan(scan: int) -> bool:
+    """Return whether a scan may visit all rows of an app or a tier, and not only a relation with few rows."""
     return scan >= INDEX_SCAN
 
 
 def may_scan(parts: Iterable[AnyPart]) -> bool:
-    """Whether any of these parts may go through all rows of an app or a tier."""
-    return any(is_of_all(part.scan) for part in parts if isinstance(part, Connection | Total))
+    """Return whether any of these parts may visit all rows of an app or a tier."""
+    return any(is_full_scan(part.scan) for part in parts if isinstance(part, Connection | Total))

@@ -1,35 +1,46 @@
-"""A selection: what one read is to answer, as a tree that holds no values.
+"""A selection: what one read returns, as a tree that contains no values of the request.
 
-Wherever a value of the request would stand (an id, a page size, a filter's text) the tree holds a `Slot`,
-a place in the list of values made beside it. Two requests that differ in values alone make equal trees, so
-the tree itself is the key under which its compiled statement is cached.
+In place of a value (an id, a page size, a filter's text), the tree has a slot. A slot is an index into a list
+of values, which is built together with the tree. Requests that differ only in their values have equal trees,
+so the tree is the cache key of its compiled statement.
 
-GraphQL makes selections from a document (`schema.selections`), REST has constant ones.
+GraphQL builds selections from a document. REST's selections have fixed fields.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from typing import Generic, TypeAlias, TypeVar, assert_never
 
 Slot: TypeAlias = int
 Value: TypeAlias = str | int | None
 
 
+S_co = TypeVar("S_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Selected(Generic[S_co]):
+    """A selection of one request, with the values of its slots in order."""
+
+    selection: S_co
+    values: tuple[Value, ...] = ()
+
+
 class Values:
-    """The values of one request, in the order in which its selection met them."""
+    """The values of one request, in the order of its selection's slots."""
 
     def __init__(self) -> None:
         self.items: list[Value] = []
 
     def slot(self, value: Value) -> Slot:
-        """Keep a value and answer its place."""
+        """Add a value and return its slot."""
         self.items.append(value)
         return len(self.items) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Typename:
-    """`__typename`: the name of the type that was asked."""
+    """`__typename`: the name of the object's type."""
 
     key: str
     name: str
@@ -37,7 +48,10 @@ class Typename:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """An attribute of a noun, by its name there, under the response key the caller chose."""
+    """An attribute of a noun, by its name in `Noun.attributes`.
+
+    `key` is the key in the response, and `cost` is the cost of the attribute.
+    """
 
     key: str
     name: str
@@ -46,7 +60,7 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """How one row is found among those in reach: a unique attribute of its noun and the value."""
+    """How one row is found: the name of a lookup in the noun's `lookups`, and the slot of the value."""
 
     name: str
     slot: Slot
@@ -54,7 +68,10 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """A single related object. `by` picks one of many, as in `App.customer(by:)`; None: there is but one."""
+    """A single related object.
+
+    `by` selects one of many objects, as in `App.customer(by:)`. If `by` is None, there is only one object.
+    """
 
     key: str
     name: str
@@ -65,7 +82,7 @@ class Object:
 
 @dataclass(frozen=True, slots=True)
 class ObjectList:
-    """All related objects of a kind of which there are a few (about `typical`), in their one order."""
+    """All related objects, in a fixed order. There are typically about `typical` objects."""
 
     key: str
     name: str
@@ -75,10 +92,20 @@ class ObjectList:
 
 
 @dataclass(frozen=True, slots=True)
-class After:
-    """The place a page starts behind: the slots of its id and of its sort value.
+class EntryList:
+    """Rows that are no nouns (`db.shaping.nouns.Entries`), at most as many as the number in a slot."""
 
-    `value` is None when the order is that of ids; `null` says that the sort value is null there.
+    key: str
+    name: str
+    fields: "tuple[Typename | Scalar, ...]"
+    size: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """The place after which a page starts, as slots of the id and the sort value.
+
+    `value` is None if the order is by id only, or if `null` is true: the sort value is then null.
     """
 
     id: Slot
@@ -88,7 +115,7 @@ class After:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One condition of a noun's own, by name, with the slot of its value."""
+    """One of a noun's filters, by name, with the slot of the filter's value."""
 
     name: str
     slot: Slot
@@ -96,10 +123,11 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which rows of a connection, in which order.
+    """Which rows of a connection are read, and in which order.
 
-    `backward` reads the last `size` rows before `after` (then a cursor of ``before``); the answer is in the
-    connection's order all the same. `offset` skips rows, as REST's pages do.
+    With `backward`, the last `size` rows before `after` are read: `after` then comes from the ``before``
+    cursor. The rows are still returned in the connection's order. `offset` is the number of rows to skip, for
+    REST's pages.
     """
 
     order: str
@@ -129,7 +157,7 @@ class Edges:
 
 @dataclass(frozen=True, slots=True)
 class EdgeNode:
-    """An edge's row."""
+    """An edge's row, as an object."""
 
     key: str
     fields: "tuple[Field, ...]"
@@ -144,7 +172,7 @@ class EdgeCursor:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """An object that gathers parts of a connection: `pageInfo`, or REST's ``meta``."""
+    """An object that groups parts of a connection: `pageInfo`, or REST's ``meta``."""
 
     key: str
     parts: "tuple[Part, ...]"
@@ -152,9 +180,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How many rows pass the filters, before paging; counted no further than `at_most`, if there is one.
+    """How many rows pass the filters, regardless of the page. Counting stops at `at_most`, if it is set.
 
-    `scan` is what counting them may cost (`db.shaping.scans`).
+    `scan` is the cost of counting (`db.shaping.scans`).
     """
 
     key: str
@@ -164,7 +192,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class HasMore:
-    """Whether rows lie beyond the page: behind it (`forward`) or before it."""
+    """Whether there are rows after the page (`forward`) or before it."""
 
     key: str
     forward: bool
@@ -172,15 +200,26 @@ class HasMore:
 
 @dataclass(frozen=True, slots=True)
 class PageCursor:
-    """The cursor of the page's first row, or of its `last`."""
+    """The cursor of the page's first row, or of its last row if `last` is true."""
 
     key: str
     last: bool
 
 
 @dataclass(frozen=True, slots=True)
+class NextCursor:
+    """The cursor of the page's last row, followed by the text of a slot.
+
+    Null if no rows come after the page.
+    """
+
+    key: str
+    suffix: Slot
+
+
+@dataclass(frozen=True, slots=True)
 class Echo:
-    """A number of the request, answered as it came (REST's ``page`` and ``per_page``)."""
+    """A number from the request, returned unchanged (REST's ``page`` and ``per_page``)."""
 
     key: str
     slot: Slot
@@ -188,7 +227,7 @@ class Echo:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Many related objects, a page at a time. `scan` is what finding a page may cost (`db.shaping.scans`)."""
+    """Many related objects, a page at a time. `scan` is the cost of finding a page (`db.shaping.scans`)."""
 
     key: str
     name: str
@@ -198,14 +237,15 @@ class Connection:
     scan: int = 0
 
 
-Field: TypeAlias = Typename | Scalar | Object | ObjectList | Connection
+Field: TypeAlias = Typename | Scalar | Object | ObjectList | EntryList | Connection
+Fields: TypeAlias = tuple[Field, ...]
 EdgePart: TypeAlias = Typename | EdgeNode | EdgeCursor
-Part: TypeAlias = Typename | Nodes | Edges | Group | Total | HasMore | PageCursor | Echo
+Part: TypeAlias = Typename | Nodes | Edges | Group | Total | HasMore | PageCursor | NextCursor | Echo
 
 
 @dataclass(frozen=True, slots=True)
 class OneRead:
-    """One object, found in the viewer's account by a unique attribute. Answers one row, or none."""
+    """One object, found in the viewer's account by a unique attribute. Returns one row, or no row."""
 
     noun: str
     by: Lookup
@@ -214,7 +254,10 @@ class OneRead:
 
 @dataclass(frozen=True, slots=True)
 class FieldRead:
-    """The value of one field of an object: no row when the object is missing, a null when the field is."""
+    """The value of one field of an object.
+
+    Returns no row if the object does not exist, and null if the field is null.
+    """
 
     noun: str
     by: Lookup
@@ -223,7 +266,10 @@ class FieldRead:
 
 @dataclass(frozen=True, slots=True)
 class ChildRead:
-    """One of the many rows of an object, by what is unique among them: a row (id, JSON), or none."""
+    """One of an object's many related objects, found by a unique attribute.
+
+    Returns one row (id, JSON), or no row.
+    """
 
     noun: str
     by: Lookup
@@ -232,14 +278,17 @@ class ChildRead:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRead:
-    """A page of all that the account has of one noun. Answers one row."""
+    """A page of one noun's objects across the account. Returns one row."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
 class ManyRead:
-    """Objects of several nouns by id: a row (id, JSON) for each that exists. `ids` holds a JSON array."""
+    """Objects of several nouns, by id. `ids` is the slot of a JSON array of ids.
+
+    Returns one row (id, JSON) for each object that exists.
+    """
 
     ids: Slot
     fields_by_noun: tuple[tuple[str, tuple[Field, ...]], ...]
@@ -249,23 +298,63 @@ Read: TypeAlias = OneRead | FieldRead | ChildRead | ConnectionRead | ManyRead
 AnyPart: TypeAlias = Read | Field | Part | EdgePart
 
 
-def shows_license_alone(read: Read) -> bool:
-    """Whether a read is of one license, and shows nothing beside it but its tier and that one's features."""
-    return isinstance(read, OneRead) and read.noun == "License" and are_of_license(read.fields)
+Visible: TypeAlias = Mapping[str, Collection[str]]
+"""The fields that may be shown, by the name of their noun. Nothing else may be shown."""
 
 
-def are_of_license(fields: tuple[Field, ...]) -> bool:
-    """Whether the fields selected of a license, its tier or a feature lead to nothing else."""
-    return all(
-        are_of_license(field.fields)
-        if isinstance(field, Object | ObjectList) and field.noun in {"Tier", "Feature"}
-        else isinstance(field, Typename | Scalar)
-        for field in fields
-    )
+def shows_only(read: Read, visible: Visible) -> bool:
+    """Return whether a read returns one object, or objects by id, and nothing but visible fields of them."""
+    match read:
+        case OneRead(noun, _, fields) | FieldRead(field=Object(noun=noun, fields=fields)):
+            return are_visible(noun, fields, visible)
+        case ManyRead(_, groups):
+            return all(are_visible(noun, fields, visible) for noun, fields in groups)
+        case _:
+            return False
+
+
+def are_visible(noun: str, fields: Iterable[Field], visible: Visible) -> bool:
+    """Return whether all these fields of a noun, and everything selected below them, are visible."""
+    shown = visible.get(noun)
+    return shown is not None and all(_is_visible(field, shown, visible) for field in fields)
+
+
+def _is_visible(field: Field, shown: Collection[str], visible: Visible) -> bool:
+    match field:
+        case Typename():
+            return True
+        case Scalar(name=name):
+            return name in shown
+        case Object(name=name, noun=noun) | ObjectList(name=name, noun=noun):
+            return name in shown and are_visible(noun, field.fields, visible)
+        case Connection(name=name, noun=noun):
+            return name in shown and all(are_visible(noun, fields, visible) for fields in _rows(field.parts))
+        case _:
+            return False
+
+
+def _rows(parts: Iterable[Part | EdgePart]) -> Iterator[Fields]:
+    """Yield the fields of a connection's rows."""
+    for part in parts:
+        if isinstance(part, Nodes | EdgeNode):
+            yield part.fields
+        elif isinstance(part, Edges):
+            yield from _rows(part.parts)
+
+
+def roots_of(read: Read) -> Iterable[str]:
+    """Return the names of the nouns whose objects a read begins with."""
+    match read:
+        case ConnectionRead(connection):
+            return (connection.noun,)
+        case ManyRead(_, groups):
+            return [noun for noun, _ in groups]
+        case _:
+            return (read.noun,)
 
 
 def nouns_of(read: Read) -> frozenset[str]:
-    """The names of all nouns whose rows a read may show."""
+    """Return the names of all nouns whose rows a read may return."""
     return frozenset(_nouns(read))
 
 
@@ -274,13 +363,13 @@ def _nouns(read: Read) -> Iterator[str]:
         if isinstance(part, ManyRead):
             yield from (noun for noun, _ in part.fields_by_noun)
         else:
-            noun: str | None = getattr(part, "noun", None)  # whatever shows rows says of which noun
+            noun: str | None = getattr(part, "noun", None)  # every part that returns rows has a noun
             if noun is not None:
                 yield noun
 
 
 def parts_of(part: AnyPart) -> Iterator[AnyPart]:
-    """A read, or a part of one, and all that is selected below it."""
+    """Yield a read, or a part of a read, and everything that is selected below it."""
     yield part
     for child in _below(part):
         yield from parts_of(child)
@@ -288,7 +377,7 @@ def parts_of(part: AnyPart) -> Iterator[AnyPart]:
 
 def _below(part: AnyPart) -> Iterable[AnyPart]:
     match part:
-        case OneRead() | Object() | ObjectList() | Nodes() | EdgeNode():
+        case OneRead() | Object() | ObjectList() | EntryList() | Nodes() | EdgeNode():
             return part.fields
         case Connection() | Group() | Edges():
             return part.parts
@@ -298,7 +387,9 @@ def _below(part: AnyPart) -> Iterable[AnyPart]:
             return (connection,)
         case ManyRead(_, groups):
             return (field for _, fields in groups for field in fields)
-        case Typename() | Scalar() | EdgeCursor() | Total() | HasMore() | PageCursor() | Echo():
+        case Typename() | Scalar() | EdgeCursor():
+            return ()
+        case Total() | HasMore() | PageCursor() | NextCursor() | Echo():
             return ()
         case _:
             assert_never(part)

@@ -1,11 +1,12 @@
-"""Text found within text, taken literally: the condition itself, and the index that finds its rows.
+"""Literal substring search: the condition itself, and the index that finds the matching rows.
 
-The index holds the trigrams of each row's texts: every three neighbouring characters as they are, whatever
-the script. Two more stand behind the end of each text, so that every character of it begins a trigram: a text
-of one or two characters is found by the trigrams that begin with it, a longer one by all of its own. The
-index may find too much, since it does not know where a trigram stands, so the condition is asked as well.
+The index has the trigrams of each row's texts: every three adjacent characters, unchanged, in any script. Two
+extra characters follow each text, so that a trigram starts at every character of the text. If the search text
+has one or two characters, the trigrams that start with it find the rows. If the search text is longer, all of
+its own trigrams do. The index does not know where a trigram is in a text, so it may find too many rows. The
+condition is therefore checked as well.
 
-On SQLite it is an FTS5 table, on PostgreSQL a GIN index of lexemes; see docs/decisions.md.
+On SQLite the index is an FTS5 table, and on PostgreSQL it is a GIN index of lexemes (docs/decisions.md).
 """
 
 from typing import Any
@@ -18,18 +19,19 @@ from sqlalchemy.types import NullType
 
 from db.shaping.nouns import Row
 
-# A long text is found by the trigrams of its beginning; the condition reads the rest.
+# Only the start of a long search text is looked up in the index. The condition checks the rest.
 _LONGEST = 32
 _LAST = "\U0010ffff" * 2
-# What FTS5 writes for these two, which are no characters.
+# FTS5 stores U+FFFD instead of these two noncharacters.
 _WRITTEN = str.maketrans("\ufffe\uffff", "\ufffd\ufffd")
 
 
 class contains(FunctionElement[Any]):  # noqa: N801
-    """Whether a text contains another, by code points; null where the text is null."""
+    """Whether a text contains another text, compared by code points. Null if the first text is null."""
 
     name = "contains"
-    type = NullType()  # of a Boolean() SQLAlchemy would ask `= 1` on SQLite, and no index answers that
+    # With Boolean(), SQLAlchemy would append `= 1` on SQLite, and SQLite would then not use any index.
+    type = NullType()
     inherit_cache = False
 
     def __init__(self, text: ColumnElement[str], part: ColumnElement[str]) -> None:
@@ -49,10 +51,11 @@ def _postgresql_contains(element: contains, compiler: SQLCompiler, **kw: Any) ->
 
 
 class found_in_customers(FunctionElement[Any]):  # noqa: N801
-    """Whether the index of customers (made by migration 0004) has a row under all trigrams of a text."""
+    """Whether the index of customers (migration 0004) finds a row for a search text."""
 
     name = "found_in_customers"
-    type = NullType()  # of a Boolean() SQLAlchemy would ask `= 1` on SQLite, and no index answers that
+    # With Boolean(), SQLAlchemy would append `= 1` on SQLite, and SQLite would then not use any index.
+    type = NullType()
     inherit_cache = False
 
     def __init__(self, row: Row, part: BindParameter[str]) -> None:
@@ -77,18 +80,27 @@ def _postgresql_found(element: found_in_customers, compiler: SQLCompiler, **kw: 
 
 
 def gram_query(part: str) -> str:
-    """The trigrams of a text as FTS5 is asked for them, for SQLite to call; a short text has none."""
+    """Return the FTS5 query for the trigrams of a text. If the text has none, the query finds nothing.
+
+    SQLite calls this.
+    """
     part = part[:_LONGEST]
     grams = dict.fromkeys(part[start : start + 3] for start in range(len(part) - 2))
     return " AND ".join('"' + gram.replace('"', '""') + '"' for gram in grams) or '""'
 
 
 def gram_start(part: str) -> str | None:
-    """What the trigrams of a text of one or two characters begin with, for SQLite to call; else None."""
+    """Return the start of all trigrams that match a search text of one or two characters.
+
+    Returns None if the text is longer. SQLite calls this.
+    """
     return part.translate(_WRITTEN) if len(part) < 3 else None
 
 
 def gram_end(part: str) -> str | None:
-    """What the trigrams that begin so are not greater than; None as `gram_start`."""
+    """Return the upper bound of the trigrams that begin with the text of `gram_start`.
+
+    Returns None if `gram_start` returns None. SQLite calls this.
+    """
     start = gram_start(part)
     return None if start is None else start + _LAST

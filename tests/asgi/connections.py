@@ -1,4 +1,4 @@
-"""Connections to a server of a test's own, byte by byte, and what comes back."""
+"""Raw connections to a server that a test starts."""
 
 import asyncio
 import json
@@ -27,12 +27,15 @@ class Answer:
 
 @dataclass
 class Listener:
-    """A server that listens, on a port of this machine."""
+    """A server that listens on a local port."""
 
     port: int
 
     async def talk(self, *packets: bytes, pause: float = 0.02, patience: float = 10) -> list[Answer]:
-        """Send packets, and answer what came until the server closed. TimeoutError if it does not."""
+        """Send packets, and return the responses received until the server closes the connection.
+
+        Raises TimeoutError if the connection stays open longer than `patience` seconds.
+        """
         reader, writer = await self.connect()
         sending = asyncio.ensure_future(_send(writer, packets, pause))
         try:
@@ -54,11 +57,11 @@ async def _send(writer: asyncio.StreamWriter, packets: tuple[bytes, ...], pause:
             await writer.drain()
             await asyncio.sleep(pause)
     except OSError:
-        pass  # the server has heard enough
+        pass  # the server has closed the connection
 
 
 def answers(received: bytes) -> list[Answer]:
-    """The answers in what a server sent, each with its length told. Those of status 100 are left out."""
+    """Parse the responses in the bytes that a server sent. Responses with status 100 are left out."""
     found = []
     while received:
         head, _, received = received.partition(b"\r\n\r\n")
@@ -73,7 +76,11 @@ def answers(received: bytes) -> list[Answer]:
 
 
 class Echo:
-    """An application that answers 200, and remembers the requests it was handed, with their bodies."""
+    """An application that returns 200 and records each request's method, path and body.
+
+    It waits for `gate` before it responds. A request that the server refuses gets the refusal's status
+    instead of 200, and is not recorded.
+    """
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, bytes]] = []
@@ -106,10 +113,10 @@ class Echo:
 async def listening(
     app: ASGIApp, bounds: Bounds | None = None, *, keep_alive_s: int = 75
 ) -> AsyncIterator[Listener]:
-    """A server of an application that is started already."""
+    """Run a server for an application that has already been started."""
     config = uvicorn.Config(
         app,
-        http=Connections(bounds or Bounds()),
+        http=Connections(bounds or Bounds()),  # type: ignore[arg-type]  # called like a class
         timeout_keep_alive=keep_alive_s,
         ws="none",
         lifespan="off",
@@ -131,7 +138,7 @@ async def listening(
 
 
 def cut(text: bytes, how: str) -> list[bytes]:
-    """Packets of a text: in one, with the head apart, or each byte apart."""
+    """Split bytes into packets: one packet, two packets (head and body), or one packet per byte."""
     match how:
         case "whole":
             return [text]
@@ -143,7 +150,7 @@ def cut(text: bytes, how: str) -> list[bytes]:
 
 
 def post(path: str, body: bytes, *lines: str, chunked: bool = False) -> bytes:
-    """A POST of a body, with these header lines beside those it needs."""
+    """Return a POST request with this body and these header lines. Other required headers are added."""
     length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
     if chunked:
         body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in re.findall(b"(?s).{1,7}", body))
@@ -153,4 +160,4 @@ def post(path: str, body: bytes, *lines: str, chunked: bool = False) -> bytes:
 
 
 LAST = b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-"""A request after which the server closes."""
+"""A request after which the server closes the connection."""

@@ -1,7 +1,7 @@
-"""A server that fails where a request says: `X-Fail` names the place, and what is raised there.
+"""A server that fails on request: the header `X-Fail` names a place and the error to raise there.
 
-What is raised quotes all that the failing function was given, and so do its notes, its cause and its context.
-Run as a program, with the arguments of `server.py`.
+The error quotes all arguments of the failing function. Its note and the errors in its context quote them as
+well. Run this file as a program, with the arguments of `server.py`.
 """
 
 import asyncio
@@ -17,12 +17,14 @@ from typing import Any
 
 import asyncpg
 from graphql import GraphQLError, Source
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import asgi.authentication
 import rest.operations
-import schema.door
-import schema.operations
+import schema.pipeline.documents
+import schema.pipeline.endpoint
+import schema.pipeline.pipeline
 import server
 from asgi.authentication import Authentication
 from commands.command_line import main
@@ -32,33 +34,34 @@ from db.postgresql import PostgresqlConnections
 from db.short_reads import ShortReads
 from db.sqlite import SqliteConnections
 from resolvers import apps, customers, licenses, verification
-from schema.prepared import PreparedOperations
+from settings import Settings
 
-SECRET = "zq7"
-"""What all secrets begin with."""
+SECRET = "zulu7"
+"""A text that is part of every secret in the tests. No id contains it: ids have no `l` and no `u`."""
 
 FUNCTIONS: dict[str, tuple[tuple[Any, str], ...]] = {
     "authentication": ((Authentication, "viewer_of"),),
     "body": ((asgi.authentication, "read_body"), (rest.operations, "read_body")),
-    "json": ((schema.door, "parse_json"), (rest.operations, "parse_json")),
-    "parsing": ((schema.operations, "parse"),),
-    "validation": ((schema.operations, "validate"),),
-    "preparation": ((PreparedOperations, "operation"),),
+    "json": ((schema.pipeline.endpoint, "parse_json"), (rest.operations, "parse_json")),
+    "parsing": ((schema.pipeline.documents, "parse"),),
+    "validation": ((schema.pipeline.documents, "validate"),),
+    "plan": ((schema.pipeline.pipeline, "_planned_and_bound"),),
     "input": ((apps, "check"), (customers, "check"), (licenses, "check")),
     "token": ((verification, "_claims"),),
     "reading": ((ReadSession, "rows"),),
     "writing": ((WriteSession, "execute"), (Database, "execute")),
     "connections": ((Connections, "fetch"), (Connections, "take")),
     "driver": ((SqliteConnections, "run"), (PostgresqlConnections, "run"), (ShortReads, "fetch")),
-    "answer": ((schema.door, "_response"), (rest.operations, "problem_of")),
+    "answer": ((schema.pipeline.endpoint, "_response"), (rest.operations, "problem_of")),
 }
 BESIDE = ("task", "callback", "thread", "finalizer", "library")
-"""Beside the request, whose own way goes well."""
+"""Places outside of the request. If one of these fails, the request itself succeeds."""
 
 
 def _unique(quoted: str) -> Exception:
     error = asyncpg.UniqueViolationError(quoted)
     error.detail = f"Key (email)=({quoted}) already exists."
+    assert isinstance(error, Exception)
     return error
 
 
@@ -78,7 +81,7 @@ _failing: ContextVar[tuple[str, str]] = ContextVar("failing", default=("", ""))
 
 
 def raised(kind: str, quoted: str) -> Exception:
-    """An exception that quotes a text wherever it can."""
+    """Return an exception that quotes a text wherever it can: in its message, its note and its context."""
     try:
         try:
             raise LookupError(quoted)
@@ -92,7 +95,7 @@ def raised(kind: str, quoted: str) -> Exception:
 
 
 def failing(place: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, which fails where the request says so."""
+    """Wrap a function so that it fails if the current request's X-Fail header names `place`."""
 
     def fail(*given: Any) -> None:
         where, kind = _failing.get()
@@ -120,7 +123,7 @@ class Finalizer:
 
 
 def fail_beside(place: str, kind: str) -> None:
-    """Fail where no request is any more."""
+    """Cause an error outside of any request, in a task, a thread or another such place."""
     error = raised(kind, SECRET)
 
     async def in_task(_given: str) -> None:
@@ -131,7 +134,7 @@ def fail_beside(place: str, kind: str) -> None:
 
     match place:
         case "task":
-            asyncio.ensure_future(in_task(SECRET))  # noqa: RUF006  (nobody is to look at it)
+            asyncio.ensure_future(in_task(SECRET))  # noqa: RUF006  (the error must stay unhandled)
         case "callback":
             asyncio.get_running_loop().call_soon(in_callback, [SECRET])
         case "thread":
@@ -147,7 +150,7 @@ def fail_beside(place: str, kind: str) -> None:
 
 
 class Failing:
-    """Middleware: has the request fail where it says."""
+    """Middleware that makes a request fail at the place that its X-Fail header names."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -162,8 +165,8 @@ class Failing:
             gc.collect()
 
 
-def create_app() -> ASGIApp:
-    app = _create_app()
+def create_app(settings: Settings | None = None) -> Starlette:
+    app = _create_app(settings)
     assert app.middleware_stack is not None
     app.middleware_stack = Failing(app.middleware_stack)
     return app

@@ -1,12 +1,14 @@
-"""A client that is gone: what was done for it stops. One that is there notices nothing."""
+"""When a client hangs up before the response is complete, the server stops working on its request."""
 
 import asyncio
 import time
 
 import pytest
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from asgi import refusals
 from asgi.abandonment import CLIENT_CLOSED_REQUEST, Abandonment
 from asgi.bodies import read_body
 from db.engine import Database
@@ -16,7 +18,7 @@ SCOPE = {"type": "http", "method": "POST", "path": "/", "headers": []}
 
 
 class Client:
-    """The other end of a request: sends these messages, then hangs up when it is told to."""
+    """A client at the ASGI level. It sends `messages`, and disconnects when a test sets `hangs_up`."""
 
     def __init__(self, *messages: Message) -> None:
         self._messages = list(messages)
@@ -43,7 +45,7 @@ def client() -> Client:
 
 
 @pytest.mark.parametrize("reads_body", [True, False])
-async def test_statement_of_a_client_that_is_gone_stops(
+async def test_the_statement_of_a_client_that_hung_up_stops(
     database: Database, client: Client, reads_body: bool
 ) -> None:
     ended = asyncio.Event()
@@ -69,8 +71,8 @@ async def test_statement_of_a_client_that_is_gone_stops(
     assert client.received[0]["status"] == CLIENT_CLOSED_REQUEST
 
 
-async def test_app_that_has_answered_is_left_to_finish(client: Client) -> None:
-    """As servers do: to them, a client that has its answer is gone."""
+async def test_an_app_that_has_answered_may_finish(client: Client) -> None:
+    """Once a response is complete, servers report a disconnect, even if the client has not hung up."""
     finished = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,7 +89,7 @@ async def test_app_that_has_answered_is_left_to_finish(client: Client) -> None:
     assert [message["type"] for message in client.received] == ["http.response.start", "http.response.body"]
 
 
-async def test_answer_that_has_begun_is_not_begun_again(client: Client) -> None:
+async def test_a_response_is_not_started_twice(client: Client) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         client.hangs_up.set()
@@ -98,7 +100,7 @@ async def test_answer_that_has_begun_is_not_begun_again(client: Client) -> None:
     assert [message["status"] for message in client.received] == [200]
 
 
-async def test_body_that_comes_late_is_read_whole() -> None:
+async def test_a_late_body_is_read_completely() -> None:
     client = Client(body(b"a", more=True), body(b"b", more=True), body(b"c"))
     read = []
 
@@ -112,7 +114,7 @@ async def test_body_that_comes_late_is_read_whole() -> None:
     assert read == [b"abc"]
 
 
-async def test_app_that_waits_for_the_client_hears_that_it_is_gone(client: Client) -> None:
+async def test_an_app_that_waits_for_the_client_is_told_that_it_hung_up(client: Client) -> None:
     heard = []
 
     async def app(scope: Scope, receive: Receive, _send: Send) -> None:
@@ -125,20 +127,25 @@ async def test_app_that_waits_for_the_client_hears_that_it_is_gone(client: Clien
     assert heard == [body(b"{}"), {"type": "http.disconnect"}]
 
 
-async def test_cancellation_by_the_server_goes_on(client: Client) -> None:
-    async def app(scope: Scope, receive: Receive, _send: Send) -> None:
+async def test_cancellation_by_the_server_is_passed_on_after_a_response(client: Client) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if (refusal := refusals.of(scope)) is not None:
+            await Response(str(refusal), refusal.status)(scope, receive, send)
         await asyncio.Event().wait()
 
-    asking = asyncio.create_task(Abandonment(app)(SCOPE, client.receive, client.send))
+    asking = asyncio.create_task(Abandonment(app)({**SCOPE}, client.receive, client.send))
+    await asyncio.sleep(0.1)
+    asking.cancel()
     await asyncio.sleep(0.1)
     asking.cancel()
 
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert client.received == []
+    assert [message.get("status") for message in client.received] == [503, None]
+    assert client.received[1]["body"] == b"The server is shutting down. Try again later."
 
 
-async def test_what_is_not_http_passes(client: Client) -> None:
+async def test_other_scopes_than_http_pass_through(client: Client) -> None:
     scopes = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

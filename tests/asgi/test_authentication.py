@@ -1,7 +1,8 @@
-"""Who is calling: a key is looked up once in a short while, and never serves longer than it should."""
+"""Authentication: key lookups are cached for a short time, but never longer than the key is valid."""
 
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from starlette.requests import HTTPConnection
@@ -10,6 +11,7 @@ from asgi import authentication
 from asgi.authentication import Authentication
 from db import clock
 from db.engine import Database
+from resolvers import keys
 from resolvers.errors import Unauthenticated
 from resolvers.keys import revoke_key
 from resolvers.viewer import Policy
@@ -22,7 +24,7 @@ def request(token: str) -> HTTPConnection:
 
 
 class Monotonic:
-    """A clock that goes when it is told to."""
+    """A clock that only the test moves."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -34,12 +36,12 @@ class Monotonic:
 @pytest.fixture
 def monotonic(monkeypatch: pytest.MonkeyPatch) -> Monotonic:
     made = Monotonic()
-    # Its own, and not everybody's: the event loop goes by that clock too.
+    # Replace only the clock of `asgi.authentication`, because the event loop needs the real one.
     monkeypatch.setattr(authentication, "time", SimpleNamespace(monotonic=made))
     return made
 
 
-async def test_a_key_is_looked_up_once_in_a_short_while(
+async def test_a_key_is_looked_up_once_in_a_second(
     database: Database, statements: Statements, monotonic: Monotonic
 ) -> None:
     token = await make_key(database, await make_account(database))
@@ -67,20 +69,20 @@ async def test_a_revoked_key_stops_within_a_second(database: Database, monotonic
         await authenticated.viewer_of(request(token))
 
 
-async def test_what_is_remembered_counts_from_when_the_database_was_asked(
+async def test_a_cached_key_expires_from_the_start_of_its_lookup(
     database: Database, monotonic: Monotonic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database that takes its time to answer must not lengthen the life of a revoked key."""
+    """A slow lookup must not extend the time for which a revoked key is accepted."""
     token = await make_key(database, await make_account(database))
     authenticated = Authentication(database, Policy())
-    ask = authentication.keys.admit
+    ask = keys.admit
 
-    async def slowly(*arguments: object) -> object:
+    async def slowly(*arguments: Any) -> object:
         admitted = await ask(*arguments)
         monotonic.now += 5
         return admitted
 
-    monkeypatch.setattr(authentication.keys, "admit", slowly)
+    monkeypatch.setattr(keys, "admit", slowly)
     await authenticated.viewer_of(request(token))
     async with database.write() as session:
         await revoke_key(session, token)
@@ -89,7 +91,7 @@ async def test_what_is_remembered_counts_from_when_the_database_was_asked(
         await authenticated.viewer_of(request(token))
 
 
-async def test_an_expiring_key_stops_to_the_second(
+async def test_an_expiring_key_stops_in_the_right_second(
     database: Database, monotonic: Monotonic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expires_at = clock.now() + timedelta(seconds=60)
@@ -103,7 +105,7 @@ async def test_an_expiring_key_stops_to_the_second(
         await authenticated.viewer_of(request(token))
 
 
-async def test_refusals_are_not_remembered(database: Database, monotonic: Monotonic) -> None:
+async def test_refusals_are_not_cached(database: Database, monotonic: Monotonic) -> None:
     authenticated = Authentication(database, Policy())
     owner = await make_account(database)
     token = await make_key(database, owner)
@@ -113,7 +115,7 @@ async def test_refusals_are_not_remembered(database: Database, monotonic: Monoto
     assert (await authenticated.viewer_of(request(token))).account_id == owner.id
 
 
-async def test_no_more_keys_are_remembered_than_the_bound(
+async def test_the_number_of_cached_keys_is_bounded(
     database: Database, statements: Statements, monotonic: Monotonic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(authentication, "CACHED_KEYS", 2)

@@ -1,4 +1,4 @@
-"""The edge of both doors: what is wrong as HTTP is answered in the door's own shape, and nothing is done."""
+"""The edge of both APIs: invalid HTTP gets an error in the API's format, and has no effect."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ async def server(app: Starlette) -> AsyncIterator[Listener]:
 
 
 def creating(path: str, email: str = "jane@example.com") -> bytes:
-    """A body that creates a customer."""
+    """Return a request body that creates a customer."""
     values = {"query": CREATE % email} if path == GRAPH else {"email": email}
     return json.dumps(values).encode()
 
@@ -60,7 +60,7 @@ async def emails(database: Database) -> list[str]:
 
 
 def assert_refused(answer: Answer, path: str, status: int, code: str | None = None) -> None:
-    """An error in the shape of a door, with all that its answers carry."""
+    """Check that a response is an error in the format of the path's API, with all the usual headers."""
     assert answer.status == status
     assert len(answer.headers["x-request-id"]) == 36
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -126,27 +126,27 @@ async def test_a_java_client_creates_customers(server: Listener, database: Datab
         ("/" + "x" * 65_536 + " HTTP/1.1\r\nHost: x", "", 431),
     ],
 )
-async def test_what_is_wrong_as_http_is_an_error_of_the_door(
+async def test_invalid_http_is_an_error_in_the_shape_of_the_api(
     server: Listener, path: str, before: str, after: str, status: int
 ) -> None:
     with capture_logs() as logged:
         (got,) = await server.talk(f"GET {path}{before}\r\n\r\n{after}".encode())
 
     if before.startswith("/"):
-        path = "/anything else"  # a longer path is another
+        path = "/anything else"  # the longer path is not /graphql, so its error is in REST's format
     assert_refused(got, path, status)
     assert [(level, code) for level, _, code in answered(logged)] == [("info", status)]
     assert {line["log_level"] for line in logged} == {"info"}
 
 
-async def test_what_is_no_request_at_all_is_an_error_too(server: Listener) -> None:
+async def test_bytes_that_are_not_a_request_are_an_error_too(server: Listener) -> None:
     (got,) = await server.talk(b"\x16\x03\x01\x02\x00")
 
     assert_refused(got, "/", 400)
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_slow_headers_and_slow_bodies_are_errors_of_the_door(
+async def test_slow_headers_and_slow_bodies_are_errors_in_the_shape_of_the_api(
     app: Starlette, database: Database, key: str, path: str
 ) -> None:
     text = post(path, creating(path), JSON, with_key(key))
@@ -162,7 +162,7 @@ async def test_slow_headers_and_slow_bodies_are_errors_of_the_door(
     assert await emails(database) == []
 
 
-async def test_too_many_connections_are_an_error_that_says_when_to_come_again(app: Starlette) -> None:
+async def test_too_many_connections_are_an_error_that_says_when_to_retry(app: Starlette) -> None:
     async with listening(app, Bounds(max_connections=1)) as server:
         _, writer = await server.connect()
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
@@ -175,7 +175,9 @@ async def test_too_many_connections_are_an_error_that_says_when_to_come_again(ap
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_body_is_sent_as_it_is(server: Listener, database: Database, key: str, path: str) -> None:
+async def test_a_body_must_not_be_compressed(
+    server: Listener, database: Database, key: str, path: str
+) -> None:
     for number, encoding in enumerate(["identity", "Identity", ""]):
         body = creating(path, f"{number}@example.com")
         text = post(path, body, JSON, with_key(key), f"Content-Encoding: {encoding}")
@@ -215,7 +217,7 @@ async def test_a_body_that_is_too_long_is_refused_before_it_is_sent(
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("how", ["revoked", "whole"])
-async def test_a_key_that_is_revoked_while_its_body_comes_in_serves_no_more(
+async def test_a_key_that_is_revoked_while_the_body_is_received_no_longer_works(
     server: Listener, database: Database, account: Account, key: str, path: str, how: str
 ) -> None:
     text = post(path, creating(path), JSON, with_key(key))
@@ -239,7 +241,7 @@ async def test_a_key_that_is_revoked_while_its_body_comes_in_serves_no_more(
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_bad_key_is_refused_before_its_body_comes(server: Listener, path: str) -> None:
+async def test_a_bad_key_is_refused_before_the_body_is_received(server: Listener, path: str) -> None:
     head, _ = cut(post(path, b" " * 1_000_000, JSON, with_key("sk_live_" + "x" * 32)), "head")
     reader, writer = await server.connect()
     writer.write(head)
@@ -252,7 +254,7 @@ async def test_a_bad_key_is_refused_before_its_body_comes(server: Listener, path
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("kept", [0, 60, -20, -1, None])
 @pytest.mark.parametrize("wait", [0.01, 0.2])
-async def test_a_client_that_goes_away_is_no_error(
+async def test_a_client_that_hangs_up_is_not_an_error(
     server: Listener, key: str, path: str, kept: int | None, wait: float
 ) -> None:
     text = post(path, creating(path), JSON, with_key(key))
@@ -265,15 +267,13 @@ async def test_a_client_that_goes_away_is_no_error(
 
     assert {line["log_level"] for line in logged} <= {"info"}
     if kept in {0, 60}:
-        assert logged == [], "there was no request yet"
+        assert logged == [], "no complete request head was sent"
     elif kept is not None:
         assert answered(logged) == [("info", path.replace("atlas", "{slug}"), 499)]
         assert len(logged) == 1
 
 
-async def test_long_bodies_share_their_room(
-    server: Listener, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_long_bodies_share_a_bound(server: Listener, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "MAX_LARGE_BYTES", 300_000)
     text = post(GRAPH, creating(GRAPH).ljust(250_000), JSON, with_key(key))
     reader, writer = await server.connect()
@@ -292,8 +292,12 @@ async def test_long_bodies_share_their_room(
     assert (small.status, first, later.status) == (200, b"HTTP/1.1 200 OK\r\n", 200)
 
 
-async def test_every_answer_says_that_it_is_what_it_says(server: Listener, key: str) -> None:
-    lasting = {"/api/v1/apps/atlas/public-key", "/api/v1/apps/atlas/jwks.json"}
+async def test_every_response_has_nosniff_and_cache_control(server: Listener, key: str) -> None:
+    lasting = {
+        "/api/v1/apps/atlas/public-key": "public, max-age=300",
+        # caches must revalidate it each time, because the app has no next key yet
+        "/api/v1/apps/atlas/jwks.json": "public, no-cache",
+    }
     not_ours = {"/", "/api/health", "/api/openapi.json"}
     paths = [
         "/graphql",
@@ -314,5 +318,4 @@ async def test_every_answer_says_that_it_is_what_it_says(server: Listener, key: 
             got, _ = await server.talk(text + LAST)
             assert got.headers["x-content-type-options"] == "nosniff", path
             if path not in not_ours and (path.startswith("/api") or "html" not in lines):
-                kept = "public, max-age=300" if path in lasting else "no-store"
-                assert got.headers["cache-control"] == kept, path
+                assert got.headers["cache-control"] == lasting.get(path, "no-store"), path

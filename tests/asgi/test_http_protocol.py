@@ -1,4 +1,4 @@
-"""What a connection may do to a server: in whatever packets it comes, nothing is taken for what it is not."""
+"""HTTP/1.1 connections: requests are read the same way, however their bytes are split into packets."""
 
 import asyncio
 import resource
@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from asgi import http_protocol
 from asgi.http_protocol import MAX_AHEAD_BYTES, Bounds
@@ -46,7 +47,7 @@ async def server(echo: Echo) -> AsyncIterator[Listener]:
         ("Connection: Upgrade",),
     ],
 )
-async def test_an_upgrade_is_ignored_and_a_body_is_a_body(
+async def test_an_upgrade_is_ignored_and_its_body_is_read(
     server: Listener, echo: Echo, how: str, chunked: bool, lines: tuple[str, ...]
 ) -> None:
     body = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -66,7 +67,7 @@ async def test_an_upgrade_of_a_request_without_a_body_is_ignored(server: Listene
     assert echo.seen == [("GET", "/first", b""), GET_LAST]
 
 
-# Parting
+# Boundaries between requests
 
 
 @pytest.mark.parametrize("how", CUTS)
@@ -75,7 +76,7 @@ async def test_requests_that_follow_each_other_are_answered_in_order(
 ) -> None:
     text = (
         post("/1", b"one")
-        + b"\r\n"  # as some clients send after a body
+        + b"\r\n"  # some clients send this after a body
         + post("/2", b"0\r\n\r\n two 0\r\n\r\n", chunked=True)
         + b"GET /3 HTTP/1.1\r\nHost: x\r\n\r\n"
         + post("/4", b"")
@@ -93,11 +94,11 @@ async def test_requests_that_follow_each_other_are_answered_in_order(
     ]
 
 
-async def test_what_follows_trailers_at_once_is_no_request_and_trailers_are_no_headers() -> None:
+async def test_bytes_right_after_trailers_are_not_a_request_and_trailers_are_not_headers() -> None:
     headers = []
 
     class Late(Echo):
-        async def __call__(self, scope, receive, send) -> None:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             await super().__call__(scope, receive, send)
             headers.extend(scope["headers"])
 
@@ -112,7 +113,7 @@ async def test_what_follows_trailers_at_once_is_no_request_and_trailers_are_no_h
     assert b"authorization" not in dict(headers)
 
 
-async def test_a_client_that_sends_ahead_is_made_to_wait(echo: Echo, server: Listener) -> None:
+async def test_a_client_that_pipelines_too_much_has_to_wait(echo: Echo, server: Listener) -> None:
     echo.gate.clear()
     request = b"GET /%04d HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000 + b"\r\n\r\n"
     reader, writer = await server.connect()
@@ -170,7 +171,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("lines", MALFORMED.values(), ids=MALFORMED)
-async def test_a_request_whose_end_is_in_doubt_is_400_and_the_last(
+async def test_a_request_with_an_ambiguous_end_is_400_and_closes_the_connection(
     server: Listener, echo: Echo, lines: list[str]
 ) -> None:
     head = "\r\n".join(["POST /first HTTP/1.1", "Host: x", *lines]).encode()
@@ -198,7 +199,7 @@ async def test_a_request_whose_end_is_in_doubt_is_400_and_the_last(
     ],
 )
 @pytest.mark.parametrize("how", ["head", "bytes"])
-async def test_chunks_that_are_none_are_400_and_the_last(
+async def test_invalid_chunks_are_400_and_close_the_connection(
     server: Listener, echo: Echo, chunks: bytes, how: str
 ) -> None:
     head = b"POST /first HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -240,7 +241,9 @@ async def test_chunks_that_are_none_are_400_and_the_last(
         b"POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     ],
 )
-async def test_what_is_no_request_is_400_and_the_last(server: Listener, echo: Echo, text: bytes) -> None:
+async def test_an_invalid_request_is_400_and_closes_the_connection(
+    server: Listener, echo: Echo, text: bytes
+) -> None:
     got = await server.talk(text + LAST)
 
     assert [each.status for each in got] == [400]
@@ -258,7 +261,7 @@ async def test_what_is_no_request_is_400_and_the_last(server: Listener, echo: Ec
     ],
 )
 @pytest.mark.parametrize("how", CUTS)
-async def test_targets_that_clients_send_are_taken(
+async def test_targets_that_clients_send_are_accepted(
     server: Listener, echo: Echo, target: bytes, path: str, how: str
 ) -> None:
     text = b"GET %b HTTP/1.1\r\nHost: x\r\nX: \xff\r\n\r\n" % target
@@ -282,7 +285,7 @@ async def test_nothing_is_answered_after_connection_close(server: Listener, echo
 # Expect: 100-continue
 
 
-async def test_a_client_that_is_told_to_go_on_keeps_its_connection(server: Listener, echo: Echo) -> None:
+async def test_a_client_that_got_100_continue_keeps_its_connection(server: Listener, echo: Echo) -> None:
     head, body = cut(post("/first", b"body", "Expect: 100-continue"), "head")
     reader, writer = await server.connect()
     writer.write(head)
@@ -295,10 +298,10 @@ async def test_a_client_that_is_told_to_go_on_keeps_its_connection(server: Liste
     assert echo.seen == [("POST", "/first", b"body"), GET_LAST]
 
 
-async def test_a_client_that_is_answered_before_it_was_told_to_go_on_has_no_next_request() -> None:
+async def test_a_client_that_got_a_response_instead_of_100_continue_has_no_next_request() -> None:
     seen = []
 
-    async def refusing(scope, _receive, send) -> None:
+    async def refusing(scope: Scope, _receive: Receive, send: Send) -> None:
         seen.append(scope["path"])
         await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body"})
@@ -308,13 +311,13 @@ async def test_a_client_that_is_answered_before_it_was_told_to_go_on_has_no_next
         for packets in ([head, LAST], [head, body, LAST]):
             (got,) = await server.talk(*packets)
             assert (got.status, got.headers["connection"]) == (413, "close")
-        # Whoever sends a body anyhow is heard out, and may go on.
+        # If a client sends its body without waiting, the body is read, and the next request is handled.
         assert len(await server.talk(post("/first", LAST) + LAST)) == 2
         assert len(await server.talk(head + body + LAST)) == 2
     assert seen == ["/first"] * 3 + ["/last", "/first", "/last"]
 
 
-# Bounds
+# Limits
 
 
 @pytest.mark.parametrize("how", ["whole", "halves", "bytes"])
@@ -349,17 +352,17 @@ async def test_headers_are_bounded(echo: Echo, head: bytes, how: str) -> None:
         b"0" * 3_000,
     ],
 )
-async def test_what_chunks_have_beside_the_body_is_bounded(echo: Echo, chunks: bytes) -> None:
+async def test_the_overhead_of_chunks_is_bounded(echo: Echo, chunks: bytes) -> None:
     head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with listening(echo, Bounds(max_header_bytes=2_000)) as server:
         got = await server.talk(head, *[chunks[at : at + 500] for at in range(0, len(chunks), 500)])
 
-    # The parser may have refused it before.
+    # The parser may refuse the request first, with status 400.
     assert [each.status for each in got] in ([431], [400])
     assert echo.seen == []
 
 
-async def test_a_body_in_chunks_of_a_byte_is_taken(echo: Echo) -> None:
+async def test_a_body_in_chunks_of_one_byte_is_accepted(echo: Echo) -> None:
     text = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 20_000
     async with listening(echo, Bounds(max_header_bytes=2_000)) as server:
         await server.talk(text + b"0\r\n\r\n" + LAST)
@@ -367,7 +370,7 @@ async def test_a_body_in_chunks_of_a_byte_is_taken(echo: Echo) -> None:
     assert echo.seen == [("POST", "/", b"x" * 20_000), GET_LAST]
 
 
-async def test_headers_come_in_time(echo: Echo) -> None:
+async def test_headers_have_a_time_limit(echo: Echo) -> None:
     async with listening(echo, Bounds(header_timeout_s=0.5)) as server:
         began = time.monotonic()
         silent = await server.talk(b"")
@@ -383,7 +386,7 @@ async def test_headers_come_in_time(echo: Echo) -> None:
     assert [each.status for each in next_one] == [200, 408]
 
 
-async def test_a_connection_waits_for_its_next_request_for_as_long_as_it_is_kept_alive(echo: Echo) -> None:
+async def test_an_idle_connection_is_closed_after_the_keep_alive_time(echo: Echo) -> None:
     async with listening(echo, Bounds(header_timeout_s=0.3), keep_alive_s=1) as server:
         began = time.monotonic()
         got = await server.talk(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n\r\n", *[b"\r\n"] * 3, pause=0.2)
@@ -393,7 +396,7 @@ async def test_a_connection_waits_for_its_next_request_for_as_long_as_it_is_kept
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_a_body_comes_in_time(echo: Echo, chunked: bool) -> None:
+async def test_a_body_has_a_time_limit(echo: Echo, chunked: bool) -> None:
     begun = post("/", b"x" * 70, chunked=chunked)
     head, _ = cut(begun, "head")
     async with listening(echo, Bounds(body_timeout_s=0.5)) as server:
@@ -406,8 +409,8 @@ async def test_a_body_comes_in_time(echo: Echo, chunked: bool) -> None:
     assert echo.seen == []
 
 
-async def test_a_body_that_is_answered_already_comes_in_time_too() -> None:
-    async def hasty(_scope, _receive, send) -> None:
+async def test_a_body_has_a_time_limit_after_an_early_response_too() -> None:
+    async def hasty(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body"})
 
@@ -420,7 +423,7 @@ async def test_a_body_that_is_answered_already_comes_in_time_too() -> None:
     assert 0.4 < took < 2
 
 
-async def test_a_slow_application_has_its_time(echo: Echo) -> None:
+async def test_a_slow_application_has_no_time_limit(echo: Echo) -> None:
     echo.gate.clear()
     bounds = Bounds(header_timeout_s=0.2, body_timeout_s=0.2, send_timeout_s=0.2)
     async with listening(echo, bounds) as server:
@@ -433,10 +436,10 @@ async def test_a_slow_application_has_its_time(echo: Echo) -> None:
 
 
 @pytest.mark.parametrize("closes", [False, True])
-async def test_a_client_that_does_not_read_is_left(closes: bool) -> None:
+async def test_a_client_that_does_not_read_is_disconnected(closes: bool) -> None:
     ended = asyncio.Event()
 
-    async def talkative(_scope, _receive, send) -> None:
+    async def talkative(_scope: Scope, _receive: Receive, send: Send) -> None:
         try:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             for _ in range(1 if closes else 1_000):
@@ -446,13 +449,15 @@ async def test_a_client_that_does_not_read_is_left(closes: bool) -> None:
 
     async with listening(talkative, Bounds(send_timeout_s=0.5)) as server:
         reader, writer = await server.connect()
-        writer.transport.pause_reading()
+        transport = writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
         writer.write(LAST)
         began = time.monotonic()
         async with asyncio.timeout(5):
             await ended.wait()
             await asyncio.sleep(0.7)
-            writer.transport.resume_reading()
+            transport.resume_reading()
             received = 0
             with suppress(ConnectionResetError):
                 while part := await reader.read(1_000_000):
@@ -465,13 +470,13 @@ async def test_a_client_that_does_not_read_is_left(closes: bool) -> None:
 
 
 async def busy(server: Listener) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection with a request of which the body has not come."""
+    """Open a connection, and send a request without its body."""
     reader, writer = await server.connect()
     writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
     return reader, writer
 
 
-async def test_open_connections_are_bounded(echo: Echo) -> None:
+async def test_the_number_of_connections_is_bounded(echo: Echo) -> None:
     async with listening(echo, Bounds(max_connections=3)) as server:
         held = [await busy(server) for _ in range(3)]
         await asyncio.sleep(0.1)
@@ -488,10 +493,10 @@ async def test_open_connections_are_bounded(echo: Echo) -> None:
 
     assert refused.status == 503
     assert [each.status for each in taken] == [200]
-    assert set(ends) == {b""}, "beyond twice as many there is no word"
+    assert set(ends) == {b""}, "beyond twice the limit, connections are closed without a response"
 
 
-async def test_whoever_has_asked_nothing_for_longest_makes_room(echo: Echo) -> None:
+async def test_the_connection_that_is_idle_for_longest_makes_room(echo: Echo) -> None:
     async with listening(echo, Bounds(max_connections=3)) as server:
         idle = []
         for part in (b"", b"GET / HT", b""):
@@ -510,7 +515,10 @@ async def test_whoever_has_asked_nothing_for_longest_makes_room(echo: Echo) -> N
 
 
 async def test_tiny_packets_cost_little(echo: Echo) -> None:
-    """The end of 60 kB of headers, byte by byte: what is there is not looked at again and again."""
+    """After 60 kB of headers, more bytes arrive one at a time.
+
+    The server must not scan all the headers again for each byte.
+    """
     head = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 60_000
     async with listening(echo) as server:
         _, writer = await server.connect()
@@ -528,10 +536,13 @@ async def test_tiny_packets_cost_little(echo: Echo) -> None:
     assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime < 0.5
 
 
-async def test_an_answer_before_the_end_of_a_request_is_not_lost(
+async def test_a_response_before_the_end_of_a_request_is_not_lost(
     server: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client sends on: were the connection closed at once, its system would throw the answer away."""
+    """The server responds while the client is still sending.
+
+    If the server closed the connection immediately, the client's system would drop the response.
+    """
     monkeypatch.setattr(http_protocol, "LINGER_S", 0.5)
 
     began = time.monotonic()
@@ -542,17 +553,17 @@ async def test_an_answer_before_the_end_of_a_request_is_not_lost(
     writer.write(b"nonsense")
     assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
     await asyncio.sleep(1)
-    writer.write(b"x")  # who goes on for longer is cut off
+    writer.write(b"x")  # a client that keeps sending is cut off
     await asyncio.sleep(0.1)
     with pytest.raises(ConnectionResetError):
         await _send_on(writer)
     assert time.monotonic() - began < 5
 
 
-async def test_a_flood_after_an_early_answer_is_made_to_wait(
+async def test_a_flood_after_an_early_response_is_slowed_down(
     server: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To read on is not to read as fast as somebody sends."""
+    """The server continues to read, but more slowly than the client could send."""
     monkeypatch.setattr(http_protocol, "LINGER_S", 0.5)
     _, writer = await server.connect()
     writer.write(b"nonsense")
@@ -575,12 +586,14 @@ async def _send_on(writer: asyncio.StreamWriter) -> None:
         writer.write(b"x")
 
 
-# Answers
+# Responses
 
 
 @pytest.mark.parametrize("value", [b"a\r\nSet-Cookie: x", b"a\nb", b"a\rb", b"a\0b"])
-async def test_no_line_break_gets_into_an_answer(value: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    async def careless(_scope, _receive, send) -> None:
+async def test_header_values_with_line_breaks_are_not_sent(
+    value: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def careless(_scope: Scope, _receive: Receive, send: Send) -> None:
         headers = [(b"content-length", b"0"), (b"x", value)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body"})
@@ -604,10 +617,10 @@ async def test_no_line_break_gets_into_an_answer(value: bytes, caplog: pytest.Lo
         ("GET", 200, [(b"connection", b"close")], b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
     ],
 )
-async def test_answers_are_framed_as_they_should(
+async def test_responses_are_framed_correctly(
     method: str, status: int, headers: list[tuple[bytes, bytes]], expected: bytes
 ) -> None:
-    async def app(_scope, _receive, send) -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"{}"})
 

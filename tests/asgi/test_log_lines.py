@@ -1,4 +1,4 @@
-"""No log line holds what a request brought, whatever fails, and wherever it stood."""
+"""No log line contains a value from a request, whatever fails and wherever the value was sent."""
 
 import re
 from pathlib import Path
@@ -18,6 +18,7 @@ HEADERS = {
     "Cookie": f"session={SECRET}-cookie",
     "X-Forwarded-For": f"{SECRET}-forwarded",
     "X-Request-Id": f"{SECRET} is no id",
+    "Origin": f"https://{SECRET}.example",
     "Referer": f"http://localhost/{SECRET}-referer",
     f"X-{SECRET}": "name",
 }
@@ -38,7 +39,7 @@ Call: TypeAlias = tuple[str, str, dict[str, Any], dict[str, str]]
 
 
 def calls(customer_id: str) -> list[Call]:
-    """Requests with a secret in every place where a request can hold a value."""
+    """Return requests with secrets in all places that can hold a value."""
     app = "/api/v1/apps/atlas"
     body = {"email": f"{SECRET}@example.com", "name": f"{SECRET}-name", "metadata": {f"{SECRET}-key": SECRET}}
     graph: list[dict[str, object]] = [
@@ -69,15 +70,16 @@ def calls(customer_id: str) -> list[Call]:
         ("GET", f"{app}/licenses/verify", {"params": {"token": TOKEN}}, {}),
         ("GET", f"{app}/licenses/verify", {"params": {"installation_id": f"{SECRET}-1"}}, {}),
         ("GET", "/api/health", {"params": {SECRET: SECRET}}, {}),
+        ("OPTIONS", f"{app}/customers/{SECRET}-id", {}, {"Access-Control-Request-Method": f"{SECRET}"}),
     ]
 
 
-async def test_no_line_holds_what_a_request_brought(
+async def test_no_line_holds_a_value_of_a_request(
     tmp_path: Path, database_url: str, database: Database
 ) -> None:
     account = await make_account(database)
     customer = await make_customer(database, await make_app(database, account, slug="atlas"))
-    good, *others = [await make_key(database, account), f"sk_live_{SECRET}{'0' * 29}", f"{SECRET}-key"]
+    good, *others = [await make_key(database, account), f"sk_live_{SECRET.ljust(32, '0')}", f"{SECRET}-key"]
     kinds = [*ERRORS]
     variables = {
         "DATABASE_URL": database_url,
@@ -86,7 +88,7 @@ async def test_no_line_holds_what_a_request_brought(
     }
     statuses: list[int] = []
 
-    with serving(tmp_path, program=PROGRAM, **variables) as server:
+    with serving(tmp_path, program=str(PROGRAM), **variables) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
 
             async def send(call: Call, key: str, failing: str = "") -> None:
@@ -107,10 +109,12 @@ async def test_no_line_holds_what_a_request_brought(
 
     log = (tmp_path / "server.log").read_text()
     assert {200, 400, 401, 404, 415, 422, 500, 503} <= {*statuses}
-    assert len(re.findall(r"request\.answered", log)) == 1 + len(statuses), "one asks whether it is up"
+    assert len(re.findall(r"request\.answered", log)) == 1 + len(statuses), (
+        "one request checked that the server was up"
+    )
     for event in ("request", "graphql", "thread", "finalizer"):
         assert f"{event}.failed" in log
     assert "store.unavailable" in log
     assert "Task exception was never retrieved" in log
-    assert log.count("failing_server.py") > 100, "where it failed is told"
+    assert log.count("failing_server.py") > 100, "tracebacks show where errors were raised"
     assert [line for line in log.splitlines() if SECRET in line.lower()] == []

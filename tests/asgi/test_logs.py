@@ -1,4 +1,7 @@
-"""The form of lines for files: logfmt, whatever stands in a value."""
+"""Log lines are valid logfmt, whatever a value contains.
+
+Tracebacks in the log are short and hold no values.
+"""
 
 import subprocess
 import sys
@@ -30,19 +33,19 @@ from tests.processes import PROGRAM
         (["a", 1], "\"['a', 1]\""),
     ],
 )
-def test_a_value_is_written_so_that_a_line_stays_one(value: object, written: str) -> None:
+def test_a_value_never_breaks_a_line_in_two(value: object, written: str) -> None:
     event = {"path": value, "event": "it", "level": "info", "timestamp": "now"}
 
     assert logs._logfmt(None, "info", event) == f"timestamp=now level=info event=it path={written}"
 
 
-def test_what_needs_no_escape_is_written_as_structlog_does() -> None:
+def test_values_without_escapes_are_written_as_structlog_does() -> None:
     event = {"timestamp": "t", "level": "info", "event": "e", "a": "x y", "b": 'q"', "c": 1, "d": "p=q"}
 
     assert logs._logfmt(None, "info", dict(event)) == LogfmtRenderer()(None, "info", dict(event))
 
 
-def test_a_traceback_tells_where_and_of_what_and_nothing_more() -> None:
+def test_a_traceback_has_places_and_types_and_nothing_else() -> None:
     def fail(secret: str) -> None:
         try:
             int(secret)
@@ -51,10 +54,10 @@ def test_a_traceback_tells_where_and_of_what_and_nothing_more() -> None:
             raise ExceptionGroup(secret, [KeyError(secret), OSError(2, secret, secret)]) from error
 
     with pytest.raises(ExceptionGroup) as raised:
-        fail("zq7")
+        fail("zulu7")
 
     text = tracebacks.of(raised.value)
-    assert "zq7" not in text.replace('fail("zq7")', "")
+    assert "zulu7" not in text.replace('fail("zulu7")', "")
     assert text.index("ValueError\n") < text.index("The above exception was the direct cause")
     assert text.count("Traceback (most recent call last):") == 2
     assert ", in fail\n    int(secret)" in text
@@ -65,7 +68,7 @@ def test_a_traceback_tells_where_and_of_what_and_nothing_more() -> None:
     ]
 
 
-def test_a_traceback_has_an_end() -> None:
+def test_the_length_of_a_traceback_is_bounded() -> None:
     def deeper(number: int) -> int:
         return deeper(number + 1)
 
@@ -76,27 +79,27 @@ def test_a_traceback_has_an_end() -> None:
         following = RuntimeError()
         following.__cause__ = error
         error = following
-    raised.value.__cause__ = error  # and it goes in a circle
+    raised.value.__cause__ = error  # now the chain of causes is circular
 
     assert len(tracebacks.of(error)) < 20_000
 
 
-def test_of_libraries_the_text_is_kept_and_not_what_it_is_about() -> None:
+def test_lines_of_libraries_keep_their_text_without_the_values() -> None:
     program = """
 import asyncio, logging
 from asgi import logs
 logs.configure("info", "console")
-logging.getLogger("a").error("it failed for %s", "zq7")
-logging.getLogger("b").warning(ValueError("zq7"))
-logging.getLogger("c").error("text: %d", "zq7")
+logging.getLogger("a").error("it failed for %s", "zulu7")
+logging.getLogger("b").warning(ValueError("zulu7"))
+logging.getLogger("c").error("text: %d", "zulu7")
 logging.getLogger("uvicorn.error").error("the master key (LICENSEGRAPH_MASTER_KEY) is missing")
-logging.getLogger("quiet").info("zq7")
+logging.getLogger("quiet").info("zulu7")
 
 async def main():
     loop = asyncio.get_running_loop()
-    loop.call_soon(lambda secret: 1 / 0, "zq7")
+    loop.call_soon(lambda secret: 1 / 0, "zulu7")
     await asyncio.sleep(0)
-    loop.create_task(fail("zq7"))
+    loop.create_task(fail("zulu7"))
     await asyncio.sleep(0)
 
 async def fail(secret):
@@ -109,7 +112,7 @@ asyncio.run(main())
     )
 
     lines = done.stderr.splitlines()
-    assert "zq7" not in done.stderr
+    assert "zulu7" not in done.stderr
     assert [line.split(" event=")[1].split(" exception=")[0] for line in lines] == [
         '"it failed for %s" logger=a',
         "ValueError logger=b",

@@ -1,4 +1,4 @@
-"""The line of a request: who asked for what, from where, and nothing of what was sent."""
+"""A request's log line shows who sent it, from where and for which operation, but no values."""
 
 import json
 import subprocess
@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
 from asgi import request_log
+from asgi.abandonment import Abandonment
 from db.engine import Database
 from db.keys import keys
 from tests.factories import Account, make_account, make_key
@@ -25,7 +26,7 @@ async def account(database: Database) -> Account:
 
 @pytest.fixture
 async def key(client: httpx.AsyncClient, database: Database, account: Account) -> dict[str, str]:
-    """What a line tells of the key that the client shows."""
+    """The fields of a log line that identify the request's key."""
     client.headers["Authorization"] = f"Bearer {await make_key(database, account)}"
     answer = await client.post("/graphql", json={"query": "{ viewer { keyLast4 } }"})
     assert answer.status_code == 200
@@ -42,7 +43,7 @@ async def line_of(client: httpx.AsyncClient, method: str, path: str, **options: 
     return {name: line[name] for name in line if name not in {"event", "log_level"}}
 
 
-async def test_of_a_rest_operation(client: httpx.AsyncClient, key: dict[str, str]) -> None:
+async def test_the_line_of_a_rest_operation(client: httpx.AsyncClient, key: dict[str, str]) -> None:
     line = await line_of(client, "GET", "/api/v1/apps/no-such-app/customers/cus_1/?secret=1")
 
     assert line == {
@@ -51,6 +52,7 @@ async def test_of_a_rest_operation(client: httpx.AsyncClient, key: dict[str, str
         "status": 404,
         "operation": "get_customer",
         "client": "127.0.0.1",
+        "ignored_parameters": "secret",
         **key,
     }
 
@@ -67,7 +69,7 @@ async def test_of_a_rest_operation(client: httpx.AsyncClient, key: dict[str, str
         ("query Broken {", None),
     ],
 )
-async def test_of_a_document(
+async def test_the_line_of_a_document(
     client: httpx.AsyncClient, key: dict[str, str], query: str, operation: str | None
 ) -> None:
     line = await line_of(client, "POST", "/graphql", json={"query": query})
@@ -77,7 +79,7 @@ async def test_of_a_document(
     assert {"key": line["key"], "account": line["account"]} == key
 
 
-async def test_without_a_key_nobody_is_named(client: httpx.AsyncClient) -> None:
+async def test_without_a_key_the_line_names_no_account(client: httpx.AsyncClient) -> None:
     for headers in ({}, {"Authorization": "Bearer sk_live_" + "a" * 32}):
         line = await line_of(client, "GET", "/api/v1/apps", headers=headers)
 
@@ -86,13 +88,15 @@ async def test_without_a_key_nobody_is_named(client: httpx.AsyncClient) -> None:
         assert line.keys().isdisjoint({"key", "account"})
 
 
-async def test_the_client_is_the_peer_whatever_it_says(client: httpx.AsyncClient) -> None:
-    headers = {"X-Forwarded-For": "10.1.2.3", "Forwarded": "for=10.1.2.3", "X-Real-IP": "10.1.2.3"}
+async def test_the_log_shows_the_client_that_limits_count_by(client: httpx.AsyncClient) -> None:
+    other = {"Forwarded": "for=10.1.2.3", "X-Real-IP": "10.1.2.3"}
+    assert (await line_of(client, "GET", "/api/health", headers=other))["client"] == "127.0.0.1"
 
-    assert (await line_of(client, "GET", "/api/health", headers=headers))["client"] == "127.0.0.1"
+    forwarded = {"X-Forwarded-For": "10.1.2.3, 203.0.113.7, 127.0.0.1"}
+    assert (await line_of(client, "GET", "/api/health", headers=forwarded))["client"] == "203.0.113.7"
 
 
-async def test_of_a_peer_that_is_not_known(app: Starlette) -> None:
+async def test_the_line_of_an_unknown_peer(app: Starlette) -> None:
     transport = httpx.ASGITransport(app=app, client=None)  # type: ignore[arg-type]  # as on a Unix socket
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
         assert "client" not in await line_of(client, "GET", "/api/health")
@@ -106,17 +110,17 @@ async def test_a_long_path_is_cut_off(client: httpx.AsyncClient, place: str) -> 
     assert path == "/api/v1/apps/{slug}" or path == f"{place}{'x' * (200 - len(place))}…"
 
 
-async def test_a_method_is_one_of_http_s(client: httpx.AsyncClient) -> None:
+async def test_an_unknown_method_is_not_logged(client: httpx.AsyncClient) -> None:
     assert (await line_of(client, "SECRETMETHOD", "/api/health"))["method"] == "other"
 
 
-async def test_what_nobody_catches_is_answered_and_logged_without_what_it_says(
-    client: httpx.AsyncClient, app: Starlette, monkeypatch: pytest.MonkeyPatch
+async def test_an_uncaught_error_is_500_and_logged_without_its_message(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(app.middleware_stack, "_app", fail)
+    monkeypatch.setattr(Abandonment, "__call__", fail)
     with capture_logs() as logged:
         answer = await client.get("/graphql")
 

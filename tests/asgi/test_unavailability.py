@@ -1,4 +1,4 @@
-"""Why requests are answered with 503: told once a second at most, without a value."""
+"""The causes of 503 responses are logged without values, in at most one line a second."""
 
 import asyncio
 import sqlite3
@@ -20,17 +20,19 @@ from db.engine import Database, StoreUnavailable
 from resolvers.errors import Busy
 from resolvers.viewer import Policy
 from rest.app import rest_app
-from schema.door import GraphQLDoor
-from schema.limits import Limits
+from schema.graph import graphql_schema
+from schema.pipeline.endpoint import GraphQLEndpoint
+from schema.pipeline.limits import Limits
 from tests.factories import make_account, make_app, make_key
+from tests.keyrings import KEYRING
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[Unavailability]:
-    """One that has told nothing yet, for both doors."""
+    """An empty log of causes, used by both APIs."""
     made = Unavailability()
-    for door in ("rest.operations", "schema.errors"):
-        monkeypatch.setattr(f"{door}.unavailability", made)
+    for api in ("rest.operations", "schema.pipeline.errors"):
+        monkeypatch.setattr(f"{api}.unavailability", made)
     yield made
     if made._timer is not None:
         made._timer.cancel()
@@ -62,16 +64,16 @@ def unavailable(cause: BaseException) -> StoreUnavailable:
     ],
 )
 @pytest.mark.parametrize("path", ["/graphql", "/api/v1/apps", "/api/health"])
-async def test_both_doors_tell_why(path: str, url: str, error: str, code: str, message: str) -> None:
+async def test_both_apis_log_the_cause(path: str, url: str, error: str, code: str, message: str) -> None:
     database = Database(url)
     authentication = Authentication(database, Policy())
-    door = (
-        GraphQLDoor(database, authentication, limits=Limits())
+    api = (
+        GraphQLEndpoint(graphql_schema, database, KEYRING, authentication, limits=Limits())
         if path == "/graphql"
-        else rest_app(database, authentication, max_body_bytes=0)
+        else rest_app(database, KEYRING, authentication, max_body_bytes=0)
     )
     headers = {"Authorization": "Bearer sk_live_" + "a" * 32}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://x") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://x") as client:
         with capture_logs() as logged:
             answer = await client.get(path, headers=headers, params={"query": "{ apps { totalCount } }"})
 
@@ -85,8 +87,8 @@ async def test_both_doors_tell_why(path: str, url: str, error: str, code: str, m
     await database.close()
 
 
-async def test_a_lock_that_is_not_to_be_had_is_told(app: Starlette, database: Database) -> None:
-    """By what each database says of it, through the whole application."""
+async def test_a_lock_timeout_is_logged(app: Starlette, database: Database) -> None:
+    """This tests the whole application, with the database's real error."""
     account = await make_account(database)
     await make_app(database, account, slug="atlas")
     headers = {"Authorization": f"Bearer {await make_key(database, account)}"}
@@ -109,7 +111,7 @@ async def test_a_lock_that_is_not_to_be_had_is_told(app: Starlette, database: Da
     assert "secret" not in str(line)
 
 
-async def test_a_line_a_second_and_none_is_lost(
+async def test_one_line_a_second_counts_all_failures(
     fresh: Unavailability, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "INTERVAL_S", 0.1)
@@ -132,11 +134,11 @@ async def test_a_line_a_second_and_none_is_lost(
         ("ConnectionRefusedError", 499),
     ]
     assert logged[2]["message"] == "Too many wait."
-    assert len(logged) == 5, "after a second without any, the next one is told at once"
+    assert len(logged) == 5, "after an interval without failures, the next one is logged immediately"
     assert "secret" not in str(logged)
 
 
-async def test_of_unknown_causes_there_is_a_bound(
+async def test_the_number_of_unknown_causes_is_bounded(
     fresh: Unavailability,
 ) -> None:
     with capture_logs():
@@ -146,7 +148,7 @@ async def test_of_unknown_causes_there_is_a_bound(
     assert len(fresh._waiting) == module.KNOWN
 
 
-def test_it_is_told_whichever_loop_runs(fresh: Unavailability) -> None:
+def test_it_is_logged_in_any_event_loop(fresh: Unavailability) -> None:
     async def tell() -> None:
         fresh.tell(unavailable(TimeoutError()))
 
@@ -157,14 +159,15 @@ def test_it_is_told_whichever_loop_runs(fresh: Unavailability) -> None:
     assert len(logged) == 2
 
 
-async def test_messages_of_drivers_are_told_only_where_they_hold_no_value(
+async def test_messages_of_drivers_are_only_logged_if_they_hold_no_value(
     database: Database,
 ) -> None:
-    """What the drivers say of a secret value, which they do quote."""
+    """The drivers' messages in this test quote the secret."""
     if database.is_sqlite:
         with sqlite3.connect(":memory:") as connection, pytest.raises(sqlite3.Error) as raised:
-            connection.execute("SELECT json('secret')")
-        assert cause_of(raised.value).code == "SQLITE_ERROR"
+            connection.execute("SELECT secret")
+        assert "secret" in str(raised.value)
+        assert str(cause_of(raised.value)) == "sqlite3.OperationalError SQLITE_ERROR"
     else:
         connection = await database._readers.take(None)
         for sql, arguments in (

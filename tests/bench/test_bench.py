@@ -1,4 +1,4 @@
-"""The benchmark in small, so that it does not rot. That it measures well is for who reads its figures."""
+"""A small run of the benchmark, to check that it works. Its figures are not checked."""
 
 import shutil
 import subprocess
@@ -26,8 +26,8 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @needs_wrk
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_all_answer_alike_and_are_measured(database: str, tmp_path: Path) -> None:
-    """All contestants are asked all workloads and compared; one workload is measured."""
+def test_all_contestants_agree_and_are_measured(database: str, tmp_path: Path) -> None:
+    """Contestants run all workloads that they support, and the results are compared. Only W6 is measured."""
     file = tmp_path / "figures.json"
     ended = bench("--database", database, "--customers", "60", "--workload", "W6", "--json", str(file))
     assert ended.returncode == 0, ended.stderr
@@ -48,7 +48,7 @@ def test_all_answer_alike_and_are_measured(database: str, tmp_path: Path) -> Non
     assert "Against the targets" in ended.stdout
     missing = [f"{one.name}: {one.missing}" for one in asked if one.missing is not None]
     if missing:
-        pytest.skip(f"all but {', '.join(missing)}")
+        pytest.skip(f"not measured: {', '.join(missing)}")
 
 
 @needs_wrk
@@ -64,13 +64,13 @@ def test_flatness_is_measured(tmp_path: Path) -> None:
     assert found.ratio == pytest.approx(found.large.cpu_ms / found.small.cpu_ms)
 
 
-def test_no_part_of_a_run_is_kept_as_a_whole_one() -> None:
+def test_a_partial_run_is_not_saved_as_a_whole_one() -> None:
     ended = bench("--workload", "W2", "--write")
     assert ended.returncode == 2
     assert "--write takes a whole run" in ended.stderr
 
 
-async def test_verifying_is_measured_against_looking_a_customer_up(unmigrated_url: str) -> None:
+async def test_verification_is_measured_against_a_look_up_of_a_customer(unmigrated_url: str) -> None:
     data = await datasets.load(unmigrated_url, Size(20, 10, 12, 6))
     await migrations.upgrade(unmigrated_url)
     found = await verification.costs(unmigrated_url, data, calls=5)
@@ -84,3 +84,5 @@ async def test_overhead_is_all_but_the_statement(unmigrated_url: str) -> None:
     found = await overhead(unmigrated_url, data, calls=20)
     assert 0 < found.statement_us < found.request_us
     assert found.overhead_us == found.request_us - found.statement_us
+    assert 0 < found.preflight_us < found.request_with_origin_us
+    assert found.statement_us < found.request_by_id_us < 2 * found.request_us

@@ -1,4 +1,4 @@
-"""What contestants are asked about is what the workloads say, at every size."""
+"""The data sets fit the workloads, at every size."""
 
 import sqlite3
 from contextlib import closing
@@ -37,13 +37,13 @@ async def test_a_hundred_janes_are_spread_over_the_main_app(tmp_path: Path, cust
     assert elsewhere == (0,)
     assert apps == (10,)
     assert licenses == (customers * 2 + 9 * 3,)
-    # W3 begins behind the row that it says it begins behind.
+    # `last_skipped` is the last customer before W3's page.
     assert data.skipped == customers // 2
     assert rows[data.skipped - 1][0] == data.last_skipped
     assert len(data.customer_ids) == len(data.emails) == min(customers, 1_000)
 
 
-async def test_every_field_can_be_asked_of_licensegraphs_own(unmigrated_url: str) -> None:
+async def test_every_field_can_be_selected_in_the_data_of_licensegraph(unmigrated_url: str) -> None:
     data = await datasets.load(unmigrated_url, Size(20, 3, 2, 1))
     await datasets.take_over(unmigrated_url)
     document = """{ app(slug: "bench") {

@@ -1,4 +1,4 @@
-"""The load generator asks what it is told to ask, and lets no bad answer pass."""
+"""The load generator sends the given requests, and fails if a response is bad."""
 
 import json
 import shutil
@@ -19,7 +19,10 @@ needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not i
 
 @contextmanager
 def answering(status: int, answer: str) -> Iterator[tuple[int, list[tuple[str, str, str]]]]:
-    """A server that always answers alike: its port, and what it was asked (path, key, body)."""
+    """Run a server that always sends the same response.
+
+    Yields the server's port, and a list of the requests that it received: path, key and body.
+    """
     asked = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -48,7 +51,7 @@ def answering(status: int, answer: str) -> Iterator[tuple[int, list[tuple[str, s
 
 
 @needs_wrk
-def test_requests_are_asked_in_turn_and_what_is_to_be_unique_is(tmp_path: Path) -> None:
+def test_requests_are_sent_in_turn_and_unique_values_are_unique(tmp_path: Path) -> None:
     requests = [
         Request("POST", "/graphql", "sk_live_x", json.dumps({"email": f"new.{UNIQUE}@fjord.example"})),
         Request("POST", "/W1", "sk_live_x", json.dumps({"id": "cus_1"})),
@@ -76,7 +79,7 @@ def test_a_bad_answer_fails_the_run(tmp_path: Path, status: int, answer: str, ch
         drive(port, [request], tmp_path, seconds=1, connections=2, check=check)
 
 
-def test_without_wrk_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_wrk_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NoLoadGenerator, match="apt-get install wrk"):
         require_wrk()

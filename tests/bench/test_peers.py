@@ -1,4 +1,4 @@
-"""The peers are no straw men: what they send is little, and what they refuse they refuse."""
+"""The peers in the benchmark are fair: they run few statements, and they check keys."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,13 +32,13 @@ async def calling(app: Any, token: str) -> AsyncIterator[httpx.AsyncClient]:
     ("name", "statements"),
     [
         ("W1", 3),  # the key, the customer, the page of licenses
-        ("W2", 6),  # the key, the app, the page and the total of customers, pages and totals of licenses
-        ("W4", 4),  # the key, the app, the page and the total of customers
+        ("W2", 6),  # the key, the app, the customers' page and total, the licenses' pages and totals
+        ("W4", 4),  # the key, the app, the customers' page and total
         ("W5", 4),  # the key, the apps, pages of customers, pages of licenses
     ],
 )
 async def test_strawberry_batches(unmigrated_url: str, name: str, statements: int) -> None:
-    """Its statements are few, and do not grow with the rows."""
+    """Strawberry runs few statements. Their number does not grow with the number of rows."""
     data = await datasets.load(unmigrated_url, SIZE)
     workload = WORKLOADS[name]
     app = strawberry_orm.create_app(unmigrated_url)
@@ -55,7 +55,7 @@ async def test_strawberry_batches(unmigrated_url: str, name: str, statements: in
     assert len(sent) == statements
 
 
-async def test_strawberry_makes_a_customer_once(unmigrated_url: str) -> None:
+async def test_strawberry_creates_a_customer_once(unmigrated_url: str) -> None:
     data = await datasets.load(unmigrated_url, SIZE)
     variables = {"slug": SLUG, "email": "New@fjord.example"}
     async with calling(strawberry_orm.create_app(unmigrated_url), data.token) as client:
@@ -80,7 +80,7 @@ async def test_a_bad_key_is_refused(unmigrated_url: str, create_app: Any, method
     assert refused.status_code == 401
 
 
-async def test_the_hand_written_refuses_a_bad_key() -> None:
+async def test_the_hand_written_peer_refuses_a_bad_key() -> None:
     app = handwritten.App("sqlite:///unused.db")
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:

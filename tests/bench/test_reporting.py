@@ -1,4 +1,4 @@
-"""Figures are what they say they are, and all that is drawn from them says the same."""
+"""Figures are computed correctly, and reports and charts show them."""
 
 import subprocess
 import sys
@@ -81,7 +81,7 @@ def test_figures_are_means_over_all_rounds() -> None:
     assert (found.memory_mib, found.largest_mib) == (70, 30)
 
 
-def test_cpu_of_what_has_ended_counts() -> None:
+def test_cpu_of_ended_processes_counts() -> None:
     burn = "import time\nwhile time.process_time() < 0.3: pass"
     parent = (
         f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\n"
@@ -92,7 +92,8 @@ def test_cpu_of_what_has_ended_counts() -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        # The operating system counts in hundredths of a second.
+        # The child used 0.3 s. The limit is lower, because the operating system counts in hundredths of a
+        # second.
         assert cpu_seconds(psutil.Process(process.pid)) > 0.25
         process.communicate()
 
@@ -109,13 +110,13 @@ def test_every_target_that_was_measured_is_judged() -> None:
         ("W1 against postgraphile, postgresql", 0.625, False),
         ("W1 against hand-written, sqlite", 3, True),
         ("W1 against strawberry, postgresql", 0.1, True),
-        ("from the command to an answer, postgresql", 1.2, True),
+        ("from the command to the first response, postgresql", 1.2, True),
         ("memory of one process, postgresql", 121, False),
     ]
     assert [(one.measured, one.is_reached) for one in judged_flat(FLAT)] == [(1.2, True), (2.0, False)]
 
 
-def test_what_is_kept_is_what_was_measured(tmp_path: Path) -> None:
+def test_saved_figures_are_the_measured_ones(tmp_path: Path) -> None:
     kept = Kept(RUN, FLAT)
     kept.write(tmp_path / "results.json")
     assert results.read(tmp_path / "results.json") == kept
@@ -132,7 +133,7 @@ def test_results_say_what_was_measured() -> None:
     assert "| postgraphile, PostgreSQL | ✗ 0.62× (0.55×) | – | – | – | – | – | – |" in document
     assert "| strawberry, PostgreSQL | ✓ 0.10× (0.1×) | – | – | – | – | – | – |" in document
     assert "| memory of one process, postgresql | ✗ 121.00 MiB (120 MiB) |" in document
-    assert "3 of 5 reached." in document
+    assert "3 of 5 targets reached." in document
     assert "| W4 | PostgreSQL | 1.00 + 1.00 | 1.00 + 3.00 | ✗ 2.00× (1.3×) |" in document
 
 

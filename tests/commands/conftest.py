@@ -1,22 +1,43 @@
-"""Commands run inside the test's own process, where starting one costs nothing."""
+"""Runs commands inside the test's own process, because starting a new process is slow."""
 
+import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import TypeVar
 
 import pytest
 
 from commands.command_line import main
+from db.engine import Database
 from settings import Settings, variable_of
 
 Command = Callable[..., CompletedProcess[str]]
 
+T = TypeVar("T")
+
+
+def filled(url: str, fill: Callable[[Database], Awaitable[T]]) -> T:
+    """Fill a database with a function, and return what the function returns."""
+
+    async def filling() -> T:
+        database = Database(url)
+        try:
+            return await fill(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(filling())
+
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command as `tests.processes.run` does, in a folder of its own, with the settings it is given."""
+    """A function that runs a command in an empty folder, like `tests.processes.run`.
+
+    The command has no settings other than the given variables.
+    """
     for field in Settings.model_fields:
         monkeypatch.delenv(variable_of(field), raising=False)
     monkeypatch.chdir(tmp_path)

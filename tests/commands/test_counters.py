@@ -1,4 +1,4 @@
-"""`counters`: kept totals compared with what they count, and mended."""
+"""`counters`: compares stored totals with the rows that they count, and repairs wrong totals."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tests.factories import App, Customer, make_account, make_app, make_customer
 
 
 def spoilt(url: str) -> tuple[App, Customer]:
-    """A database in which the counters of one app and of one customer are off."""
+    """Create an app and a customer with wrong counters, and return both."""
 
     async def spoil() -> tuple[App, Customer]:
         database = Database(url)
@@ -34,10 +34,10 @@ def test_a_new_database_has_every_counter_right(command: Command, unmigrated_url
     for action in ("check", "repair"):
         done = command("counters", action, DATABASE_URL=unmigrated_url)
 
-        assert (done.returncode, done.stdout, done.stderr) == (0, "Every counter is right.\n", "")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "All counters are correct.\n", "")
 
 
-def test_what_is_off_is_named_and_mended(command: Command, database_url: str) -> None:
+def test_wrong_counters_are_named_and_repaired(command: Command, database_url: str) -> None:
     app, customer = spoilt(database_url)
 
     found = command("counters", "check", DATABASE_URL=database_url)
@@ -46,11 +46,11 @@ def test_what_is_off_is_named_and_mended(command: Command, database_url: str) ->
 
     assert (found.returncode, found.stdout) == (1, "")
     assert found.stderr == (
-        f"server.py: {app.id} has 0 customers and 0 licenses, its counters say 3 and -1\n"
-        f"server.py: {customer.id} in {customer.app_id} has 1 licenses, its counter says 0\n"
+        f"licensegraph: {app.id} has 0 customers and 0 licenses, its counters say 3 and -1\n"
+        f"licensegraph: {customer.id} in {customer.app_id} has 1 licenses, its counter says 0\n"
     )
     assert (repaired.returncode, repaired.stderr) == (0, "")
     assert repaired.stdout == "".join(
-        f"Counted anew what {id} has.\n" for id in sorted([app.id, customer.app_id])
+        f"Corrected the counters of {id}.\n" for id in sorted([app.id, customer.app_id])
     )
-    assert (again.returncode, again.stdout) == (0, "Every counter is right.\n")
+    assert (again.returncode, again.stdout) == (0, "All counters are correct.\n")

@@ -1,4 +1,4 @@
-"""`demo`: believable rows, exactly as many as were asked for, as the doors would have stored them."""
+"""`demo`: creates exactly the requested number of realistic rows, stored as the APIs would store them."""
 
 import asyncio
 import json
@@ -22,6 +22,7 @@ from commands.believable import (
 from db import clock
 from db.apps import apps
 from db.customers import customers
+from db.emails import email_key
 from db.engine import Database
 from db.ids import prefix_of
 from db.licenses import licenses
@@ -36,7 +37,7 @@ from tests.keyrings import MASTER_KEY
 from tests.processes import run, run_on_terminal
 
 
-async def test_loads_what_was_asked_for_into_a_new_app_each_time(tmp_path: Path, unmigrated_url: str) -> None:
+async def test_each_run_loads_the_requested_rows_into_a_new_app(tmp_path: Path, unmigrated_url: str) -> None:
     first = run(
         tmp_path,
         "demo",
@@ -57,6 +58,7 @@ async def test_loads_what_was_asked_for_into_a_new_app_each_time(tmp_path: Path,
     database = Database(unmigrated_url)
     counted = select(
         apps.c.slug,
+        apps.c.name,
         select(func.count()).where(customers.c.app_id == apps.c.id).scalar_subquery(),
         select(func.count()).where(licenses.c.app_id == apps.c.id).scalar_subquery(),
     ).order_by(apps.c.slug)
@@ -64,11 +66,11 @@ async def test_loads_what_was_asked_for_into_a_new_app_each_time(tmp_path: Path,
         counts = [tuple(row) for row in await session.execute(counted)]
         kept = (await session.execute(select(customers.c.metadata).limit(1))).scalar_one()
     await database.close()
-    assert counts == [("demo", 120, 240), ("demo-2", 1, 0)]
+    assert counts == [("demo", "Lumen Notes", 120, 240), ("demo-2", "Lumen Notes 2", 1, 0)]
     assert list(kept) == ["plan", "country"]
 
 
-async def test_licenses_are_such_as_the_doors_would_have_issued(
+async def test_licenses_are_like_those_issued_through_the_api(
     command: Command, database_url: str, database: Database
 ) -> None:
     variables = {"DATABASE_URL": database_url, "LICENSEGRAPH_MASTER_KEY": MASTER_KEY}
@@ -122,9 +124,9 @@ async def test_licenses_are_such_as_the_doors_would_have_issued(
         assert (row["number"], row["generation"]) == (1, 1)
 
 
-def test_what_licenses_come_with_is_there() -> None:
+def test_tiers_and_grants_only_have_known_features() -> None:
     slugs = {slug for slug, *_ in FEATURES}
-    of_tier = {slug: set(features) for slug, _, features in TIERS}
+    of_tier: dict[str | None, set[str]] = {slug: set(features) for slug, _, features in TIERS}
 
     assert all(list(features) == sorted(features) and set(features) <= slugs for _, _, features in TIERS)
     for tier, own, _ in GRANTS:
@@ -133,7 +135,7 @@ def test_what_licenses_come_with_is_there() -> None:
     assert sum(weight for *_, weight in GRANTS) == 100
 
 
-def test_rows_are_as_a_door_would_have_made_them() -> None:
+def test_rows_are_like_those_written_through_the_api() -> None:
     now = clock.now()
     batches = list(Believable("app_x", 700, 3, now).batches(500))
 
@@ -147,6 +149,7 @@ def test_rows_are_as_a_door_would_have_made_them() -> None:
         values["metadata"] = json.loads(row["metadata"])
         assert check(CreateCustomer, values).model_dump() == values
         assert row["email_folded"] == fold(row["email"])
+        assert row["email_key"] == email_key(row["email"])
         assert row["name_folded"] == (row["name"] and fold(row["name"]))
         assert prefix_of(row["id"]) == "cus"
     assert {row["updated_at"] == row["created_at"] for row in rows} == {True}
@@ -158,7 +161,7 @@ def test_rows_are_as_a_door_would_have_made_them() -> None:
         assert (license["revoked_at"] is None) == (license["revoked_reason"] is None)
 
 
-def test_rows_are_spread_over_the_past_in_the_order_of_time() -> None:
+def test_rows_are_spread_over_the_past_in_order() -> None:
     now = clock.now()
     (batch,) = Believable("app_x", 700, 3, now).batches(10_000)
 

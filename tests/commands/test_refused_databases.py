@@ -1,4 +1,4 @@
-"""A database that cannot be served: whoever starts a server is told why, and what to do."""
+"""When a database cannot be used, the command says why, and what to do."""
 
 import asyncio
 import os
@@ -22,19 +22,19 @@ from tests.databases import PostgresTemplate
 from tests.keyrings import SETTINGS
 from tests.processes import PROGRAM, run
 
-BEHIND = "the database is not up to date: run `python server.py migrate`"
+BEHIND = "the database is not up to date: run `./licensegraph migrate`"
 AHEAD = (
     "the database is of a later version of Licensegraph: this one does not know its revision 0099; "
     "start that version"
 )
 RIGHTS = (
-    "to migrate it has to own the tables and to have CREATE on the schema, to serve it has to have "
+    "to migrate, it must own the tables and have CREATE on the schema; to serve, it must have "
     "SELECT, INSERT, UPDATE and DELETE on every table"
 )
 
 
 def execute(url: str, *statements: str) -> None:
-    """Run statements on a PostgreSQL database, each by itself."""
+    """Run statements on a PostgreSQL database, each in its own transaction."""
 
     async def run() -> None:
         connection = await asyncpg.connect(url)
@@ -61,7 +61,7 @@ def empty_postgresql(postgresql_template: PostgresTemplate) -> Iterator[str]:
 
 @contextmanager
 def role(url: str, worker: str, *grants: str) -> Iterator[str]:
-    """The URL for a role that has but these rights."""
+    """Create a role with only these rights, and yield its database URL."""
     name = f"guest_{worker}"
     execute(url, f"CREATE ROLE {name} LOGIN", *(f"GRANT {grant} TO {name}" for grant in grants))
     try:
@@ -71,7 +71,7 @@ def role(url: str, worker: str, *grants: str) -> Iterator[str]:
 
 
 def set_revision(url: str, revision: str) -> None:
-    """Have a database say that it is at a revision."""
+    """Set the schema revision that a database claims to have."""
     statement = text("UPDATE alembic_version SET version_num = :revision")
     asyncio.run(
         migrations.in_transaction(
@@ -81,7 +81,10 @@ def set_revision(url: str, revision: str) -> None:
 
 
 def refused(folder: Path, url: str, *arguments: str) -> str:
-    """What a command says of a database before it gives up, having changed nothing in its folder."""
+    """Run a command that refuses a database, and return its error.
+
+    Checks that the command creates no file in the folder.
+    """
     before = sorted(folder.iterdir())
 
     done = run(folder, *arguments, DATABASE_URL=url)
@@ -89,11 +92,11 @@ def refused(folder: Path, url: str, *arguments: str) -> str:
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert sorted(folder.iterdir()) == before
-    return done.stderr.removeprefix("server.py: ").rstrip("\n")
+    return done.stderr.removeprefix("licensegraph: ").rstrip("\n")
 
 
 def refused_by_factory(url: str) -> str:
-    """What the application has a server of others say when it does not start."""
+    """Start the application as other ASGI servers do, and return the startup error that it reports."""
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -106,7 +109,7 @@ def refused_by_factory(url: str) -> str:
         app = create_app(Settings(database_url=url, **SETTINGS))
         await app({"type": "lifespan", "asgi": {}, "state": {}}, receive, send)
 
-    with pytest.raises(Exception):  # noqa: B017, PT011  (the server is told, and what is raised is not shown)
+    with pytest.raises(Exception):  # noqa: B017, PT011  (only the message sent to the server is shown)
         asyncio.run(start())
     assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
     return str(sent[0]["message"])
@@ -116,12 +119,14 @@ SERVE = ("serve", "--port", "0")
 AS_IT_IS = (*SERVE, "--no-migrate")
 
 
-def test_an_empty_database_is_not_taken_as_it_is(tmp_path: Path, unmigrated_url: str) -> None:
+def test_an_empty_database_is_refused_without_migrating(tmp_path: Path, unmigrated_url: str) -> None:
     assert refused(tmp_path, unmigrated_url, *AS_IT_IS) == BEHIND
     assert refused_by_factory(unmigrated_url) == BEHIND
 
 
-def test_a_database_of_an_earlier_version_is_not_taken_as_it_is(tmp_path: Path, database_url: str) -> None:
+def test_a_database_of_an_earlier_version_is_refused_without_migrating(
+    tmp_path: Path, database_url: str
+) -> None:
     asyncio.run(migrations.downgrade(database_url, "0005"))
 
     assert refused(tmp_path, database_url, *AS_IT_IS) == BEHIND
@@ -136,7 +141,7 @@ def test_a_database_of_a_later_version(tmp_path: Path, database_url: str, argume
     assert refused_by_factory(database_url) == AHEAD
 
 
-def test_another_server_program_says_it_in_its_own_way(tmp_path: Path, unmigrated_url: str) -> None:
+def test_another_server_program_reports_it_in_its_own_way(tmp_path: Path, unmigrated_url: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "uvicorn", "--factory", "server:create_app", "--port", "0"],
         cwd=tmp_path,
@@ -157,13 +162,13 @@ def test_another_server_program_says_it_in_its_own_way(tmp_path: Path, unmigrate
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
-def test_a_database_that_is_not_of_unicode(
+def test_a_database_that_is_not_in_utf_8(
     tmp_path: Path, empty_postgresql: str, worker: str, encoding: str
 ) -> None:
     name = f"{encoding.lower()}_{worker}"
     url = empty_postgresql.replace(str(make_url(empty_postgresql).database), name, 1)
     said = (
-        f"the encoding of the database is {encoding}, and has to be UTF8: make another one with "
+        f"the encoding of the database is {encoding}, but it must be UTF8: create another database with "
         "CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'"
     )
     execute(
@@ -180,12 +185,12 @@ def test_a_database_that_is_not_of_unicode(
 
 
 @pytest.mark.parametrize("arguments", [("migrate",), SERVE], ids=" ".join)
-def test_a_role_that_may_not_make_tables(
+def test_a_role_that_may_not_create_tables(
     tmp_path: Path, empty_postgresql: str, worker: str, arguments: tuple[str, ...]
 ) -> None:
     with role(empty_postgresql, worker) as url:
         assert refused(tmp_path, url, *arguments) == (
-            f"the role of DATABASE_URL lacks a right (permission denied for schema public): {RIGHTS}"
+            f"the role of DATABASE_URL lacks a permission (permission denied for schema public): {RIGHTS}"
         )
 
 
@@ -199,7 +204,7 @@ def test_a_role_that_may_not_make_tables(
 def test_a_role_that_may_not_read_a_table(
     tmp_path: Path, migrated_postgresql: str, worker: str, grants: tuple[str, ...], table: str
 ) -> None:
-    said = f"the role of DATABASE_URL lacks a right (permission denied for table {table}): {RIGHTS}"
+    said = f"the role of DATABASE_URL lacks a permission (permission denied for table {table}): {RIGHTS}"
     with role(migrated_postgresql, worker, *grants) as url:
         execute(migrated_postgresql, f"REVOKE ALL ON {table} FROM guest_{worker}")
 
@@ -208,7 +213,7 @@ def test_a_role_that_may_not_read_a_table(
         assert refused_by_factory(url) == said
 
 
-def test_a_role_that_may_read_alone_begins_no_installation(
+def test_a_role_that_may_only_read_creates_no_installation(
     tmp_path: Path, migrated_postgresql: str, worker: str
 ) -> None:
     with role(migrated_postgresql, worker, "SELECT ON ALL TABLES IN SCHEMA public") as url:
@@ -216,12 +221,12 @@ def test_a_role_that_may_read_alone_begins_no_installation(
 
     assert done.returncode == 1
     assert done.stderr == (
-        "server.py: the role of DATABASE_URL lacks a right (permission denied for table master_key): "
+        "licensegraph: the role of DATABASE_URL lacks a permission (permission denied for table master_key): "
         f"{RIGHTS}\n"
     )
 
 
-def test_a_role_with_the_rights_to_serve_serves(migrated_postgresql: str, worker: str) -> None:
+def test_a_role_with_the_needed_rights_is_enough(migrated_postgresql: str, worker: str) -> None:
     everything = "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public"
     with role(migrated_postgresql, worker, everything) as url:
 

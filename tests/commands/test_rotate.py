@@ -1,4 +1,4 @@
-"""`keys rotate`: a new signing key for an app, however many licenses it has."""
+"""`keys rotate`: replaces an app's signing key, and signs new tokens for the app's active licenses."""
 
 import asyncio
 from pathlib import Path
@@ -17,14 +17,14 @@ MASTER = {"LICENSEGRAPH_MASTER_KEY": MASTER_KEY}
 
 @pytest.fixture
 def variables(command: Command, unmigrated_url: str) -> dict[str, str]:
-    """Those of a database with a demo app of 60 licenses."""
+    """The environment variables for a database that has a demo app with 20 customers."""
     variables = {"DATABASE_URL": unmigrated_url, **MASTER}
     assert command("demo", "--customers", "20", **variables).returncode == 0
     return variables
 
 
 def keys_of(url: str) -> list[tuple[int, bool, bool]]:
-    """The generations of signing keys, and of each whether it is retired and whether it has been dropped."""
+    """Return for each signing key: its generation, whether it is retired, and whether it is dropped."""
 
     async def find() -> list[tuple[int, bool, bool]]:
         database = Database(url)
@@ -39,7 +39,7 @@ def keys_of(url: str) -> list[tuple[int, bool, bool]]:
     return asyncio.run(find())
 
 
-def test_the_key_is_replaced_and_it_says_how_many_were_signed_for(
+def test_the_key_is_replaced_and_the_number_of_signed_licenses_is_printed(
     command: Command, variables: dict[str, str]
 ) -> None:
     first = command("keys", "rotate", "--app", "demo", **variables)
@@ -47,12 +47,17 @@ def test_the_key_is_replaced_and_it_says_how_many_were_signed_for(
 
     assert (first.returncode, first.stderr) == (0, "")
     signed, *rest = first.stdout.splitlines()
-    assert signed.startswith("The signing keys of demo are replaced, and ")
-    assert signed.endswith(" live licenses signed anew.")
-    assert 10 <= int(signed.split()[-5]) <= 55
-    assert rest == ["The new public key: /api/v1/apps/demo/public-key"]
+    assert signed.startswith("Replaced the signing key of demo and signed new tokens for ")
+    assert signed.endswith(" active licenses.")
+    assert 10 <= int(signed.split()[-3]) <= 55
+    assert rest == ["The new public key is at /api/v1/apps/demo/public-key"]
     assert second.stdout == first.stdout
-    assert keys_of(variables["DATABASE_URL"]) == [(1, True, False), (2, True, False), (3, False, False)]
+    assert keys_of(variables["DATABASE_URL"]) == [
+        (1, True, False),
+        (2, True, False),
+        (3, False, False),
+        (4, False, False),
+    ]
 
 
 def test_immediately_drops_every_key_before_it(command: Command, variables: dict[str, str]) -> None:
@@ -60,21 +65,26 @@ def test_immediately_drops_every_key_before_it(command: Command, variables: dict
     done = command("keys", "rotate", "--app", "demo", "--retire", "immediately", **variables)
 
     assert done.returncode == 0, done.stderr
-    assert keys_of(variables["DATABASE_URL"]) == [(1, True, True), (2, True, True), (3, False, False)]
+    assert keys_of(variables["DATABASE_URL"]) == [
+        (1, True, True),
+        (2, True, True),
+        (3, False, False),
+        (4, False, False),
+    ]
 
 
 @pytest.mark.parametrize("slug", ["nowhere", "NOT A SLUG"])
-def test_an_unknown_app_is_said_in_one_line(command: Command, variables: dict[str, str], slug: str) -> None:
+def test_an_unknown_app_is_an_error_of_one_line(
+    command: Command, variables: dict[str, str], slug: str
+) -> None:
     done = command("keys", "rotate", "--app", slug, **variables)
 
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "server.py: app does not exist\n")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "licensegraph: app does not exist\n")
     assert keys_of(variables["DATABASE_URL"]) == [(1, False, False)]
 
 
 @pytest.mark.parametrize("arguments", [(), ("--app", "demo", "--retire", "tomorrow")])
-def test_it_is_told_which_app_and_what_becomes_of_the_old_key(
-    command: Command, arguments: tuple[str, ...]
-) -> None:
+def test_the_app_and_the_kind_of_rotation_are_required(command: Command, arguments: tuple[str, ...]) -> None:
     done = command("keys", "rotate", *arguments)
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -85,14 +95,14 @@ def test_without_the_master_key_nothing_is_rotated(command: Command, variables: 
     done = command("keys", "rotate", "--app", "demo", DATABASE_URL=variables["DATABASE_URL"])
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("server.py: the master key is missing, ")
+    assert done.stderr.startswith("licensegraph: the master key that encrypts")
     assert keys_of(variables["DATABASE_URL"]) == [(1, False, False)]
 
 
-def test_the_help_tells_the_two_kinds_of_keys_apart(command: Command) -> None:
+def test_the_help_distinguishes_the_two_kinds_of_keys(command: Command) -> None:
     shown = command("keys", "--help").stdout
 
-    assert "Make, list and revoke API keys; rotate the signing keys of apps." in shown
+    assert "Create, list and revoke API keys; rotate the signing keys of apps." in shown
 
 
 def test_a_terminal_gets_a_progress_bar(command: Command, tmp_path: Path) -> None:
@@ -101,5 +111,5 @@ def test_a_terminal_gets_a_progress_bar(command: Command, tmp_path: Path) -> Non
 
     printed, shown = run_on_terminal(tmp_path, "keys", "rotate", "--app", "demo", **variables)
 
-    count = printed.split(" live ")[0].split()[-1].replace(",", "")
+    count = printed.split(" active ")[0].split()[-1].replace(",", "")
     assert f"{count}/{count}" in shown

@@ -1,4 +1,4 @@
-"""`serve`: how it starts, what it says, and how it ends."""
+"""`serve`: start, output and shutdown."""
 
 import asyncio
 import json
@@ -28,6 +28,7 @@ from db.engine import Database
 from db.keys import keys
 from db.licenses import licenses
 from tests.asgi.connections import Listener, post
+from tests.commands.conftest import Command
 from tests.factories import make_account, make_app, make_key
 from tests.keyrings import MASTER_KEY
 from tests.processes import PROGRAM, Server, ready, run, serving, start
@@ -38,19 +39,19 @@ README = PROGRAM.parent / "README.md"
 
 @pytest.fixture
 def server(tmp_path: Path, unmigrated_url: str) -> Iterator[Server]:
-    """A server on a database that was not there before."""
+    """A server on a new database."""
     with serving(tmp_path, DATABASE_URL=unmigrated_url) as server:
         yield server
 
 
 def curls(text: str) -> list[list[str]]:
-    """The curl commands of a text, each in its words."""
+    """Return the curl commands in a text, each as a list of arguments."""
     commands = re.findall(r"^ *(curl (?:.*\\\n)*.*)$", text, re.MULTILINE)
     return [shlex.split(command.replace("\\\n", " ")) for command in commands]
 
 
 def send(words: list[str]) -> httpx.Response:
-    """Send what a curl command would."""
+    """Send the request that a curl command describes."""
     headers, body, method, url = {}, None, None, None
     rest = iter(words[1:])
     for word in rest:
@@ -93,6 +94,23 @@ def test_first_start_prints_a_key_once_and_calls_that_work(
     assert "sk_live_" not in (tmp_path / "server.log").read_text()
 
 
+def test_printed_addresses_have_the_path_prefix(tmp_path: Path, unmigrated_url: str) -> None:
+    variables = {"DATABASE_URL": unmigrated_url, "LICENSEGRAPH_PATH_PREFIX": "/tools/licenses"}
+    with serving(tmp_path, **variables) as server:
+        graphql, rest = map(send, curls(server.printed))
+        openapi = run(tmp_path, "openapi", **variables)
+
+        assert server.url.endswith("/tools/licenses")
+        urls = set(re.findall(r"http://127\.0\.0\.1:\d+[^\s']*", server.printed))
+        assert [url for url in urls if not url.startswith(server.url)] == []
+        assert (
+            "(dashboard at /tools/licenses/, GraphQL and GraphiQL at /tools/licenses/graphql)"
+            in server.printed
+        )
+        assert (graphql.status_code, rest.status_code) == (200, 200)
+        assert json.loads(openapi.stdout) == httpx.get(f"{server.url}/api/openapi.json").json()
+
+
 def test_the_first_start_says_where_the_master_key_is(
     tmp_path: Path, unmigrated_url: str, server: Server
 ) -> None:
@@ -115,15 +133,15 @@ def test_without_the_master_key_nothing_is_served(
     key = file.read_text().strip()
     file.unlink()
     refusals = {
-        "missing, under which": {},
-        "(LICENSEGRAPH_MASTER_KEY) is not the one under which": {"LICENSEGRAPH_MASTER_KEY": MASTER_KEY},
+        "private keys is missing": {},
+        "(LICENSEGRAPH_MASTER_KEY) is not the one that encrypts": {"LICENSEGRAPH_MASTER_KEY": MASTER_KEY},
     }
 
     for said, variables in refusals.items():
         done = run(tmp_path, "--port", "0", DATABASE_URL=unmigrated_url, **variables)
 
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("server.py: the master key ")
+        assert done.stderr.startswith("licensegraph: the master key ")
         assert said in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert MASTER_KEY not in done.stderr
@@ -134,7 +152,7 @@ def test_without_the_master_key_nothing_is_served(
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_every_process_has_the_master_key(tmp_path: Path, unmigrated_url: str, workers: str) -> None:
-    """It is read anew by each of them: the one that has answered first says nothing of the others."""
+    """Each process reads the key itself. If a process created another key, it would log that."""
     with serving(tmp_path, "--workers", workers, DATABASE_URL=unmigrated_url) as server:
         assert server.printed.count("A new master key was written to ") == 1
         assert server.stop() == 0
@@ -152,16 +170,18 @@ def test_calls_of_the_readme_work(server: Server) -> None:
 
     answers = [send(words) for words in curls(text)]
 
-    assert [answer.status_code for answer in answers] == [200, 200, 201, 200, 201, 200, 200]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 201, 200, 201, 200, 200, 201]
     assert "errors" not in answers[0].json()
     assert answers[1].json()["data"]["createCustomer"]["userErrors"] == []
-    assert answers[3].json()["meta"]["total"] == 1
-    assert answers[4].json()["data"]["token"].count(".") == 2
-    assert answers[5].json()["data"]["valid"] is True
-    assert answers[6].text.startswith("-----BEGIN PUBLIC KEY-----")
+    assert answers[4].json()["meta"]["total"] == 1
+    assert answers[5].json()["data"]["token"].count(".") == 2
+    assert answers[6].json()["data"]["valid"] is True
+    assert answers[2].text == answers[7].text
+    assert answers[7].text.startswith("-----BEGIN PUBLIC KEY-----")
+    assert answers[8].json()["data"]["key"].startswith("rk_live_")
 
 
-async def test_of_servers_that_start_at_once_one_makes_the_key(tmp_path: Path, unmigrated_url: str) -> None:
+async def test_one_of_several_starting_servers_creates_the_key(tmp_path: Path, unmigrated_url: str) -> None:
     processes = [start(tmp_path, DATABASE_URL=unmigrated_url) for _ in range(3)]
     try:
         printed = [ready(process).printed for process in processes]
@@ -183,7 +203,7 @@ async def test_of_servers_that_start_at_once_one_makes_the_key(tmp_path: Path, u
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_sigterm_finishes_what_is_in_flight(tmp_path: Path, database_url: str, workers: str) -> None:
+def test_sigterm_finishes_requests_in_flight(tmp_path: Path, database_url: str, workers: str) -> None:
     with serving(tmp_path, "--workers", workers, DATABASE_URL=database_url) as server:
         url = httpx.URL(server.url)
         body = b'{"query": "{ __typename }"}'
@@ -192,7 +212,7 @@ def test_sigterm_finishes_what_is_in_flight(tmp_path: Path, database_url: str, w
                 b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                 b"Expect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
             )
-            assert connection.recv(65_536).startswith(b"HTTP/1.1 100 ")  # it waits for the body now
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 100 ")  # the server waits for the body now
             server.process.send_signal(signal.SIGTERM)
             time.sleep(1)
             assert server.process.poll() is None
@@ -206,7 +226,7 @@ def test_sigterm_finishes_what_is_in_flight(tmp_path: Path, database_url: str, w
             httpx.get(f"{server.url}/api/health")
 
 
-async def test_sigterm_ends_what_never_would(tmp_path: Path, database_url: str, database: Database) -> None:
+async def test_sigterm_ends_endless_requests(tmp_path: Path, database_url: str, database: Database) -> None:
     account = await make_account(database)
     app = await make_app(database, account, slug="atlas")
     headers = {"Authorization": f"Bearer {await make_key(database, account)}"}
@@ -220,7 +240,7 @@ async def test_sigterm_ends_what_never_would(tmp_path: Path, database_url: str, 
 
     patient = Database(database_url, timeouts=UNLIMITED)
     with serving(tmp_path, **variables) as server:
-        async with patient.write() as session:  # holds what the mutation waits for
+        async with patient.write() as session:  # this session holds the lock that the mutation waits for
             await session.execute(apps.update().where(apps.c.id == app.id).values(name="Held"))
             async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=120) as client:
                 asking = asyncio.create_task(client.post("/graphql", json={"query": mutation}))
@@ -253,11 +273,12 @@ def test_the_log_has_one_line_a_request_and_no_secrets(tmp_path: Path, format: s
             f"{server.url}/graphql?query=%7Bapps%7BtotalCount%7D%7D", headers=headers
         ).raise_for_status()
         httpx.get(f"{server.url}/no%0Aline%1B[2J")
-        # A line is written once its answer is sent: a server that is killed may owe the last one.
+        # The server writes a log line after it sends the response. If the server were killed, the last line
+        # could be missing.
         assert server.stop() == 0
 
     lines = (tmp_path / "server.log").read_text().splitlines()
-    assert len(lines) == 3, "one of them is for the question whether it is up"
+    assert len(lines) == 3, "one line is for the health check at the start"
     assert not any(key in line or "totalCount" in line for line in lines)
     if format == "json":
         first, second = map(json.loads, lines[1:])
@@ -318,35 +339,35 @@ async def test_connections_are_bounded_by_the_settings(tmp_path: Path, workers: 
     assert sum("event=request.answered" in line for line in lines) == 1 + len(got)
 
 
-def test_a_port_in_use_is_said_before_anything_is_changed(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_before_anything_is_changed(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run(tmp_path, "--port", str(port))
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"server.py: cannot listen on 127.0.0.1, port {port}: Address already in use\n"
+    assert done.stderr == f"licensegraph: cannot listen on 127.0.0.1, port {port}: Address already in use\n"
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("sqlite:////nowhere/at/all.db", "the database does not answer: unable to open database file"),
-        ("postgresql://me:secret@127.0.0.1:1/db", "the database does not answer: "),
+        ("sqlite:////nowhere/at/all.db", "the database is unavailable: unable to open database file"),
+        ("postgresql://me:secret@127.0.0.1:1/db", "the database is unavailable: "),
         ("postgresql://me:secret@[::1/db", "DATABASE_URL: is not a URL"),
         ("mysql://me:secret@localhost/db", "DATABASE_URL: cannot be mysql"),
     ],
 )
-def test_a_database_that_cannot_be_had_is_one_line(tmp_path: Path, url: str, said: str) -> None:
+def test_an_unreachable_database_is_an_error_of_one_line(tmp_path: Path, url: str, said: str) -> None:
     done = run(tmp_path, "--port", "0", DATABASE_URL=url)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"server.py: {said}")
+    assert done.stderr.startswith(f"licensegraph: {said}")
     assert len(done.stderr.splitlines()) == 1
     assert "secret" not in done.stderr
 
 
-def test_every_wrong_setting_is_said(tmp_path: Path) -> None:
+def test_every_wrong_setting_is_reported(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("LICENSEGRAPH_MAX_COST=lots\nPORT=99999\n")
 
     done = run(tmp_path, "serve", LICENSEGRAPH_MAX_DEPTH="-1")
@@ -354,15 +375,38 @@ def test_every_wrong_setting_is_said(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     said = [line.split(": ")[:2] for line in done.stderr.splitlines()]
     assert said == [
-        ["server.py", name] for name in ("PORT", "LICENSEGRAPH_MAX_DEPTH", "LICENSEGRAPH_MAX_COST")
+        ["licensegraph", name] for name in ("PORT", "LICENSEGRAPH_MAX_DEPTH", "LICENSEGRAPH_MAX_COST")
     ]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_variable_that_is_not_a_setting_is_one_warning_in_the_log(tmp_path: Path, workers: str) -> None:
+    (tmp_path / ".env").write_text("LICENSEGRAPH_MAX_COSTS=5\n")
+    with serving(tmp_path, "--workers", workers, LICENSEGRAPH_LOG_FORMAT="json") as server:
+        assert server.stop() == 0
+
+    lines = map(json.loads, (tmp_path / "server.log").read_text().splitlines())
+    (warning,) = [line for line in lines if line["level"] == "warning" and line["event"] == "setting.unknown"]
+    assert (warning["variable"], warning["nearest"]) == ("LICENSEGRAPH_MAX_COSTS", "LICENSEGRAPH_MAX_COST")
+
+
+def test_a_variable_that_is_not_a_setting_is_a_warning_of_every_command(command: Command) -> None:
+    for arguments in (("migrate",), ("keys", "list"), ("accounts", "list"), ("counters", "check")):
+        done = command(*arguments, LICENSEGRAPH_ISSUERS="me", LICENSEGRAPH_COLOUR_OF_THE_SKY="blue")
+
+        assert done.returncode == 0
+        assert done.stderr == (
+            "licensegraph: warning: LICENSEGRAPH_COLOUR_OF_THE_SKY is not a setting (README.md lists them)\n"
+            "licensegraph: warning: LICENSEGRAPH_ISSUERS is not a setting"
+            ": did you mean LICENSEGRAPH_ISSUER?\n"
+        )
 
 
 def test_without_migrating_an_empty_database_is_refused(tmp_path: Path, unmigrated_url: str) -> None:
     done = run(tmp_path, "--port", "0", "--no-migrate", DATABASE_URL=unmigrated_url)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "server.py: the database is not up to date: run `python server.py migrate`\n"
+    assert done.stderr == "licensegraph: the database is not up to date: run `./licensegraph migrate`\n"
     assert not (tmp_path / "licensegraph.key").exists()
 
 
@@ -372,12 +416,12 @@ def test_without_migrating_a_migrated_database_is_served(tmp_path: Path, databas
         assert server.stop() == 0
 
 
-def test_alembic_is_not_loaded_where_nothing_is_to_be_migrated(database_url: str, tmp_path: Path) -> None:
+def test_alembic_is_not_loaded_if_there_is_nothing_to_migrate(database_url: str, tmp_path: Path) -> None:
     program = (
-        "import asyncio, sys; from server import create_app; from commands.migrate import opened; "
+        "import asyncio, sys; from server import create_app; from commands.database import open_database; "
         "from settings import read_settings\n"
         "async def main():\n"
-        "    async with opened(read_settings()): pass\n"
+        "    async with open_database(read_settings()): pass\n"
         "asyncio.run(main()); create_app(); print('alembic' in sys.modules)"
     )
     environment = {
@@ -399,11 +443,11 @@ def test_alembic_is_not_loaded_where_nothing_is_to_be_migrated(database_url: str
     assert said.stdout == "False\n"
 
 
-def test_as_many_files_as_connections_may_be_open(tmp_path: Path) -> None:
+def test_the_limit_of_open_files_follows_the_connections(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limits[1] != resource.RLIM_INFINITY and limits[1] < 2_000:
-        pytest.skip("the system allows no more here")
+        pytest.skip("the system's limit of open files is too low")
     url = f"sqlite:///{tmp_path / 'licensegraph.db'}"
 
     resource.setrlimit(resource.RLIMIT_NOFILE, (512, limits[1]))

@@ -1,28 +1,33 @@
-"""`serve --workers`: workers start however slowly, are replaced when they end or hang, and end in time."""
+"""`serve --workers`: workers may start slowly, are replaced if they exit or hang, and stop in time."""
 
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.processes import Server, serving
+from tests.processes import Server, serving, until
 
 PROGRAM = Path(__file__).parent / "slow_server.py"
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="workers are found by /proc")
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="workers are found through /proc"
+)
 
 
 @contextmanager
 def two_workers(folder: Path, **variables: str) -> Iterator[Server]:
-    """A server with two workers. Those that are left behind in the end are killed: they run in the folder."""
+    """Run a server with two workers.
+
+    Workers that are left at the end are found by their folder, and killed.
+    """
     try:
-        with serving(folder, "--workers", "2", program=PROGRAM, **variables) as server:
+        with serving(folder, "--workers", "2", program=str(PROGRAM), **variables) as server:
             yield server
     finally:
         for pid in [int(each.name) for each in Path("/proc").glob("[0-9]*") if runs_in(each, folder)]:
@@ -33,12 +38,12 @@ def two_workers(folder: Path, **variables: str) -> Iterator[Server]:
 def runs_in(process: Path, folder: Path) -> bool:
     try:
         return (process / "cwd").readlink() == folder
-    except OSError:  # it has just ended, or is somebody else's
+    except OSError:  # the process has just ended, or belongs to another user
         return False
 
 
 def workers(server: Server) -> set[int]:
-    """The processes that answer, by their ids."""
+    """Return the process ids of the server's running workers."""
     pid = server.process.pid
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -48,22 +53,13 @@ def workers(server: Server) -> set[int]:
 
 
 def is_worker(pid: int) -> bool:
-    """Whether this is a worker of ours, and runs."""
+    """Return whether this process is running and was started by multiprocessing, as workers are."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return False
     return b"multiprocessing.spawn" in command and state != "Z"
-
-
-def until(condition: Callable[[], bool], seconds: float) -> float:
-    """Wait for a condition, and answer how long it took."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, f"not within {seconds} s"
-        time.sleep(0.02)
-    return time.monotonic() - started
 
 
 def answers(server: Server) -> bool:
@@ -85,7 +81,7 @@ def test_workers_that_start_slowly_are_waited_for(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-def test_the_end_is_not_kept_waiting_by_workers_that_start_slowly(tmp_path: Path) -> None:
+def test_shutdown_does_not_wait_for_workers_that_start_slowly(tmp_path: Path) -> None:
     with two_workers(tmp_path) as server:
         for pid in workers(server):
             os.kill(pid, signal.SIGKILL)
@@ -101,12 +97,12 @@ def test_the_end_is_not_kept_waiting_by_workers_that_start_slowly(tmp_path: Path
 def test_a_worker_that_ends_or_hangs_is_replaced(tmp_path: Path, how: signal.Signals) -> None:
     with two_workers(tmp_path, ANSWER_SECONDS="2") as server:
         both_answer(server)
-        time.sleep(1)  # both have been asked, and have answered
+        time.sleep(1)  # by now, both workers have been pinged and have replied
         before = workers(server)
         lost = min(before)
         os.kill(lost, how)
 
-        until(lambda: len(workers(server)) == 2 and lost not in workers(server), 30)
+        until(lambda: len(now := workers(server)) == 2 and lost not in now, 30)
 
         assert workers(server) - before
         assert before - {lost} <= workers(server)
@@ -116,7 +112,7 @@ def test_a_worker_that_ends_or_hangs_is_replaced(tmp_path: Path, how: signal.Sig
         assert server.stop() == 0
 
 
-def test_a_worker_that_computes_is_not_taken_for_one_that_hangs(tmp_path: Path) -> None:
+def test_a_worker_that_computes_is_not_replaced(tmp_path: Path) -> None:
     with two_workers(tmp_path, ANSWER_SECONDS="2") as server:
         before = workers(server)
         deadline = time.monotonic() + 5
@@ -127,7 +123,7 @@ def test_a_worker_that_computes_is_not_taken_for_one_that_hangs(tmp_path: Path) 
         assert server.stop() == 0
 
 
-def test_a_worker_that_hangs_does_not_keep_the_end_waiting_for_ever(tmp_path: Path) -> None:
+def test_shutdown_does_not_wait_for_a_worker_that_hangs(tmp_path: Path) -> None:
     with two_workers(tmp_path, GRACE_SECONDS="1") as server:
         os.kill(min(workers(server)), signal.SIGSTOP)
 

@@ -1,4 +1,4 @@
-"""Databases for tests of what only one of the two has."""
+"""Databases for tests that run on only one kind of database."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,13 @@ from tests.databases import PostgresTemplate, SqliteTemplate
 
 @pytest.fixture
 def sqlite_url(sqlite_template: SqliteTemplate) -> Iterator[str]:
-    """The URL of a migrated, empty SQLite database of the test's own."""
+    """The URL of a migrated, empty SQLite database for one test."""
     with sqlite_template.copied() as url:
         yield url
 
 
 @pytest.fixture
 def postgresql_url(postgresql_template: PostgresTemplate) -> Iterator[str]:
-    """The URL of a migrated, empty PostgreSQL database of the test's own."""
+    """The URL of a migrated, empty PostgreSQL database for one test."""
     with postgresql_template.copied() as url:
         yield url

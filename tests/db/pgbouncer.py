@@ -30,7 +30,10 @@ ignore_startup_parameters = {ignored}
 
 @contextmanager
 def pgbouncer(url: str, folder: Path, mode: str, *, size: int = 5, ignored: str = "") -> Iterator[str]:
-    """The URL by which a PgBouncer leads to the database of `url`. Without PgBouncer the test is skipped."""
+    """Run a PgBouncer in front of the database at `url`, and yield the URL that connects through it.
+
+    If PgBouncer is not installed, the test is skipped; in CI, it fails.
+    """
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         if "CI" in os.environ:
@@ -40,7 +43,8 @@ def pgbouncer(url: str, folder: Path, mode: str, *, size: int = 5, ignored: str 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # It does not run as root: whoever runs the server may use its socket.
+    # PgBouncer refuses to run as root. Run it as the user that runs PostgreSQL, who may use PostgreSQL's
+    # socket.
     owner = sockets.owner()
     home = sockets / f"pgbouncer-{port}"
     home.mkdir()
@@ -69,4 +73,4 @@ def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
             if trying.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.02)
-    raise AssertionError("PgBouncer does not answer")
+    raise AssertionError("PgBouncer does not accept connections")

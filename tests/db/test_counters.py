@@ -1,4 +1,4 @@
-"""Counters are what count(*) says, after every statement that may change what they count."""
+"""Counters agree with count(*) after every statement that changes the rows they count."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from sqlalchemy import Table, func, select, text
 from db import counters, ids
 from db.accounts import accounts
 from db.apps import app_counters, apps, total
-from db.counters import OffApp, OffCustomer
+from db.counters import AppMismatch, CustomerMismatch
 from db.customers import customers
 from db.engine import Database, WriteSession
 from db.licenses import licenses
@@ -20,7 +20,7 @@ from tests.factories import make_account, make_app, make_customer, make_license
 
 async def off(database: Database) -> tuple[object, object]:
     async with database.read() as session:
-        return await counters.off_apps(session), await counters.off_customers(session)
+        return await counters.app_mismatches(session), await counters.customer_mismatches(session)
 
 
 async def execute(database: Database, statement: str, **values: object) -> None:
@@ -30,7 +30,7 @@ async def execute(database: Database, statement: str, **values: object) -> None:
 
 @dataclass
 class Statements:
-    """Statements of every kind on rows taken by chance, in a transaction that may be rolled back."""
+    """Runs all kinds of statements on random rows. The caller may roll back the transaction."""
 
     session: WriteSession
     chance: random.Random
@@ -58,7 +58,7 @@ class Statements:
 
     async def add_a_customer_that_is_there(self) -> None:
         for found in await self.some(customers):
-            again = customer(found.app_id) | {"email": found.email, "email_folded": found.email_folded}
+            again = customer(found.app_id) | {"email_key": found.email_key}
             assert not await self.session.insert_if_free(customers, again)
 
     async def add_licenses(self) -> None:
@@ -114,7 +114,8 @@ def texts() -> dict[str, str]:
 
 def customer(app_id: str) -> dict[str, object]:
     id = ids.new_id(ids.CUSTOMER).id
-    return {"id": id, "app_id": app_id, "email": id, "email_folded": id, "metadata": {}, **moments()}
+    email = {"email": id, "email_folded": id, "email_key": id}
+    return {"id": id, "app_id": app_id, "metadata": {}, **email, **moments()}
 
 
 def license(owner: Any) -> dict[str, object]:
@@ -130,7 +131,7 @@ def license(owner: Any) -> dict[str, object]:
     }
 
 
-# Rows come more often than they go.
+# More statements add rows than delete them.
 KINDS: list[Callable[[Statements], Awaitable[None]]] = [
     Statements.add_app,
     *[Statements.add_customers] * 4,
@@ -146,11 +147,11 @@ KINDS: list[Callable[[Statements], Awaitable[None]]] = [
 
 
 class RolledBack(Exception):
-    """Not a fault: the transaction was to end so."""
+    """Raised by the test itself, to roll back a transaction."""
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_counters_are_right_after_whatever_statement(database: Database, seed: int) -> None:
+async def test_counters_are_right_after_any_statement(database: Database, seed: int) -> None:
     chance = random.Random(seed)
     account = await make_account(database)
     for _ in range(3):
@@ -169,7 +170,7 @@ async def test_counters_are_right_after_whatever_statement(database: Database, s
         assert await off(database) == ([], [])
 
 
-async def test_nothing_is_kept_of_apps_that_are_gone(database: Database) -> None:
+async def test_counters_of_deleted_apps_are_deleted(database: Database) -> None:
     account = await make_account(database)
     for _ in range(2):
         await make_license(database, await make_customer(database, await make_app(database, account)))
@@ -182,23 +183,24 @@ async def test_nothing_is_kept_of_apps_that_are_gone(database: Database) -> None
             assert (await session.execute(select(func.count()).select_from(table))).scalar_one() == 0
 
 
-async def test_connections_of_postgresql_keep_rows_of_their_own(postgresql_url: str) -> None:
+async def test_connections_to_postgresql_count_in_rows_of_their_own(postgresql_url: str) -> None:
     database = Database(postgresql_url)
     app = await make_app(database, await make_account(database))
     async with database.write() as one, database.write() as other:
         for session in (one, other):
-            # Would they share a row, the second were to wait here for the first.
+            # If both connections used the same counter row, the second one would wait for the first one and
+            # time out.
             await session.execute(text("SET LOCAL lock_timeout = '5s'"))
             await session.execute(customers.insert().values(customer(app.id)))
 
     async with database.write() as session:
-        shards = (await session.execute(select(app_counters.c.shard, app_counters.c.customers))).all()
+        counts = (await session.execute(select(app_counters.c.customers))).scalars().all()
         assert (await session.execute(select(total("customers", app.id)))).scalar_one() == 2
     await database.close()
-    assert sorted(count for _, count in shards) == [1, 1]
+    assert sorted(counts) == [1, 1]
 
 
-async def test_what_is_off_is_found_and_counted_anew(database: Database) -> None:
+async def test_wrong_counters_are_found_and_counted_again(database: Database) -> None:
     account = await make_account(database)
     right, wrong, empty = [await make_app(database, account) for _ in range(3)]
     for app in (right, wrong):
@@ -214,10 +216,10 @@ async def test_what_is_off_is_found_and_counted_anew(database: Database) -> None
 
     assert await off(database) == (
         [
-            OffApp(wrong.id, kept_customers=0, customers=2, kept_licenses=0, licenses=1),
-            OffApp(empty.id, kept_customers=-1, customers=0, kept_licenses=2, licenses=0),
+            AppMismatch(wrong.id, stored_customers=0, customers=2, stored_licenses=0, licenses=1),
+            AppMismatch(empty.id, stored_customers=-1, customers=0, stored_licenses=2, licenses=0),
         ],
-        [OffCustomer(lost.id, wrong.id, kept_licenses=7, licenses=0)],
+        [CustomerMismatch(lost.id, wrong.id, stored_licenses=7, licenses=0)],
     )
 
     for app in (wrong, empty):
@@ -226,7 +228,7 @@ async def test_what_is_off_is_found_and_counted_anew(database: Database) -> None
     assert await off(database) == ([], [])
 
 
-async def test_an_app_that_is_gone_is_not_counted_anew(database: Database) -> None:
+async def test_a_deleted_app_is_not_counted_again(database: Database) -> None:
     async with database.write() as session:
         await counters.recount(session, "app_01h455vb4pex5vsknk084sn02q")
 

@@ -1,4 +1,4 @@
-"""Cursors: opaque, bound to their connection's type and order, and alike whoever writes them."""
+"""Cursors are opaque, are valid for one type and order, and have the same form in SQL and in Python."""
 
 import base64
 import hashlib
@@ -44,7 +44,7 @@ NASTY = [
     "\U0001f469\u200d\U0001f469",
     "\ufeff",
     "\uffff",
-    "x" * 57,  # where base64 lines of 76 characters end
+    "x" * 57,  # 57 bytes fill a base64 line, after which some encoders add a line break
     "ß" * 255,
     "~" * 5_000,
 ]
@@ -60,11 +60,11 @@ def test_cursor_is_read_as_it_was_written(tag: str, value: str | None) -> None:
 
 
 @pytest.mark.parametrize("value", NASTY)
-def test_nasty_value_is_read_as_it_was_written(value: str) -> None:
+def test_unusual_value_is_read_as_it_was_written(value: str) -> None:
     assert decode(TAG, encode(TAG, ID, value)) == Position(value, ID)
 
 
-def test_no_value_and_an_empty_one_differ() -> None:
+def test_null_and_an_empty_value_differ() -> None:
     assert encode(TAG, ID, None) != encode(TAG, ID, "")
 
 
@@ -105,7 +105,8 @@ def test_truncated_cursor_is_refused(length: int) -> None:
 
 
 @pytest.mark.parametrize("added", ["=", "==", "A", "AAAA", " ", "\n", "\x00", "\ud800", CURSOR])
-@pytest.mark.parametrize("length", [1, 2, 3])  # one cursor of each length modulo 3
+# base64 encodes each remainder of the length modulo 3 differently
+@pytest.mark.parametrize("length", [1, 2, 3])
 def test_extended_cursor_is_refused(length: int, added: str) -> None:
     cursor = encode(TAG, ID, "a" * length)
 
@@ -115,8 +116,8 @@ def test_extended_cursor_is_refused(length: int, added: str) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
-def test_last_character_has_but_one_form(length: int) -> None:
-    # Base64 leaves bits unused in the last character: other letters would read as the same bytes.
+def test_last_character_has_only_one_form(length: int) -> None:
+    # The last character of base64 may have unused bits, so several characters would decode to the same bytes.
     cursor = encode(TAG, ID, "a" * length)
     accepted = []
     for last in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_":
@@ -142,7 +143,7 @@ def test_last_character_has_but_one_form(length: int) -> None:
 @example(ID)
 @example("\ud800")
 @example(base64.b64encode(b"arrayconnection:9").decode())
-def test_foreign_text_is_refused(text: str) -> None:
+def test_text_that_is_not_a_cursor_is_refused(text: str) -> None:
     with pytest.raises(InvalidCursor):
         decode(TAG, text)
 
@@ -154,15 +155,15 @@ def test_foreign_text_is_refused(text: str) -> None:
         TAG,
         f"{TAG}.",
         f"{TAG}..YWRh",
-        f"{TAG}.{ID}.a",  # no base64
+        f"{TAG}.{ID}.a",  # invalid base64
         f"{TAG}.{ID}.YWRh=",
         f"{TAG}.{ID}.YWRh.YWRh",
-        f"{TAG}.{ID}.AA",  # NUL
+        f"{TAG}.{ID}.AA",  # a NUL in base64
         f"{TAG}.{ID}\x00",
     ],
 )
-def test_forged_cursor_with_a_right_checksum_is_refused(payload: str) -> None:
-    # The checksum is no secret: whoever reads our source can make one.
+def test_forged_cursor_with_a_valid_checksum_is_refused(payload: str) -> None:
+    # The checksum is not a secret: anyone who reads the source can compute one.
     checksum = hashlib.sha256(payload.encode()).hexdigest()[:8]
 
     with pytest.raises(InvalidCursor):
@@ -170,7 +171,7 @@ def test_forged_cursor_with_a_right_checksum_is_refused(payload: str) -> None:
 
 
 async def written(database: Database, tag: str, id: str, value: str | None, *, ordered: bool = True) -> str:
-    """The cursor that a statement writes."""
+    """Return the cursor that a SQL statement writes."""
     column = bindparam("value", type_=Text()) if ordered else None
     statement = select(cursors.token(tag, bindparam("id", type_=Text()), column))
     async with database.read() as session:

@@ -1,4 +1,4 @@
-"""Deadlines: no statement and no lock is waited for without end, and what is given up stops."""
+"""Deadlines: statements and waits for locks end at their deadline, and abandoned statements stop."""
 
 import asyncio
 import gc
@@ -18,12 +18,12 @@ from db.deadlines import Timeouts
 from db.engine import Database, StoreUnavailable, WriteSession
 from db.statements import Query
 
-SHORTLY = 5  # seconds in which what is at once has happened even on a busy machine
+SHORTLY = 5  # seconds: an upper bound for "immediately", even on a busy machine
 BY_NAME = select(accounts.c.id).where(accounts.c.name == "Acme").with_for_update()
 
 
 def counting(numbers: int) -> Query:
-    """A query that takes its time: a million is about a tenth of a second."""
+    """Return a slow query. Counting to a million takes about a tenth of a second."""
     return Query(
         f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {numbers}) "
         "SELECT count(*) FROM n",
@@ -80,7 +80,10 @@ async def scan(database: Database) -> None:
 
 @asynccontextmanager
 async def locked(url: str) -> AsyncIterator[None]:
-    """Somebody else holds what writers want: SQLite's write lock, or the row of an account."""
+    """In another session, hold the lock that writers need.
+
+    On SQLite, this is the write lock; on PostgreSQL, a lock on an account's row.
+    """
     if url.startswith("sqlite"):
         other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -97,7 +100,7 @@ async def locked(url: str) -> AsyncIterator[None]:
 
 @pytest.fixture
 async def url(database_url: str) -> str:
-    """A database with one account."""
+    """The URL of a database with one account."""
     async with opened(database_url) as database, database.write() as session:
         await add(session, "Acme")
     return database_url
@@ -112,7 +115,7 @@ async def test_read_ends_at_its_deadline(url: str) -> None:
         assert await names(database) == ["Acme"]
 
 
-async def test_write_ends_at_its_deadline_and_leaves_nothing(url: str) -> None:
+async def test_write_ends_at_its_deadline_and_is_rolled_back(url: str) -> None:
     async with opened(url, timeouts=Timeouts(statement=1)) as database:
         with at_once(), pytest.raises(StoreUnavailable):
             await write_endlessly(database)
@@ -122,7 +125,7 @@ async def test_write_ends_at_its_deadline_and_leaves_nothing(url: str) -> None:
         assert await names(database) == ["Acme", "Bolt"]
 
 
-async def test_waiting_in_a_queue_counts(url: str) -> None:
+async def test_time_in_a_queue_counts(url: str) -> None:
     async with opened(url, pool_size=2, timeouts=Timeouts(statement=1)) as database:
         with at_once():
             outcomes = await asyncio.gather(*(scan(database) for _ in range(10)), return_exceptions=True)
@@ -151,7 +154,7 @@ async def test_writers_that_wait_for_a_lock_give_up_together(url: str) -> None:
     assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 10
 
 
-async def test_reads_and_health_go_on_while_writers_wait(url: str) -> None:
+async def test_reads_and_health_checks_work_while_writers_wait(url: str) -> None:
     async with opened(url, pool_size=2) as database, locked(url):
         writing = [asyncio.create_task(write(database, f"Vendor {number}")) for number in range(10)]
         await asyncio.sleep(0.3)
@@ -166,7 +169,7 @@ async def test_reads_and_health_go_on_while_writers_wait(url: str) -> None:
         await asyncio.wait(writing)
 
 
-async def test_health_goes_on_while_readers_wait(url: str) -> None:
+async def test_health_checks_work_while_readers_wait(url: str) -> None:
     async with opened(url, pool_size=2) as database:
         scanning = [asyncio.create_task(scan(database)) for _ in range(5)]
         await asyncio.sleep(0.3)
@@ -180,7 +183,7 @@ async def test_health_goes_on_while_readers_wait(url: str) -> None:
 
 
 async def test_read_that_is_cancelled_stops(url: str) -> None:
-    async with opened(url, pool_size=2) as database:  # one connection that reads
+    async with opened(url, pool_size=2) as database:  # one of the two connections is for writes
         for _ in range(3):
             scanning = asyncio.create_task(scan(database))
             await asyncio.sleep(0.2)
@@ -192,7 +195,7 @@ async def test_read_that_is_cancelled_stops(url: str) -> None:
                     assert await session.rows(counting(20_000), {}) == [(20_000,)]
 
 
-async def test_writer_that_is_cancelled_lets_go_of_its_locks(url: str) -> None:
+async def test_writer_that_is_cancelled_releases_its_locks(url: str) -> None:
     async with opened(url) as database:
         writing = asyncio.create_task(write_endlessly(database))
         await asyncio.sleep(0.3)
@@ -205,7 +208,7 @@ async def test_writer_that_is_cancelled_lets_go_of_its_locks(url: str) -> None:
         assert await names(database) == ["Acme", "Bolt"]
 
 
-async def test_cancellation_while_connections_are_opened_leaves_none_open(url: str) -> None:
+async def test_cancellation_while_connections_are_opening_leaves_none_open(url: str) -> None:
     async def read(database: Database) -> None:
         async with database.read() as session:
             await session.rows(counting(50_000), {})
@@ -218,10 +221,10 @@ async def test_cancellation_while_connections_are_opened_leaves_none_open(url: s
                 task.cancel()
             await asyncio.wait(reading)
 
-    gc.collect()  # says of anything left open that it is
+    gc.collect()  # makes objects that were left open emit a ResourceWarning
 
 
-async def test_closing_does_not_wait_for_what_runs(url: str) -> None:
+async def test_closing_does_not_wait_for_running_statements(url: str) -> None:
     database = Database(url)
     tasks = [asyncio.create_task(scan(database)) for _ in range(3)]
     await asyncio.sleep(0.2)

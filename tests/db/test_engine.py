@@ -1,6 +1,7 @@
-"""The way to a database: how connections are set up, how sessions begin and end, and what fails how."""
+"""Connections and sessions: how they are set up, begin, end and fail."""
 
 import asyncio
+import gc
 import re
 import sqlite3
 import struct
@@ -16,8 +17,9 @@ import asyncpg
 import pytest
 from sqlalchemy import Connection as MigratingConnection
 from sqlalchemy import event, func, select, text
+from sqlalchemy.pool import QueuePool
 
-from db import clock, ids, migrations, postgresql, reads
+from db import clock, ids, migrations, postgresql, reads, sqlite
 from db.accounts import accounts
 from db.apps import apps
 from db.deadlines import Timeouts
@@ -30,6 +32,7 @@ from db.engine import (
 )
 from db.shaping.selection import Connection, Lookup, Nodes, OneRead, Page, Scalar, Total, Values
 from db.statements import Query
+from db.tenancy import Tenant
 from tests.factories import make_account, make_app, make_customer, make_license
 from tests.statements import Statements
 
@@ -39,7 +42,7 @@ ALL_ACCOUNTS = select(accounts.c.name).order_by(accounts.c.name)
 
 
 class Odd(Exception):
-    """Something that is none of the database's business."""
+    """An error that has nothing to do with the database."""
 
 
 def account(name: str) -> dict[str, object]:
@@ -52,7 +55,7 @@ async def add(session: WriteSession, name: str) -> None:
 
 
 async def fail(database: Database, fill: Callable[[WriteSession], Awaitable[None]]) -> None:
-    """Write something in a block that raises Odd."""
+    """Call `fill` in a write session, and raise Odd before the session ends."""
     async with database.write() as session:
         await fill(session)
         raise Odd
@@ -74,13 +77,13 @@ async def attempt_write(database: Database) -> None:
 
 
 async def count_long(database: Database) -> None:
-    """Read what takes too long for the event loop's own thread."""
+    """Run a read that is too slow for the event loop's thread."""
     async with database.read() as session:
         await session.rows(counting(20_000), {})
 
 
 def counting(numbers: int) -> Query:
-    """A query that takes its time on either database."""
+    """Return a slow query that works on both databases."""
     return Query(
         f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {numbers}) "
         "SELECT count(*) FROM n",
@@ -101,13 +104,16 @@ async def opened(url: str, **options: Any) -> AsyncIterator[Database]:
 
 
 def on_connect(database: Database, call: Callable[[Any], object]) -> None:
-    """Have something called with each connection that the database's engine opens."""
+    """Call a function with each new connection that the database's engine opens."""
     event.listen(database.engine.sync_engine, "connect", lambda connection, _record: call(connection))
 
 
 @pytest.fixture(autouse=True)
 async def no_connection_left_open() -> AsyncIterator[None]:
-    """Each connection of SQLite has a thread, also one that could not be opened."""
+    """Check that the test leaves no aiosqlite connection open.
+
+    Each of these connections has a thread, even one that could not be opened.
+    """
     yield
     for thread in threading.enumerate():
         if "_connection_worker_thread" in thread.name:
@@ -130,15 +136,15 @@ async def test_every_connection_of_sqlite_is_set_up(sqlite_url: str) -> None:
         on_connect(database, ask)
         await asyncio.gather(*(count_long(database) for _ in range(20)), attempt_write(database))
 
-    assert len(found) == 3  # two read, one writes
+    assert len(found) == 3  # two for reads, and one for writes
     assert all(each == pragmas for each in found)
 
 
-async def test_every_connection_is_the_engines_and_one_more_is_for_short_reads(
+async def test_the_engine_opens_every_connection_except_the_one_for_short_reads(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened_by_anyone: list[object] = []
-    by_engine: list[object] = []
+    by_engine: list[Any] = []
     driver = sqlite3 if database_url.startswith("sqlite") else asyncpg
     connect = driver.connect
 
@@ -158,7 +164,9 @@ async def test_every_connection_is_the_engines_and_one_more_is_for_short_reads(
         drivers = {type(connection.driver_connection).__module__ for connection in by_engine}
         assert drivers == ({"aiosqlite.core"} if database.is_sqlite else {"db.postgresql"})
         assert len(opened_by_anyone) == len(by_engine) + database.is_sqlite
-        assert database.engine.sync_engine.pool.checkedout() == len(by_engine)
+        pool = database.engine.sync_engine.pool
+        assert isinstance(pool, QueuePool)
+        assert pool.checkedout() == len(by_engine)
 
 
 async def test_migrations_connect_to_sqlite_without_foreign_keys(sqlite_url: str) -> None:
@@ -180,7 +188,7 @@ async def test_no_more_connections_than_the_pool_may_hold(database_url: str) -> 
     assert 2 <= len(connected) <= 3
 
 
-def test_making_a_database_opens_nothing(tmp_path: Path) -> None:
+def test_creating_a_database_object_opens_no_connection(tmp_path: Path) -> None:
     Database(f"sqlite:///{tmp_path}/fresh.db")
 
     assert list(tmp_path.iterdir()) == []
@@ -232,7 +240,7 @@ async def test_read_is_one_statement_without_a_transaction(
 async def test_nested_read_is_one_thread_hop_on_sqlite_at_most(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hops = []
+    hops: list[object] = []
     hop = ThreadPoolExecutor.submit
 
     def counted(threads: ThreadPoolExecutor, function: Any, *arguments: Any) -> Any:
@@ -253,9 +261,11 @@ async def test_nested_read_is_one_thread_hop_on_sqlite_at_most(
 
         monkeypatch.setattr(ThreadPoolExecutor, "submit", counted)
         async with database.read() as session:
-            rows = await reads.rows(session, owner.id, wanted, values.items, clock.now(), tokens=True)
+            rows = await reads.rows(
+                session, Tenant(owner.id), wanted, values.items, clock.now(), tokens=True, scopes={}
+            )
 
-        assert len(hops) == 1  # to open the connection, this being the first read
+        assert len(hops) == 1  # to open the connection for the first read
         assert len(rows) == 1
         assert rows[0][0].count('"licenses":{"totalCount":1}') == 3
 
@@ -263,7 +273,7 @@ async def test_nested_read_is_one_thread_hop_on_sqlite_at_most(
 LONG = counting(3_000_000)
 
 
-async def test_long_read_does_not_keep_the_event_loop_on_sqlite(sqlite_url: str) -> None:
+async def test_long_read_does_not_block_the_event_loop_on_sqlite(sqlite_url: str) -> None:
     async with opened(sqlite_url) as database, database.read() as session:
         await attempt_read(database)
         turns = 0
@@ -274,7 +284,7 @@ async def test_long_read_does_not_keep_the_event_loop_on_sqlite(sqlite_url: str)
                 turns += 1
                 await asyncio.sleep(0)
 
-        for _ in range(2):  # once it is not known to be long, and once it is
+        for _ in range(2):  # the read is not known to be long the first time, but is the second time
             others = asyncio.create_task(take_turns())
             turns = 0
             assert await session.rows(LONG, {}) == [(3_000_000,)]
@@ -285,22 +295,25 @@ async def test_long_read_does_not_keep_the_event_loop_on_sqlite(sqlite_url: str)
 async def test_short_read_is_no_thread_hop_on_sqlite(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hops = []
+    hops: list[object] = []
     hop = ThreadPoolExecutor.submit
+
+    def noted(*arguments: Any) -> Any:
+        hops.append(arguments)
+        return hop(*arguments)
+
     async with opened(sqlite_url) as database:
         await attempt_write(database)
         await attempt_read(database)
-        monkeypatch.setattr(
-            ThreadPoolExecutor, "submit", lambda *arguments: (hops.append(arguments), hop(*arguments))[1]
-        )
+        monkeypatch.setattr(ThreadPoolExecutor, "submit", noted)
 
-        for _ in range(100):  # also when SQLite has counted the steps of many
+        for _ in range(100):  # enough reads for SQLite's step counter to add up
             assert await names(database) == ["Acme"]
 
         assert hops == []
 
 
-async def test_block_that_raises_leaves_nothing(database: Database) -> None:
+async def test_block_that_raises_is_rolled_back(database: Database) -> None:
     with pytest.raises(Odd):
         await fail(database, lambda session: add(session, "Acme"))
 
@@ -309,7 +322,7 @@ async def test_block_that_raises_leaves_nothing(database: Database) -> None:
     assert await names(database) == ["Acme"]
 
 
-async def test_block_that_is_cancelled_leaves_nothing(database_url: str) -> None:
+async def test_block_that_is_cancelled_is_rolled_back(database_url: str) -> None:
     async with opened(database_url, pool_size=1) as database:
         written = asyncio.Event()
 
@@ -330,7 +343,7 @@ async def test_block_that_is_cancelled_leaves_nothing(database_url: str) -> None
         assert await names(database) == ["Acme"]
 
 
-async def test_read_that_is_cancelled_gives_its_connection_back(database_url: str) -> None:
+async def test_read_that_is_cancelled_returns_its_connection(database_url: str) -> None:
     async with opened(database_url, pool_size=1) as database:
 
         async def slow() -> None:
@@ -366,19 +379,20 @@ async def test_writer_of_sqlite_that_waits_for_its_turn_can_be_cancelled(sqlite_
         assert await names(database) == ["Acme", "First"]
 
 
-async def test_what_is_not_committed_is_not_read(database: Database) -> None:
+async def test_uncommitted_rows_are_not_read(database: Database) -> None:
     async with database.read() as reader:
         async with database.write() as session:
             await add(session, "Acme")
             assert await names(database) == []
             assert await reader.rows(ALL_ACCOUNTS, {}) == []
 
-        # Each SELECT of a session is a snapshot of its own.
+        # Each SELECT in a session sees a new snapshot.
         assert [row[0] for row in await reader.rows(ALL_ACCOUNTS, {})] == ["Acme"]
 
 
 async def test_transactions_that_read_and_then_write_wait_for_each_other(database_url: str) -> None:
-    # Two databases stand for two processes: a lock inside one of them would not do.
+    # Two Database objects share no locks in memory, just like two processes. Only the database makes them
+    # wait.
     async with opened(database_url) as one, opened(database_url) as other:
         await attempt_write(one)
 
@@ -404,7 +418,7 @@ async def test_insert_if_free_adds_once(database: Database) -> None:
     assert await names(database) == ["Acme"]
 
 
-async def test_insert_if_free_refuses_what_is_not_about_uniqueness(database: Database) -> None:
+async def test_insert_if_free_raises_on_other_violations_than_uniqueness(database: Database) -> None:
     with pytest.raises(DRIVER_ERRORS):
         async with database.write() as session:
             await session.insert_if_free(accounts, account("Acme") | {"created_at": None})
@@ -412,7 +426,7 @@ async def test_insert_if_free_refuses_what_is_not_about_uniqueness(database: Dat
     assert await names(database) == []
 
 
-async def test_transaction_goes_on_after_a_unique_violation(database: Database) -> None:
+async def test_transaction_continues_after_a_unique_violation(database: Database) -> None:
     async with database.write() as session:
         for name in ("Acme", "Bolt"):
             await add(session, name)
@@ -437,7 +451,7 @@ async def test_rows_are_loaded_in_the_same_transaction(database: Database) -> No
     assert await names(database) == ["Vendor 0", "Vendor 1", "Vendor 2"]
 
 
-# A store that does not answer
+# A database that is unavailable
 
 
 @BOTH_WAYS
@@ -451,14 +465,14 @@ async def test_sqlite_that_cannot_be_opened(tmp_path: Path, place: str, attempt:
         with pytest.raises(StoreUnavailable) as raised:
             await attempt(database)
 
-    assert str(raised.value) == "the database does not answer"
+    assert str(raised.value) == "the database is unavailable"
     assert raised.value.__cause__ is not None
 
 
 @pytest.mark.parametrize("pragma", ["query_only=ON", "max_page_count=1"])
-async def test_sqlite_that_takes_no_more_writes_still_reads(sqlite_url: str, pragma: str) -> None:
+async def test_sqlite_that_is_read_only_or_full_still_reads(sqlite_url: str, pragma: str) -> None:
     async with opened(sqlite_url) as database:
-        # As a volume that is mounted read-only, and as one that is full.
+        # The pragmas simulate a volume that is mounted read-only, and a full volume.
         on_connect(database, lambda connection: connection.execute(f"PRAGMA {pragma}"))
 
         with pytest.raises(StoreUnavailable):
@@ -468,7 +482,7 @@ async def test_sqlite_that_takes_no_more_writes_still_reads(sqlite_url: str, pra
         assert await names(database) == []
 
 
-async def test_sqlite_that_another_process_holds(sqlite_url: str) -> None:
+async def test_sqlite_that_another_process_locks(sqlite_url: str) -> None:
     other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
     async with opened(sqlite_url, timeouts=Timeouts(lock=0.3)) as database:
         other.execute("BEGIN IMMEDIATE")
@@ -483,7 +497,7 @@ async def test_sqlite_that_another_process_holds(sqlite_url: str) -> None:
     other.close()
 
 
-async def test_sqlite_that_is_soon_free_is_waited_for(sqlite_url: str) -> None:
+async def test_sqlite_that_is_unlocked_in_time_is_waited_for(sqlite_url: str) -> None:
     other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
     async with opened(sqlite_url) as database:
         other.execute("BEGIN IMMEDIATE")
@@ -500,7 +514,7 @@ async def test_sqlite_that_is_soon_free_is_waited_for(sqlite_url: str) -> None:
 
 @BOTH_WAYS
 @pytest.mark.parametrize("kind", ["no server", "no socket", "no host"])
-async def test_postgresql_that_is_not_there(tmp_path: Path, kind: str, attempt: Attempt) -> None:
+async def test_postgresql_that_does_not_run(tmp_path: Path, kind: str, attempt: Attempt) -> None:
     url = {
         "no server": "postgresql://postgres@127.0.0.1:1/licensegraph",
         "no socket": f"postgresql://postgres@/licensegraph?host={tmp_path}",
@@ -511,14 +525,14 @@ async def test_postgresql_that_is_not_there(tmp_path: Path, kind: str, attempt: 
         with pytest.raises(StoreUnavailable) as raised:
             await attempt(database)
 
-    assert str(raised.value) == "the database does not answer"
+    assert str(raised.value) == "the database is unavailable"
 
 
 @BOTH_WAYS
 @pytest.mark.parametrize(
     ("known", "asked"), [("postgres@", "nobody@"), ("/test_", "/no_such_")], ids=["role", "database"]
 )
-async def test_postgresql_that_does_not_know_us(
+async def test_postgresql_without_our_role_or_database(
     postgresql_url: str, known: str, asked: str, attempt: Attempt
 ) -> None:
     assert known in postgresql_url
@@ -530,17 +544,20 @@ async def test_postgresql_that_does_not_know_us(
 
 @dataclass
 class Refusing:
-    """A server that speaks PostgreSQL just well enough to refuse every connection; silent without a code."""
+    """A server that refuses every connection with an SQLSTATE, as PostgreSQL does.
+
+    If `sqlstate` is None, the server refuses TLS and then sends nothing.
+    """
 
     sqlstate: str | None
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await reader.readexactly(8)  # may we talk TLS?
+            await reader.readexactly(8)  # the client's request for TLS
             writer.write(b"N")
             await reader.readexactly(struct.unpack("!I", await reader.readexactly(4))[0] - 4)
             if self.sqlstate is None:
-                await reader.read()  # until the caller gives up
+                await reader.read()  # until the client gives up
                 return
             fields = f"SFATAL\0VFATAL\0C{self.sqlstate}\0Mno\0\0".encode()
             writer.write(b"E" + struct.pack("!I", 4 + len(fields)) + fields)
@@ -551,10 +568,10 @@ class Refusing:
 
 @BOTH_WAYS
 @pytest.mark.parametrize("sqlstate", ["28P01", "53300", "57P03", None])
-async def test_postgresql_that_refuses(
+async def test_postgresql_that_refuses_connections(
     sqlstate: str | None, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong password, too many connections, a server that is starting, and one that says nothing."""
+    """The codes mean: wrong password, too many connections, server starting. None means no reply."""
     monkeypatch.setattr(postgresql, "CONNECT_TIMEOUT_S", 5 if sqlstate else 0.2)
     server = await asyncio.start_server(Refusing(sqlstate), "127.0.0.1")
     port = server.sockets[0].getsockname()[1]
@@ -588,14 +605,13 @@ ASLEEP = """
 
 
 @BOTH_WAYS
-async def test_postgresql_that_was_restarted_fails_no_later_session(
-    postgresql_url: str, attempt: Attempt
-) -> None:
+async def test_sessions_after_a_restart_of_postgresql_work(postgresql_url: str, attempt: Attempt) -> None:
     async with opened(postgresql_url, pool_size=3) as database, administrator(postgresql_url) as admin:
         async with database.read() as session:
             await asyncio.gather(*(session.rows(Query("SELECT pg_sleep(0.2)", ()), {}) for _ in range(3)))
 
-        assert await admin.fetchval(TERMINATE_ALL) == 2  # of three, one is for writers
+        # both connections for reads; the one for writes is not open yet
+        assert await admin.fetchval(TERMINATE_ALL) == 2
 
         await attempt(database)
         await asyncio.gather(*(attempt_read(database) for _ in range(6)))
@@ -624,7 +640,7 @@ async def test_postgresql_that_stops_in_the_middle(postgresql_url: str, mode: st
         assert await names(database) == []
 
 
-async def test_writer_that_postgresql_turns_away_may_come_again(postgresql_url: str) -> None:
+async def test_writer_that_postgresql_aborts_may_retry(postgresql_url: str) -> None:
     rename = accounts.update().values(name=accounts.c.name + "!")
     async with opened(postgresql_url) as database:
         async with database.write() as session:
@@ -657,10 +673,35 @@ async def test_postgresql_that_is_a_replica_still_reads(postgresql_url: str) -> 
         assert await names(database) == []
 
 
-async def test_statement_that_is_wrong_is_not_the_stores_fault(database: Database) -> None:
+async def test_statement_that_is_wrong_does_not_make_the_database_unavailable(database: Database) -> None:
     with pytest.raises(Exception, match="no_such_table") as raised:
         async with database.read() as session:
             await session.rows(Query("SELECT * FROM no_such_table", ()), {})
 
     assert not isinstance(raised.value, StoreUnavailable)
     assert await names(database) == []
+
+
+async def test_connecting_leaves_no_open_cursor_to_the_garbage_collector(tmp_path: Path) -> None:
+    """Freeing an open cursor makes the thread wait until the connection's current statement ends."""
+    path = tmp_path / "new.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    release = threading.Timer(0.1, other.execute, ["COMMIT"])
+    release.start()  # until then, switching to WAL fails
+    gc.collect()
+    gc.disable()
+    engine = sqlite.create_engine(str(path), 1)
+    try:
+        async with engine.connect():
+            release.join()
+            cursors = [each for each in gc.get_objects() if isinstance(each, sqlite3.Cursor)]
+    finally:
+        gc.enable()
+        await engine.dispose()
+        other.close()
+
+    assert cursors
+    for cursor in cursors:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed cursor"):
+            cursor.fetchone()

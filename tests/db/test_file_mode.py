@@ -1,4 +1,4 @@
-"""The file of a SQLite database is for its owner's eyes only, and so is what SQLite puts beside it."""
+"""File modes of SQLite: only the owner can read a new database, and an existing one keeps its mode."""
 
 import os
 import threading
@@ -19,7 +19,7 @@ from tests.processes import serving
 
 @pytest.fixture(autouse=True)
 def umask() -> Iterator[None]:
-    """As most systems have it, or none at all: other tests may count on theirs."""
+    """Clears the umask for the test."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -29,7 +29,7 @@ def modes(folder: Path) -> dict[str, str]:
     return {file.name: f"{file.stat().st_mode & 0o777:o}" for file in folder.glob("*.db*")}
 
 
-async def test_it_is_made_with_its_mode(tmp_path: Path) -> None:
+async def test_the_file_is_created_with_its_mode(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
 
     await migrations.upgrade(url)
@@ -40,7 +40,7 @@ async def test_it_is_made_with_its_mode(tmp_path: Path) -> None:
     await database.close()
 
 
-async def test_a_database_that_is_only_opened_is_made_with_it_too(tmp_path: Path) -> None:
+async def test_a_database_that_is_only_opened_is_created_with_it_too(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'new.db'}")
     async with database.read() as session:
         await session.rows(Query("SELECT 1", ()), {})
@@ -50,7 +50,7 @@ async def test_a_database_that_is_only_opened_is_made_with_it_too(tmp_path: Path
     assert modes(tmp_path) == {"new.db": "600", "short.db": "600"}
 
 
-async def test_what_is_there_stays_as_its_owner_set_it(tmp_path: Path) -> None:
+async def test_the_mode_of_an_existing_file_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "old.db"
     file.touch()
     file.chmod(0o640)
@@ -63,7 +63,7 @@ async def test_what_is_there_stays_as_its_owner_set_it(tmp_path: Path) -> None:
     await database.close()
 
 
-async def test_a_link_that_leads_to_nothing_yet_is_followed(tmp_path: Path) -> None:
+async def test_a_dangling_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "link.db").symlink_to(tmp_path / "data" / "new.db")
 
@@ -73,7 +73,10 @@ async def test_a_link_that_leads_to_nothing_yet_is_followed(tmp_path: Path) -> N
 
 
 def write_in_turns(path: str, barrier: threading.Barrier) -> None:
-    """Add five rows, each with the number of those before it."""
+    """Add five rows to a table that other threads also write to.
+
+    Each row holds the number of earlier rows.
+    """
     barrier.wait()
     connection = connect_short(path)
     connection.execute("PRAGMA busy_timeout=20000")
@@ -86,8 +89,8 @@ def write_in_turns(path: str, barrier: threading.Barrier) -> None:
     connection.close()
 
 
-def test_of_many_that_open_it_at_once_none_loses_a_lock(tmp_path: Path) -> None:
-    """To close a file releases every lock that the process has on it, whichever connection took it."""
+def test_no_lock_is_lost_when_many_open_the_file_at_once(tmp_path: Path) -> None:
+    """When a process closes a file, it loses all its locks on the file, even those of other connections."""
     for number in range(20):
         path, barrier = str(tmp_path / f"{number}.db"), threading.Barrier(8)
         with ThreadPoolExecutor(8) as threads:
@@ -102,8 +105,8 @@ def test_of_many_that_open_it_at_once_none_loses_a_lock(tmp_path: Path) -> None:
         assert modes(tmp_path)[f"{number}.db"] == "600"
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell")
-def test_the_umask_of_the_process_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_the_umask_of_the_process_is_unchanged(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         assert httpx.get(f"{server.url}/api/health").status_code == 200
         assert modes(tmp_path)["licensegraph.db"] == "600"

@@ -1,4 +1,4 @@
-"""The history of the schema, on both databases."""
+"""The schema's migrations, on both databases."""
 
 import asyncio
 import os
@@ -21,13 +21,17 @@ from db.engine import Database, StoreUnavailable
 from db.metadata import is_modelled, metadata
 from db.revisions import REVISIONS, MigrationError, UnfitDatabase
 from tests.factories import (
+    key_id,
     make_account,
     make_app,
     make_customer,
+    make_document,
     make_feature,
     make_key,
     make_license,
+    make_signing_key,
     make_tier,
+    make_usage,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +40,8 @@ TABLES = [
     "app_counters",
     "apps",
     "customers",
+    "document_ids",
+    "documents",
     "features",
     "keys",
     "licenses",
@@ -45,6 +51,7 @@ TABLES = [
     "tier_features",
     "tiers",
     "tokens",
+    "usage",
 ]
 
 SQLITE_TRIGGERS = [
@@ -75,11 +82,12 @@ POSTGRESQL_TRIGGERS = [
 ]
 
 Facts: TypeAlias = dict[str, dict[str, object]]
+Contents: TypeAlias = dict[str, list[dict[str, Any]]]
 AddMigration: TypeAlias = Callable[..., None]
 
 
 async def run(url: str, function: Callable[[Connection], Any]) -> Any:
-    """Run a function in a transaction of SQLAlchemy's."""
+    """Run a function in a SQLAlchemy transaction."""
     return await migrations.in_transaction(url, function)
 
 
@@ -88,7 +96,7 @@ def tables(connection: Connection) -> list[str]:
 
 
 def described(connection: Connection) -> Facts:
-    """Every table but Alembic's own, as the database itself tells of it."""
+    """Return the properties of every table except Alembic's own, as the database reports them."""
     found = inspect(connection)
     return {
         table: {
@@ -115,7 +123,10 @@ def described(connection: Connection) -> Facts:
 
 
 def named(connection: Connection, table: str, key: Any) -> Any:
-    """A foreign key with its name, which SQLAlchemy overlooks on SQLite where it stands with its column."""
+    """Return a foreign key with its name.
+
+    On SQLite, SQLAlchemy does not find the name if the key is declared as part of a column.
+    """
     if key["name"] is not None:
         return key
     (column,) = key["constrained_columns"]
@@ -125,20 +136,41 @@ def named(connection: Connection, table: str, key: Any) -> Any:
 
 
 def predicate(connection: Connection, index: Any) -> str | None:
-    """Which rows a partial index holds."""
+    """Return the WHERE condition of a partial index, or None."""
     where = index.get("dialect_options", {}).get(f"{connection.dialect.name}_where")
     return None if where is None else str(where)
 
 
-def contents(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+def contents(connection: Connection) -> Contents:
+    """Return the rows of every existing table except Alembic's own.
+
+    Each row is a dict of its values by column.
+    """
     return {
-        table: [tuple(row) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY 1"))]
-        for table in TABLES
+        table: [dict(row) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY 1")).mappings()]
+        for table in tables(connection)
+        if table in TABLES
     }
 
 
+def with_columns_of(older: Contents, newer: Contents) -> Contents:
+    """Return the contents of `newer`, without tables and columns that `older` does not have.
+
+    No table of `older` may be empty.
+    """
+    return {
+        table: [{column: row[column] for column in rows[0]} for row in newer[table]]
+        for table, rows in older.items()
+    }
+
+
+def counted(app: dict[str, Any]) -> dict[str, Any]:
+    """Return the counter row that a migration creates for an app with one customer and one license."""
+    return {"app_id": app["id"], "shard": 0, "customers": 1, "licenses": 1}
+
+
 def triggers(connection: Connection) -> list[tuple[str, str]]:
-    """The triggers and their tables, but for those that PostgreSQL makes of foreign keys."""
+    """Return the triggers with their tables, without those that PostgreSQL creates for foreign keys."""
     if connection.dialect.name == "sqlite":
         found = "SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger' ORDER BY 1, 2"
     else:
@@ -147,7 +179,7 @@ def triggers(connection: Connection) -> list[tuple[str, str]]:
 
 
 async def fill(url: str) -> None:
-    """Put one row into every table."""
+    """Insert one row into every table."""
     database = Database(url)
     account = await make_account(database)
     await make_key(database, account)
@@ -155,6 +187,8 @@ async def fill(url: str) -> None:
     tier = await make_tier(database, app, features=[await make_feature(database, app)])
     customer = await make_customer(database, app, metadata={"plan": "team"})
     await make_license(database, customer, tier=tier, token="a.b.c")
+    await make_document(database, account, document_id="x-relay:viewer")
+    await make_usage(database, account.id)
     async with database.write() as session:
         await apps.disown(session, account.id, f"deleted-{account.id[-9:]}", "no app")
         await master_key.settle(session, "a fingerprint", clock.now())
@@ -163,7 +197,7 @@ async def fill(url: str) -> None:
 
 @pytest.fixture
 def add_migration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AddMigration:
-    """Adds a migration to the end of the history, as long as the test runs."""
+    """Adds a migration at the end of the history, for this test only."""
     known = migrations.configuration
 
     def longer(connection: Connection | None = None) -> Config:
@@ -187,7 +221,7 @@ def add_migration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AddMigrati
     return add
 
 
-def test_revisions_are_known_by_the_names_of_their_files() -> None:
+def test_revisions_are_named_after_their_files() -> None:
     scripts = ScriptDirectory.from_config(migrations.configuration())
 
     assert [script.revision for script in scripts.walk_revisions()][::-1] == REVISIONS
@@ -211,10 +245,10 @@ async def test_models_agree_with_the_migrated_database(database_url: str) -> Non
     await migrations.check(database_url)
 
 
-async def test_check_tells_what_differs(database_url: str) -> None:
-    await run(database_url, lambda connection: connection.execute(text("DROP INDEX ix_keys_account_id")))
+async def test_check_names_the_differences(database_url: str) -> None:
+    await run(database_url, lambda connection: connection.execute(text("DROP INDEX ix_keys_account_id_id")))
 
-    with pytest.raises(CommandError, match="ix_keys_account_id"):
+    with pytest.raises(CommandError, match="ix_keys_account_id_id"):
         await migrations.check(database_url)
 
 
@@ -228,21 +262,26 @@ async def test_migrated_tables_are_those_of_the_models(database_url: str, unmigr
         assert migrated[table] == made[table], table
 
 
-async def test_what_holds_the_rules_in_the_migrated_database(database_url: str) -> None:
+async def test_constraints_of_the_migrated_database(database_url: str) -> None:
     found = await run(database_url, described)
 
     unique = {name: columns for table in TABLES for name, columns in found[table]["unique"].items()}
     assert unique == {
         "uq_accounts_name": ["name"],
         "uq_apps_slug": ["slug"],
-        "uq_customers_app_id_email_folded": ["app_id", "email_folded"],
         "uq_customers_app_id_external_id": ["app_id", "external_id"],
+        "uq_documents_account_id_document_id_set": ["account_id", "document_id", "set"],
         "uq_features_app_id_slug": ["app_id", "slug"],
         "uq_keys_digest": ["digest"],
         "uq_signing_keys_app_id_generation": ["app_id", "generation"],
         "uq_tiers_app_id_slug": ["app_id", "slug"],
         "uq_tokens_license_id_number": ["license_id", "number"],
     }
+    assert found["customers"]["indexes"]["uq_customers_app_id_email_key"] == (
+        ["app_id", "email_key"],
+        True,
+        None,
+    )
     assert found["licenses"]["indexes"]["uq_licenses_current_installation"] == (
         ["app_id", "installation_id"],
         True,
@@ -257,12 +296,16 @@ async def test_what_holds_the_rules_in_the_migrated_database(database_url: str) 
         "fk_app_counters_app_id": ("apps", {"ondelete": "CASCADE"}),
         "fk_apps_account_id": ("accounts", {"ondelete": "CASCADE"}),
         "fk_customers_app_id": ("apps", {"ondelete": "CASCADE"}),
+        "fk_document_ids_account_id": ("accounts", {"ondelete": "CASCADE"}),
+        "fk_documents_account_id": ("accounts", {"ondelete": "CASCADE"}),
         "fk_features_app_id": ("apps", {"ondelete": "CASCADE"}),
         "fk_keys_account_id": ("accounts", {"ondelete": "CASCADE"}),
+        "fk_keys_created_by": ("keys", {"ondelete": "SET NULL"}),
+        "fk_keys_customer_id": ("customers", {"ondelete": "CASCADE"}),
         "fk_licenses_app_id": ("apps", {"ondelete": "CASCADE"}),
         "fk_licenses_customer_id": ("customers", {"ondelete": "CASCADE"}),
         "fk_licenses_tier_id": ("tiers", {}),
-        "fk_retired_slugs_account_id": ("accounts", {"ondelete": "CASCADE"}),
+        "fk_retired_slugs_account_id": ("accounts", {"ondelete": "SET NULL"}),
         "fk_signing_keys_app_id": ("apps", {"ondelete": "CASCADE"}),
         "fk_tier_features_feature_id": ("features", {}),
         "fk_tier_features_tier_id": ("tiers", {"ondelete": "CASCADE"}),
@@ -283,7 +326,7 @@ async def test_text_in_postgresql_is_compared_by_code_point_whatever_the_locale(
     }
 
 
-async def test_every_change_of_a_row_that_is_counted_sets_off_a_trigger(database_url: str) -> None:
+async def test_every_change_of_a_counted_row_has_a_trigger(database_url: str) -> None:
     is_sqlite = database_url.startswith("sqlite")
 
     assert await run(database_url, triggers) == (SQLITE_TRIGGERS if is_sqlite else POSTGRESQL_TRIGGERS)
@@ -292,7 +335,7 @@ async def test_every_change_of_a_row_that_is_counted_sets_off_a_trigger(database
     assert await run(database_url, triggers) == []
 
 
-async def test_downgrade_removes_what_is_still_there_of_deleted_apps(database_url: str) -> None:
+async def test_downgrade_deletes_the_remaining_rows_of_deleted_apps(database_url: str) -> None:
     await fill(database_url)
     await run(database_url, lambda made: made.execute(text("UPDATE apps SET account_id = NULL, slug = NULL")))
     database = Database(database_url)
@@ -311,30 +354,64 @@ async def test_downgrade_removes_what_is_still_there_of_deleted_apps(database_ur
     assert await run(database_url, left) == [kept.app_id] * 3
 
 
-async def test_upgrade_counts_what_is_there(unmigrated_url: str) -> None:
+async def test_upgrade_from_the_first_revision_keeps_its_rows_and_counts_them(unmigrated_url: str) -> None:
     await migrations.upgrade(unmigrated_url)
     for _ in range(2):
         await fill(unmigrated_url)
     before = await run(unmigrated_url, contents)
     await migrations.downgrade(unmigrated_url, "0001")
+    first = await run(unmigrated_url, contents)
 
     await migrations.upgrade(unmigrated_url)
 
     after = await run(unmigrated_url, contents)
-    for table in ("accounts", "keys", "customers"):
-        assert after[table] == before[table]
-    # What came with a later migration is as if it had never been there.
-    assert after["apps"] == [(*row[:-2], "RS256", 1) for row in before["apps"]]
-    assert after["licenses"] == [(*row[:-3], None, "[]", "[]") for row in before["licenses"]]
-    assert after["tokens"] == [(row[0], row[0], 1, 1, None) for row in before["licenses"]]
-    later = ("features", "master_key", "retired_slugs", "signing_keys", "tier_features", "tiers")
+    assert sorted(first) == ["accounts", "apps", "customers", "keys", "licenses"]
+    assert with_columns_of(first, before) == first
+    assert with_columns_of(first, after) == first
+    # Later migrations fill their new columns with defaults, create tokens and counters for the existing rows,
+    # and leave their other new tables empty.
+    for app in after["apps"]:
+        assert (app["signing_algorithm"], app["signing_generation"]) == ("RS256", 1)
+    for license in after["licenses"]:
+        assert (license["tier_id"], license["features"], license["own_features"]) == (None, "[]", "[]")
+    assert after["tokens"] == [
+        {"jti": row["id"], "license_id": row["id"], "number": 1, "generation": 1, "token": None}
+        for row in before["licenses"]
+    ]
+    later = (
+        "documents",
+        "features",
+        "master_key",
+        "retired_slugs",
+        "signing_keys",
+        "tier_features",
+        "tiers",
+        "usage",
+    )
     assert {table: after[table] for table in later} == {table: [] for table in later}
-    assert [customer[-1] for customer in after["customers"]] == [1, 1]
-    assert after["app_counters"] == [(app[0], 0, 1, 1) for app in after["apps"]]
+    assert [customer["license_count"] for customer in after["customers"]] == [1, 1]
+    assert after["app_counters"] == [counted(app) for app in after["apps"]]
+
+
+async def test_downgrade_keeps_keys_that_have_signed_and_deletes_next_ones(database_url: str) -> None:
+    """The version before revision 0009 signs each new token with every key after the current one."""
+    database = Database(database_url)
+    account = await make_account(database)
+    used, rotating = [await make_app(database, account, slug=slug) for slug in ("used", "rotating")]
+    await make_signing_key(database, rotating, 2, activated_at=clock.now())
+    await make_signing_key(database, used, 2)
+    await database.close()
+
+    await migrations.downgrade(database_url, "0008")
+
+    found = (await run(database_url, contents))["signing_keys"]
+    assert sorted((key["app_id"], key["generation"]) for key in found) == sorted(
+        [(used.id, 1), (rotating.id, 1), (rotating.id, 2)]
+    )
 
 
 @pytest.mark.parametrize("table", ["customers", "licenses"])
-async def test_table_that_is_made_anew_keeps_its_triggers(
+async def test_a_table_that_is_rebuilt_keeps_its_triggers(
     sqlite_url: str, add_migration: AddMigration, table: str
 ) -> None:
     await fill(sqlite_url)
@@ -350,7 +427,7 @@ async def test_table_that_is_made_anew_keeps_its_triggers(
     assert await run(sqlite_url, contents) == before
     await fill(sqlite_url)
     after = await run(sqlite_url, contents)
-    assert after["app_counters"] == [(app[0], 0, 1, 1) for app in after["apps"]]
+    assert after["app_counters"] == [counted(app) for app in after["apps"]]
 
 
 async def test_second_upgrade_does_nothing(database_url: str) -> None:
@@ -361,10 +438,11 @@ async def test_second_upgrade_does_nothing(database_url: str) -> None:
     assert await run(database_url, contents) == before
 
 
-async def test_upgrade_keeps_the_rows_of_a_table_that_is_made_anew(
+async def test_upgrade_keeps_the_rows_of_a_table_that_is_rebuilt(
     database_url: str, add_migration: AddMigration
 ) -> None:
-    # Making `apps` anew drops it on SQLite: with foreign keys on, its customers and licenses would go along.
+    # On SQLite, rebuilding `apps` drops the table. With foreign keys on, this would also delete all
+    # customers.
     await fill(database_url)
     before = await run(database_url, contents)
     add_migration(
@@ -386,13 +464,14 @@ async def test_upgrade_keeps_the_rows_of_a_table_that_is_made_anew(
     assert await run(database_url, contents) == before
 
 
-async def test_migration_that_leaves_a_row_pointing_to_nothing_changes_nothing(
+async def test_migration_that_leaves_a_dangling_reference_changes_nothing(
     database_url: str, add_migration: AddMigration
 ) -> None:
     await fill(database_url)
     before = await run(database_url, contents)
     add_migration("op.execute(\"UPDATE customers SET app_id = 'app_gone'\")")
-    # PostgreSQL refuses the statement itself; SQLite's foreign keys are off, and what came of it is checked.
+    # PostgreSQL refuses the statement itself. On SQLite, foreign keys are off during a migration and checked
+    # at its end.
     is_sqlite = database_url.startswith("sqlite")
     refusal = (MigrationError, "customers") if is_sqlite else (IntegrityError, "fk_customers_app_id")
 
@@ -415,8 +494,8 @@ async def test_migration_that_fails_half_way_changes_nothing(
     assert (await run(database_url, contents), await run(database_url, tables)) == before
 
 
-async def test_processes_that_find_a_new_sqlite_file_at_once_all_get_in(tmp_path: Path) -> None:
-    """SQLite refuses at once, whatever its busy timeout, when several switch a file to WAL."""
+async def test_concurrent_upgrades_of_a_new_sqlite_file_all_succeed(tmp_path: Path) -> None:
+    """When connections switch a file to WAL, SQLite ignores its busy timeout and fails immediately."""
     for number in range(20):
         url = f"sqlite:///{tmp_path / f'{number}.db'}"
 
@@ -450,13 +529,13 @@ async def test_processes_that_migrate_at_once_all_succeed(unmigrated_url: str, t
 
     assert [process.returncode for process in processes] == [0, 0], said
     assert Counter(said) == {
-        (b"The database has been brought up to date.\n", b""): 1,
-        (b"The database is up to date already.\n", b""): 1,
+        (b"The database has been migrated.\n", b""): 1,
+        (b"The database is already up to date.\n", b""): 1,
     }
     assert sorted(await run(unmigrated_url, described)) == TABLES
 
 
-async def test_database_of_a_later_version_is_left_alone(database_url: str) -> None:
+async def test_database_of_a_later_version_is_unchanged(database_url: str) -> None:
     await fill(database_url)
     await run(
         database_url,
@@ -470,8 +549,128 @@ async def test_database_of_a_later_version_is_left_alone(database_url: str) -> N
     assert await run(database_url, contents) == before
 
 
-async def test_database_that_does_not_answer_is_not_migrated(tmp_path: Path) -> None:
+async def test_database_that_cannot_be_reached_is_not_migrated(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         await migrations.upgrade(f"sqlite:///{tmp_path}/no/such/folder.db")
     with pytest.raises(StoreUnavailable):
         await migrations.upgrade(f"postgresql://postgres@/licensegraph?host={tmp_path}")
+
+
+# Email keys
+
+EMAILS = [
+    "Ada@Example.com",
+    "a@bücher.example",
+    "b@xn--bcher-kva.example",
+    "a@BU\u0308CHER.example",
+    "b@BÜCHER.example",
+    "a@xn--bcher-kva.example",
+    "e\u0301@x.example",
+    "É@x.example",
+    "c@straße.example",
+    "\u212a@x.example",  # the Kelvin sign
+]
+
+
+async def people(url: str) -> list[str]:
+    """Create customers of two apps as they were before emails had keys.
+
+    Returns the ids of the first app's customers, oldest first.
+    """
+    await migrations.upgrade(url)
+    database = Database(url)
+    account = await make_account(database)
+    app, other = await make_app(database, account), await make_app(database, account)
+    made = [await make_customer(database, app, email=email, key=email) for email in EMAILS]
+    await make_customer(database, other, email="a@BÜCHER.example")
+    await database.close()
+    await migrations.downgrade(url, "0008")
+    return [customer.id for customer in made]
+
+
+def keys(connection: Connection) -> list[str]:
+    return list(connection.scalars(text("SELECT email_key FROM customers ORDER BY id")))
+
+
+def emails(connection: Connection) -> list[tuple[str, str]]:
+    return [tuple(row) for row in connection.execute(text("SELECT id, email FROM customers ORDER BY id"))]
+
+
+async def test_customers_whose_emails_become_equal_all_stay(unmigrated_url: str) -> None:
+    ids = await people(unmigrated_url)
+    before = await run(unmigrated_url, emails)
+
+    await migrations.upgrade(unmigrated_url)
+
+    assert await run(unmigrated_url, emails) == before
+    assert await run(unmigrated_url, keys) == [
+        "ada@example.com",
+        "a@xn--bcher-kva.example",
+        "b@xn--bcher-kva.example",
+        f"a@xn--bcher-kva.example {ids[3]}",
+        f"b@xn--bcher-kva.example {ids[4]}",
+        f"a@xn--bcher-kva.example {ids[5]}",
+        "é@x.example",
+        f"é@x.example {ids[7]}",
+        "c@xn--strae-oqa.example",
+        "k@x.example",
+        "a@xn--bcher-kva.example",
+    ]
+
+
+async def test_any_number_of_emails_gets_keys(unmigrated_url: str) -> None:
+    """The emails do not fit in one batch of the migration. Each one becomes equal to one other email."""
+    await people(unmigrated_url)
+    add = """INSERT INTO customers (id, app_id, email, email_folded, metadata, created_at, updated_at)
+        WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 2999)
+        SELECT 'cus_z' || i, (SELECT min(app_id) FROM customers),
+               CASE WHEN i < 2000 THEN 'ü' || i || '@ü.example'
+                    ELSE 'ü' || (i - 1000) || '@xn--tda.example' END,
+               i || '@x.example', '{}', '', '' FROM n"""
+    await run(unmigrated_url, lambda connection: connection.exec_driver_sql(add))
+
+    await migrations.upgrade(unmigrated_url)
+
+    assert (await run(unmigrated_url, keys))[-2_000:] == [
+        *(f"ü{number}@xn--tda.example" for number in range(1000, 2000)),
+        *(f"ü{number}@xn--tda.example cus_z{number + 1000}" for number in range(1000, 2000)),
+    ]
+
+
+async def test_downgrade_deletes_keys_that_the_older_version_would_not_limit(database_url: str) -> None:
+    """The version before revision 0014 knows secret and public keys, without any limits."""
+    database = Database(database_url)
+    account = await make_account(database)
+    app = await make_app(database, account)
+    kept = [await make_key(database, account), await make_key(database, account, kind="public")]
+    await make_key(database, account, kind="restricted", scopes=["read"])
+    await make_key(database, account, apps=[app])
+    await make_key(database, account, origins=["https://portal.example"])
+    await make_key(database, account, kind="public", documents="registered")
+    ids = {await key_id(database, key) for key in kept}
+    customer = await make_customer(database, app)
+    await make_key(database, account, kind="session", customer=customer, created_by=min(ids))
+    await database.close()
+
+    await migrations.downgrade(database_url, "0013")
+
+    assert {key["id"] for key in (await run(database_url, contents))["keys"]} == ids
+
+
+async def test_downgrade_keeps_customers_whose_emails_were_once_equal(unmigrated_url: str) -> None:
+    await migrations.upgrade(unmigrated_url)
+    database = Database(unmigrated_url)
+    app = await make_app(database, await make_account(database))
+    made = [
+        await make_customer(database, app, email=email)
+        for email in ("a@strasse.example", "a@straße.example", "a@Straße2.example")
+    ]
+    await database.close()
+    before = await run(unmigrated_url, contents)
+
+    await migrations.downgrade(unmigrated_url, "0008")
+    folded = [row["email_folded"] for row in (await run(unmigrated_url, contents))["customers"]]
+    await migrations.upgrade(unmigrated_url)
+
+    assert folded == ["a@strasse.example", f"a@strasse.example {made[1].id}", "a@strasse2.example"]
+    assert await run(unmigrated_url, contents) == before

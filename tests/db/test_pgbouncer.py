@@ -1,4 +1,4 @@
-"""PgBouncer: with one setting all works as without it; without the setting nothing starts."""
+"""Behind PgBouncer in transaction mode, everything works with one setting. Without it, nothing starts."""
 
 import asyncio
 from collections.abc import Iterator
@@ -84,7 +84,7 @@ def test_migrations_run(tmp_path: Path, postgresql_template: object) -> None:
     with postgresql_template.empty() as empty, pgbouncer(empty, tmp_path, "transaction") as url:  # type: ignore[attr-defined]
         made = run(tmp_path, "migrate", DATABASE_URL=url, LICENSEGRAPH_TRANSACTION_POOLING="true")
 
-    assert (made.returncode, made.stdout) == (0, "The database has been brought up to date.\n")
+    assert (made.returncode, made.stdout) == (0, "The database has been migrated.\n")
 
 
 @pytest.mark.parametrize("ignored", ["", SESSION_PARAMETERS])
@@ -97,11 +97,11 @@ def test_without_the_setting_nothing_starts(
         ended = run(tmp_path, *arguments, DATABASE_URL=url)
 
     assert ended.returncode == 1
-    assert ended.stderr == f"server.py: {PoolerFound()}\n"
+    assert ended.stderr == f"licensegraph: {PoolerFound()}\n"
 
 
 @pytest.mark.parametrize("size", [1, 5])
-async def test_pooler_is_found_however_few_sessions_it_has(
+async def test_pooler_is_detected_even_with_few_sessions(
     postgresql_url: str, tmp_path: Path, size: int
 ) -> None:
     with pgbouncer(postgresql_url, tmp_path, "transaction", size=size, ignored=SESSION_PARAMETERS) as url:
@@ -112,7 +112,7 @@ async def test_pooler_is_found_however_few_sessions_it_has(
         await database.close()
 
 
-async def test_pooler_that_lends_whole_sessions_needs_no_setting(postgresql_url: str, tmp_path: Path) -> None:
+async def test_pooler_in_session_mode_needs_no_setting(postgresql_url: str, tmp_path: Path) -> None:
     with pgbouncer(postgresql_url, tmp_path, "session", ignored=SESSION_PARAMETERS) as url:
         database = Database(url)
         async with database.read() as session:

@@ -1,4 +1,4 @@
-"""PostgreSQL as it is in the world: sessions that are ended, roles with defaults of their own."""
+"""PostgreSQL in practice: terminated sessions, and databases with default settings of their own."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -53,7 +53,7 @@ async def names(database: Database) -> list[str]:
         return [row[0] for row in await session.rows(ALL, {})]
 
 
-async def test_sessions_that_are_ended_all_the_time_fail_no_read(postgresql_url: str) -> None:
+async def test_reads_succeed_while_sessions_are_terminated(postgresql_url: str) -> None:
     async with opened(postgresql_url) as database, administrator(postgresql_url) as admin:
         await write(database, "Acme")
 
@@ -71,7 +71,7 @@ async def test_sessions_that_are_ended_all_the_time_fail_no_read(postgresql_url:
             await ending
 
 
-async def test_write_whose_session_is_ended_is_unavailable_and_leaves_nothing(postgresql_url: str) -> None:
+async def test_write_whose_session_is_terminated_is_unavailable_and_rolled_back(postgresql_url: str) -> None:
     async with opened(postgresql_url) as database, administrator(postgresql_url) as admin:
 
         async def write_and_wait() -> None:
@@ -131,7 +131,7 @@ async def test_defaults_of_a_role_do_not_matter(postgresql_url: str, parameter: 
         assert await names(database) == ["Acme" + "é" * 20]
 
 
-async def test_read_only_mode_that_is_over_is_over(postgresql_url: str) -> None:
+async def test_writes_work_again_after_read_only_mode(postgresql_url: str) -> None:
     async with administrator(postgresql_url) as admin, opened(postgresql_url) as database:
         name = await admin.fetchval("SELECT current_database()")
         await admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
@@ -145,8 +145,8 @@ async def test_read_only_mode_that_is_over_is_over(postgresql_url: str) -> None:
         assert await names(database) == ["Acme"]
 
 
-async def test_server_ends_a_statement_whose_client_is_silent(postgresql_url: str) -> None:
-    """The server has the deadline too: whoever asked may be behind a network that is gone."""
+async def test_server_ends_a_statement_whose_client_is_gone(postgresql_url: str) -> None:
+    """PostgreSQL also enforces the deadline, in case the client can no longer cancel the statement."""
     async with opened(postgresql_url, timeouts=Timeouts(statement=1)) as database:
         connection = await database._readers.take(None)
         with pytest.raises(asyncpg.QueryCanceledError):
@@ -176,7 +176,7 @@ async def test_server_ends_a_statement_whose_client_is_silent(postgresql_url: st
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_store_that_fails_is_unavailable_however_it_says_so(
+async def test_every_kind_of_failure_makes_the_database_unavailable(
     postgresql_url: str, error: Exception
 ) -> None:
     async with opened(postgresql_url) as database:

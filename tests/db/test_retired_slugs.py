@@ -1,4 +1,4 @@
-"""The slugs of deleted apps, at the place where two accounts meet."""
+"""The slug of a deleted app stays with its account, even if another account requests it at the same time."""
 
 import asyncio
 
@@ -14,10 +14,10 @@ async def owners(database: Database) -> list[str | None]:
         return [owner for (owner,) in await session.rows(select(apps.apps.c.account_id), {})]
 
 
-async def test_who_waits_for_a_slug_that_is_given_up_does_not_get_it(
+async def test_an_insertion_that_waits_for_a_deleted_slug_is_refused(
     database: Database, database_url: str
 ) -> None:
-    """The narrow place: the insertion is under way, and waits, while the deletion is not committed yet."""
+    """The insertion waits for a deletion that is not committed yet."""
     account = await make_account(database)
     app = await make_app(database, account, slug="atlas")
     stranger = await make_account(database)
@@ -43,7 +43,7 @@ async def test_who_waits_for_a_slug_that_is_given_up_does_not_get_it(
         assert not taking.done()
     assert await taking is False
     assert await owners(database) == [None]
-    async with database.read() as session:
-        assert await apps.is_taken(session, stranger.id, "atlas")
-        assert not await apps.is_taken(session, account.id, "atlas")
+    async with database.read() as reading:
+        assert await apps.is_taken(reading, stranger.id, "atlas")
+        assert not await apps.is_taken(reading, account.id, "atlas")
     await other.close()

@@ -1,4 +1,4 @@
-"""Statements that go through very many rows have connections of their own: the others find one free."""
+"""Scans use separate connections, so that they never take the connections of other statements."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ async def test_reads_are_answered_while_more_scans_run_than_there_are_connection
 
     started = time.monotonic()
     async with database.read() as session:
-        # Not a short one: on SQLite it needs a connection too.
+        # This read needs a connection from the pool. On SQLite, shorter reads do not need one.
         numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
         rows = await session.rows(Query(f"{numbers} SELECT count(*) FROM n", ()), {})
 
@@ -41,7 +41,7 @@ async def test_reads_are_answered_while_more_scans_run_than_there_are_connection
     await database.close()
 
 
-async def test_a_scan_that_does_not_get_its_turn_ends_at_its_deadline(database_url: str) -> None:
+async def test_a_scan_that_waits_too_long_ends_at_its_deadline(database_url: str) -> None:
     database = Database(database_url, pool_size=2, timeouts=Timeouts(statement=0.5))
     before = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""Column types that behave alike on both databases, and the folding of letter case."""
+"""Column types behave the same on both databases. Case folding is tested here as well."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from sqlalchemy.schema import CreateTable
 from db.engine import Database
 from db.types import JsonObject, PlainText, UtcDateTime, fold, fold_optional, json_text
 
-# A table of no noun, so that every value is free.
+# A table for these tests. It has no constraints on values.
 samples = Table(
     "samples",
     MetaData(),
@@ -45,7 +45,7 @@ async def store(database: Database) -> Database:
 
 
 async def stored_and_read(store: Database, column: str, value: object) -> tuple[Any, Any]:
-    """What a column answers after it was given a value, and how that is stored."""
+    """Write a value to a column. Return the value as read, and the text as stored."""
     written = samples.insert().values({"id": "sample", column: value})
     as_stored = (
         text(f"SELECT {column} FROM samples")
@@ -64,7 +64,7 @@ async def rows(store: Database) -> int:
         return len((await session.execute(select(samples.c.id))).all())
 
 
-async def test_moment_is_kept_as_the_text_that_is_answered(store: Database) -> None:
+async def test_timestamp_is_stored_as_the_text_that_is_returned(store: Database) -> None:
     moment = datetime(2026, 1, 23, 10, 0, 0, tzinfo=UTC)
 
     assert await stored_and_read(store, "moment", moment) == (moment, "2026-01-23T10:00:00Z")
@@ -80,7 +80,7 @@ async def test_moment_is_kept_as_the_text_that_is_answered(store: Database) -> N
         (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), "9999-12-31T23:59:59Z"),
     ],
 )
-async def test_moment_is_stored_in_utc_and_whole_seconds(
+async def test_timestamp_is_stored_in_utc_and_whole_seconds(
     store: Database, moment: datetime, stored: str
 ) -> None:
     read, written = await stored_and_read(store, "moment", moment)
@@ -90,7 +90,7 @@ async def test_moment_is_stored_in_utc_and_whole_seconds(
     assert read.utcoffset() == timedelta(0)
 
 
-async def test_moment_without_an_offset_is_refused(store: Database) -> None:
+async def test_timestamp_without_an_offset_is_refused(store: Database) -> None:
     naive = datetime(2026, 1, 23, 10, 0, 0)  # noqa: DTZ001
 
     with pytest.raises(ValueError, match="without an offset"):
@@ -99,7 +99,7 @@ async def test_moment_without_an_offset_is_refused(store: Database) -> None:
     assert await rows(store) == 0
 
 
-async def test_moments_sort_as_their_texts_do(store: Database) -> None:
+async def test_timestamps_sort_like_their_texts(store: Database) -> None:
     moments = [
         datetime(year, month, 1, tzinfo=UTC) for year in (1, 999, 1970, 2026, 9999) for month in (1, 9, 12)
     ]
@@ -144,13 +144,13 @@ async def test_object_is_stored_as_compact_json(store: Database, value: dict[str
 async def test_any_object_is_read_as_it_was_written(store: Database, value: dict[str, Any]) -> None:
     read, written = await stored_and_read(store, "object", value)
 
-    # As text: equality would overlook the order of keys, 1 for 1.0 and True for 1.
+    # Compare as text: equality would ignore the order of keys, and treat 1 as equal to 1.0 and True.
     assert written == json_text(value)
     assert json.dumps(read) == json.dumps(value)
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-async def test_number_that_json_lacks_is_refused(store: Database, number: float) -> None:
+async def test_number_that_json_cannot_hold_is_refused(store: Database, number: float) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         await stored_and_read(store, "object", {"n": number})
 
@@ -185,7 +185,7 @@ async def test_text_sorts_by_code_point(store: Database) -> None:
         ("", ""),
     ],
 )
-def test_folding_is_unicode_and_full(text: str, folded: str) -> None:
+def test_folding_is_full_unicode_case_folding(text: str, folded: str) -> None:
     assert fold(text) == folded
     assert fold_optional(text) == folded
 
@@ -195,5 +195,5 @@ def test_folding_again_changes_nothing(text: str) -> None:
     assert fold(fold(text)) == fold(text)
 
 
-def test_nothing_folds_to_nothing() -> None:
+def test_null_folds_to_null() -> None:
     assert fold_optional(None) is None

@@ -1,4 +1,4 @@
-"""`DATABASE_URL`: what is understood, with libpq's meaning, and what is said of the rest."""
+"""`DATABASE_URL`: its options mean the same as in libpq, and invalid ones get a clear message."""
 
 import asyncio
 import socket
@@ -21,7 +21,7 @@ ATTRIBUTES = "any, primary, standby, prefer-standby, read-write, read-only"
 SURE = "require, verify-ca, verify-full"
 
 with socket.socket() as _fresh:
-    IDLE = _fresh.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)  # what the system does
+    IDLE = _fresh.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)  # the operating system's default
 
 
 @asynccontextmanager
@@ -35,7 +35,7 @@ async def opened(url: str, **options: Any) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def on_tcp(url: str) -> AsyncIterator[int]:
-    """The port of 127.0.0.1 on which the server answers, which listens on its socket only."""
+    """Yield a TCP port on 127.0.0.1 that forwards to the server, which only listens on a Unix socket."""
     folder = parse_url(url).options["host"][0]
     forwarding = set[asyncio.Task[None]]()
 
@@ -57,7 +57,7 @@ async def on_tcp(url: str) -> AsyncIterator[int]:
 
 
 async def settings_of(url: str, *names: str, **options: Any) -> tuple[Any, ...]:
-    """What the server says of a session."""
+    """Return a session's settings, as the server reports them."""
     async with opened(url, **options) as database, database.read() as session:
         return tuple(await session.row(select(*map(func.current_setting, names)), {}) or ())
 
@@ -68,11 +68,11 @@ def refusal(url: str) -> str:
     return str(raised.value)
 
 
-# SQLite and names
+# URL schemes, SQLite paths and invalid URLs
 
 
 @pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"])
-async def test_sqlite_goes_by_every_name_people_have(sqlite_url: str, scheme: str) -> None:
+async def test_common_forms_of_sqlite_urls(sqlite_url: str, scheme: str) -> None:
     async with opened(sqlite_url.replace("sqlite", scheme, 1)) as database, database.read() as session:
         assert database.is_sqlite
         assert await session.rows(select(accounts.c.id), {}) == []
@@ -82,7 +82,7 @@ async def test_sqlite_goes_by_every_name_people_have(sqlite_url: str, scheme: st
     "scheme",
     ["postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg2", "postgresql+psycopg"],
 )
-async def test_postgresql_goes_by_every_name_people_have(postgresql_url: str, scheme: str) -> None:
+async def test_common_forms_of_postgresql_urls(postgresql_url: str, scheme: str) -> None:
     url = postgresql_url.replace("postgresql", scheme, 1)
     async with opened(url) as database, database.read() as session:
         assert not database.is_sqlite
@@ -97,7 +97,7 @@ async def test_postgresql_goes_by_every_name_people_have(postgresql_url: str, sc
         ("sqlite:///a%20b#c.db", "a%20b#c.db"),
     ],
 )
-def test_path_of_sqlite_is_taken_as_it_stands(url: str, path: str) -> None:
+def test_path_of_sqlite_is_taken_literally(url: str, path: str) -> None:
     assert parse_url(url) == DatabaseUrl(is_sqlite=True, path=path)
 
 
@@ -125,11 +125,11 @@ NO_FILE = "must name a file, and no options: sqlite:///licensegraph.db"
         ("https://example.com/licensegraph.db", "cannot be https: use sqlite:///file.db or postgresql://…"),
     ],
 )
-def test_url_that_is_not_understood(url: str, said: str) -> None:
+def test_invalid_url(url: str, said: str) -> None:
     assert refusal(url) == said
 
 
-# PostgreSQL: hosts, and who asks
+# PostgreSQL: hosts, users and passwords
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_url_that_is_not_understood(url: str, said: str) -> None:
         ("h/db?sslmode=verify-full&sslrootcert=system", {"ssl": True, "dsn": None}),
     ],
 )
-def test_what_asyncpg_is_told(rest: str, expected: dict[str, object]) -> None:
+def test_arguments_of_asyncpg(rest: str, expected: dict[str, object]) -> None:
     options = parse_url(f"postgres://{rest}").options
 
     assert {name: options[name] for name in expected} == expected
@@ -177,14 +177,14 @@ def test_what_asyncpg_is_told(rest: str, expected: dict[str, object]) -> None:
         ("client_encoding=UTF8", {}),
     ],
 )
-def test_what_is_said_of_tls(query: str, passed: dict[str, list[str]]) -> None:
-    """asyncpg takes it from a URL alone: one that says nothing else."""
+def test_options_of_tls(query: str, passed: dict[str, list[str]]) -> None:
+    """asyncpg reads these options only from a URL, so it gets a URL that contains nothing else."""
     dsn = urlsplit(parse_url(f"postgres://u:p@h/db?{query}").options["dsn"])
 
     assert (dsn.netloc, dsn.path, parse_qs(dsn.query)) == ("", "", passed)
 
 
-def test_files_of_tls_must_be_there(tmp_path: Path) -> None:
+def test_files_of_tls_must_exist(tmp_path: Path) -> None:
     file = tmp_path / "my root.crt"
     url = f"postgres://h/db?sslmode=verify-full&sslrootcert={quote(str(file))}"
 
@@ -236,7 +236,7 @@ def test_files_of_tls_must_be_there(tmp_path: Path) -> None:
         ("sslmode=require&", "has an option that is not understood"),
     ],
 )
-def test_option_that_is_not_understood(query: str, said: str) -> None:
+def test_unknown_option(query: str, said: str) -> None:
     assert refusal(f"postgresql://u:secret@h/db?{query}") == said
 
 
@@ -249,8 +249,8 @@ queries = st.sampled_from(
 @given(
     before=texts, after=texts, query=queries, raw=st.booleans(), netloc=st.sampled_from(["h", "h:x", "[h"])
 )
-def test_no_message_tells_the_password(before: str, after: str, query: str, raw: bool, netloc: str) -> None:
-    """Be it percent-encoded or not."""
+def test_no_message_holds_the_password(before: str, after: str, query: str, raw: bool, netloc: str) -> None:
+    """Neither raw nor percent-encoded passwords appear in messages."""
     password = f"{before}hunter2{after}"
     text = password if raw else quote(password, safe="")
     for url in (
@@ -269,7 +269,7 @@ def test_no_message_tells_the_password(before: str, after: str, query: str, raw:
 
 
 @given(password=texts, other=texts)
-def test_whatever_is_percent_encoded_is_understood(password: str, other: str) -> None:
+def test_every_part_may_be_percent_encoded(password: str, other: str) -> None:
     user, secret, database = (quote(each, safe="") for each in (f"u{other}", f"p{password}", f"d{other}"))
 
     for url in (
@@ -284,7 +284,7 @@ def test_whatever_is_percent_encoded_is_understood(password: str, other: str) ->
             assert found == (f"u{other}", f"p{password}", f"d{other}")
 
 
-# PostgreSQL: what reaches the server
+# PostgreSQL: options that reach the server
 
 
 async def test_session_is_named(postgresql_url: str) -> None:
@@ -301,7 +301,7 @@ async def test_session_is_named(postgresql_url: str) -> None:
 
 
 @pytest.mark.parametrize("pooled", [False, True])
-async def test_settings_of_the_url_go_before_our_own(postgresql_url: str, pooled: bool) -> None:
+async def test_settings_of_the_url_override_our_own(postgresql_url: str, pooled: bool) -> None:
     options = quote(r"-c jit=on  --statement_timeout=7s -cshop.name=it\'s\ \\mine")
     names = ("jit", "statement_timeout", "shop.name", "plan_cache_mode")
 
@@ -310,7 +310,7 @@ async def test_settings_of_the_url_go_before_our_own(postgresql_url: str, pooled
     assert found == ("on", "7s", r"it's \mine", "force_generic_plan")
 
 
-async def test_the_next_host_is_asked_where_one_does_not_answer(postgresql_url: str) -> None:
+async def test_the_next_host_is_tried_if_one_does_not_answer(postgresql_url: str) -> None:
     name = parse_url(postgresql_url).options["database"]
     async with on_tcp(postgresql_url) as port:
         for rest in (
@@ -343,7 +343,7 @@ async def test_tls_that_the_server_does_not_have(postgresql_url: str) -> None:
         ("keepalives_idle=0", (1, IDLE, 5, 2, 0)),
     ],
 )
-async def test_keepalives_of_the_url_go_before_our_own(
+async def test_keepalives_of_the_url_override_our_own(
     postgresql_url: str, query: str, expected: tuple[int, ...]
 ) -> None:
     name = parse_url(postgresql_url).options["database"]
@@ -365,7 +365,7 @@ async def test_keepalives_of_the_url_go_before_our_own(
         assert tuple(found.getsockopt(*option) for option in options) == expected
 
 
-async def test_a_server_that_says_nothing_is_given_up_after_the_timeout() -> None:
+async def test_connecting_to_a_silent_server_stops_after_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/db?connect_timeout=1"
         async with asyncio.timeout(5):

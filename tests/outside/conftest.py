@@ -1,4 +1,4 @@
-"""A server with two apps, one of each algorithm, and what anybody needs to verify their licenses."""
+"""A server with one app for each algorithm, and helpers for verifying the tokens of its licenses."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from tests.commands.test_serve import TOKEN
 from tests.keyrings import RSA_BITS
 from tests.processes import Server, serving
 
-ALGORITHMS = {"RS256": "atlas", "EdDSA": "my-app"}
-"""Each algorithm, and the slug of the app that uses it. The first start makes `my-app`."""
+ALGORITHMS = {"RS256": "my-app", "EdDSA": "atlas"}
+"""The slug of each algorithm's app. The server creates `my-app` when it starts for the first time."""
 
 _MAKE = """mutation {
-  createApp(input: {name: "Atlas", slug: "atlas"}) { userErrors { code } }
+  createApp(input: {name: "Atlas", slug: "atlas", signingAlgorithm: EDDSA}) { userErrors { code } }
   createCustomer(input: {appSlug: "atlas", email: "ada@example.com"}) { customer { id } }
 }"""
 _ISSUE = """mutation($customer: ID!) {
@@ -30,7 +30,7 @@ _ROTATE = """mutation($slug: String!, $retire: RetireOldKey!) {
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """Who has the key of a running server, and does there what vendors do."""
+    """A vendor with a key for a running server."""
 
     url: str
     client: httpx.Client
@@ -41,7 +41,7 @@ class Vendor:
         return answer["data"]
 
     def issue(self, slug: str) -> str:
-        """The token of a new license that expires in thirty days."""
+        """Issue a license that expires in thirty days, and return its token."""
         customer = self.ask(_CUSTOMER, slug=slug)["app"]["customers"]["nodes"][0]
         return str(self.ask(_ISSUE, customer=customer["id"])["createLicense"]["license"]["token"])
 
@@ -57,7 +57,7 @@ class Vendor:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """What verifies a token asks no database, so one does here."""
+    """A server on SQLite. One kind of database is enough, because tokens are verified without a database."""
     folder = tmp_path_factory.mktemp("server")
     with serving(folder, LICENSEGRAPH_RSA_BITS=str(RSA_BITS)) as server:
         yield server
@@ -74,17 +74,17 @@ def vendor(server: Server) -> Iterator[Vendor]:
 
 @pytest.fixture(params=ALGORITHMS)
 def algorithm(request: pytest.FixtureRequest) -> str:
-    """One algorithm after the other, as tokens name it."""
+    """A signing algorithm, as named in a token's `alg`. Tests run once for each algorithm."""
     return str(request.param)
 
 
 @pytest.fixture
 def slug(algorithm: str) -> str:
-    """The app of the algorithm."""
+    """The slug of the app that uses the algorithm."""
     return ALGORITHMS[algorithm]
 
 
 def altered(token: str) -> str:
-    """A token with another signature."""
+    """Return a token with an altered signature."""
     head, _, signature = token.rpartition(".")
     return f"{head}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"

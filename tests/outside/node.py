@@ -1,4 +1,4 @@
-"""Node.js with jose, where they are installed."""
+"""Runs programs in Node.js. The packages that they need are installed by `make outside`."""
 
 import json
 import shutil
@@ -8,19 +8,29 @@ from typing import Any
 
 FOLDER = Path(__file__).with_name("jose")
 MODULES = FOLDER / "node_modules"
+OPENAPI = Path(__file__).with_name("openapi")
+DOCUMENTS = Path(__file__).with_name("documents")
 
 
-def missing() -> str | None:
-    """Why nothing can be run here; None: it can."""
+def missing(folder: Path = FOLDER) -> str | None:
+    """Return the reason why programs in a folder cannot run, or None if they can."""
     if shutil.which("node") is None:
         return "node is not installed"
-    return None if (MODULES / ".installed").exists() else "jose is not installed: make outside"
+    installed = (folder / "node_modules" / ".installed").exists()
+    return (
+        None if installed else f"the packages of tests/outside/{folder.name} are not installed: make outside"
+    )
+
+
+def run(folder: Path, *arguments: str) -> str:
+    """Run a program in a folder, and return its output."""
+    done = subprocess.run(
+        ["node", *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+    return done.stdout
 
 
 def answer(folder: Path, *arguments: str) -> Any:
-    """What a program of this folder prints, which is JSON."""
-    done = subprocess.run(
-        ["node", *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    """Run a program in a folder, and return the JSON that it prints."""
+    return json.loads(run(folder, *arguments))

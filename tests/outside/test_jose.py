@@ -1,4 +1,4 @@
-"""jose verifies tokens in Node.js, by the key set of a running server."""
+"""In Node.js, jose verifies tokens with the key set of a running server."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def verified(vendor: Vendor, slug: str, algorithm: str, token: str) -> Any:
     return node.answer(node.FOLDER, "verify.mjs", vendor.jwks_url(slug), slug, algorithm, token)
 
 
-def test_a_token_is_good_through_a_rotation_until_its_key_is_dropped(
+def test_a_token_is_valid_through_a_rotation_until_its_key_is_dropped(
     vendor: Vendor, algorithm: str, slug: str
 ) -> None:
     token = vendor.issue(slug)

@@ -1,4 +1,4 @@
-"""`openssl` verifies a token with nothing but the app's public key."""
+"""`openssl` verifies a token, using only the app's public key."""
 
 import base64
 import shutil
@@ -35,7 +35,7 @@ def is_signed(folder: Path, algorithm: str, pem: str, token: str) -> bool:
     return done.returncode == 0
 
 
-def test_a_token_is_signed_under_the_apps_key_alone(
+def test_a_token_only_verifies_under_the_key_of_its_app(
     tmp_path: Path, vendor: Vendor, algorithm: str, slug: str
 ) -> None:
     token, old = vendor.issue(slug), vendor.pem(slug)
@@ -59,7 +59,7 @@ def test_the_public_key_is_the_file_that_openssl_writes(tmp_path: Path, vendor: 
     assert done.stdout == pem
 
 
-def test_the_public_key_is_had_by_anybody(vendor: Vendor, slug: str) -> None:
+def test_anyone_can_get_the_public_key(vendor: Vendor, slug: str) -> None:
     answer = httpx.get(f"{vendor.url}/api/v1/apps/{slug}/public-key")
 
     assert (answer.status_code, answer.text) == (200, vendor.pem(slug))

@@ -1,4 +1,4 @@
-"""PyJWT's client of key sets verifies tokens against a running server, through rotations."""
+"""PyJWT's key set client verifies tokens against a running server, before and after rotations."""
 
 import jwt
 import pytest
@@ -8,12 +8,12 @@ from tests.outside.conftest import Vendor, altered
 
 
 def claims(vendor: Vendor, slug: str, algorithm: str, token: str) -> dict[str, object]:
-    """What a token says, as somebody finds out who has read the key set just now."""
+    """Verify a token with the current key set, and return its claims."""
     key = PyJWKClient(vendor.jwks_url(slug)).get_signing_key_from_jwt(token)
     return jwt.decode(token, key, algorithms=[algorithm], audience=slug, issuer="license-server")
 
 
-def test_a_token_is_good_through_a_rotation_until_its_key_is_dropped(
+def test_a_token_is_valid_through_a_rotation_until_its_key_is_dropped(
     vendor: Vendor, algorithm: str, slug: str
 ) -> None:
     token = vendor.issue(slug)
@@ -35,7 +35,9 @@ def test_a_token_is_good_through_a_rotation_until_its_key_is_dropped(
     assert claims(vendor, slug, algorithm, vendor.issue(slug))["aud"] == slug
 
 
-def test_what_was_altered_or_is_of_another_app_is_not_good(vendor: Vendor, algorithm: str, slug: str) -> None:
+def test_a_token_that_was_altered_or_is_of_another_app_is_invalid(
+    vendor: Vendor, algorithm: str, slug: str
+) -> None:
     token = vendor.issue(slug)
 
     with pytest.raises(jwt.InvalidSignatureError):

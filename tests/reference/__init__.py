@@ -1,5 +1,6 @@
-"""The read side of the graph a second time, as plainly as it can be said, to hold the fast one against.
+"""A second, simple implementation of reads. Tests compare the results of the real one with it.
 
-graphql-core walks the document, one object at a time; Python filters, sorts and cuts. Nothing is shared with
-the shaping of reads but the written forms of cursors and moments, which have to be the same.
+graphql-core executes the document, one object at a time, and plain Python filters, sorts and pages. Apart
+from loading the rows, the two implementations only share the code for cursors, times and email keys, because
+these must be identical.
 """

@@ -1,21 +1,31 @@
-"""Answers queries with plain resolvers: every object is a dict whose values graphql-core calls or takes."""
+"""Runs queries with plain resolvers: every object is a dict of values and functions for graphql-core."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from graphql import build_schema, execute_sync, parse
 
 from db import clock
+from db.emails import email_key
 from tests.reference.pages import Arguments, page
 from tests.reference.rows import Row, Rows
 
 Object: TypeAlias = dict[str, Any]
 
+PREFIXES = {"secret": "sk", "public": "pk", "restricted": "rk", "session": "cs"}
+SECRET = (
+    *("read", "read_customers", "read_tokens", "read_events"),
+    *("write", "write_customers", "write_licenses", "write_catalog"),
+    *("rotate_signing_keys", "manage_keys", "manage_webhooks"),
+)
+"""The scopes of a secret key."""
+
 
 class Reference:
-    """The graph over rows that do not change. Queries only, and only such as are valid."""
+    """Runs valid queries on a fixed set of rows."""
 
     def __init__(self, sdl: str, rows: Rows) -> None:
         self._schema = build_schema(sdl)
@@ -31,9 +41,12 @@ class Reference:
         operation: str | None = None,
         reads_tokens: bool = True,
     ) -> Object:
-        """The `data` of the answer, for a viewer of an account at a moment. Raises what a resolver raises."""
+        """Execute a document for an account at a given time, and return its `data`.
+
+        If execution fails, raises the first error, a GraphQLError.
+        """
         root = _Graph(self._rows, account_id, now, reads_tokens=reads_tokens).query()
-        # Whether a document is valid is for the application to say, which refuses one that is not.
+        # The document is not validated, because the application itself refuses invalid documents.
         result = execute_sync(
             self._schema,
             parse(document),
@@ -58,6 +71,8 @@ class _Graph:
         self._licenses = [row for row in rows.licenses if row["app_id"] in own]
         self._tiers = [row for row in rows.tiers if row["app_id"] in own]
         self._features = [row for row in rows.features if row["app_id"] in own]
+        self._keys = [row for row in rows.keys if row["account_id"] == account_id]
+        self._documents = [row for row in rows.documents if row["account_id"] == account_id]
 
     def query(self) -> Object:
         return {
@@ -67,10 +82,15 @@ class _Graph:
             "apps": lambda _, **arguments: self._app_connection(self._apps, arguments),
             "customer": self._one_customer,
             "license": self._one_license,
+            "apiKeys": lambda _, **arguments: self._key_connection(arguments),
+            "registeredDocuments": lambda _, **arguments: self._document_connection(arguments),
         }
 
     def _node(self, info: object, id: str) -> Object | None:
-        ways = (self._one_app, self._one_customer, self._one_license, self._one_tier, self._one_feature)
+        ways = (
+            *(self._one_app, self._one_customer, self._one_license, self._one_tier, self._one_feature),
+            *(self._one_key, self._one_document),
+        )
         return next((found for way in ways if (found := way(info, id)) is not None), None)
 
     def _one_app(self, _info: object, id: str) -> Object | None:
@@ -87,6 +107,12 @@ class _Graph:
 
     def _one_feature(self, _info: object, id: str) -> Object | None:
         return _first(self._feature, self._features, lambda row: row["id"] == id)
+
+    def _one_key(self, _info: object, id: str | None) -> Object | None:
+        return _first(self._key, self._keys, lambda row: row["id"] == id)
+
+    def _one_document(self, _info: object, id: str) -> Object | None:
+        return _first(self._document, self._documents, lambda row: row["id"] == id)
 
     def _app(self, row: Row) -> Object:
         customers = [other for other in self._customers if other["app_id"] == row["id"]]
@@ -166,6 +192,71 @@ class _Graph:
             "app": lambda info: self._one_app(info, row["app_id"]),
         }
 
+    def _key(self, row: Row) -> Object:
+        kind, listed = row["kind"], row["app_ids"]
+        of_kind = ["read", "read_customers"] if kind == "public" else SECRET
+        used = [each for each in self._rows.usage if each["subject"] == row["id"]]
+        apps = sorted((app for app in self._apps if app["id"] in (listed or ())), key=lambda app: app["slug"])
+        return {
+            "__typename": "ApiKey",
+            "id": row["id"],
+            "kind": kind.upper(),
+            "name": row["name"],
+            "prefix": f"{PREFIXES[kind]}_live_",
+            "last4": row["last4"],
+            "scopes": [scope.upper() for scope in row["scopes"] or of_kind],
+            "apps": None if listed is None else [self._app(app) for app in apps],
+            "origins": row["origins"],
+            "documents": row["documents"].upper(),
+            "documentSets": row["document_sets"],
+            "createdAt": clock.as_text(row["created_at"]),
+            "createdBy": lambda info: self._one_key(info, row["created_by"]),
+            "expiresAt": _moment(row["expires_at"]),
+            "revokedAt": _moment(row["revoked_at"]),
+            "lastUsedAt": _moment(max((each["last_at"] for each in used), default=None)),
+            "usage": lambda _, days: list(self._usage(used, days)),
+        }
+
+    def _usage(self, used: Iterable[Row], days: int) -> Iterable[Object]:
+        by_day: dict[date, list[Row]] = {}
+        for row in used:
+            by_day.setdefault(row["minute"].date(), []).append(row)
+        for day in sorted(by_day):
+            if (self._now.date() - day).days < days:
+                names = ("requests", "points", "refused")
+                sums = {name: max(sum(row[name] for row in by_day[day]), 0) for name in names}
+                yield {"__typename": "KeyUsage", "day": day.isoformat(), **sums}
+
+    def _key_connection(self, arguments: Arguments) -> Object:
+        filter = arguments.get("filter") or {}
+        passing = [row for row in self._keys if self._key_passes(row, filter)]
+        return page("ApiKey", passing, arguments, self._key)
+
+    def _key_passes(self, row: Row, filter: Arguments) -> bool:
+        kind, live = filter.get("kind"), filter.get("live")
+        is_over = row["expires_at"] is not None and row["expires_at"] <= self._now
+        is_live = row["revoked_at"] is None and not is_over
+        is_of_kind = row["kind"] != "session" if kind is None else row["kind"].upper() == kind
+        return is_of_kind and live in {None, is_live}
+
+    def _document(self, row: Row) -> Object:
+        return {
+            "__typename": "RegisteredDocument",
+            "id": row["id"],
+            "documentId": row["document_id"],
+            "set": row["set"],
+            "operations": row["operations"],
+            "text": row["text"],
+            "maxCost": row["max_cost"],
+            "registeredAt": clock.as_text(row["registered_at"]),
+            "lastUsedAt": _moment(row["last_used_at"]),
+        }
+
+    def _document_connection(self, arguments: Arguments) -> Object:
+        set = arguments.get("set")
+        passing = [row for row in self._documents if set is None or row["set"] == set]
+        return page("RegisteredDocument", passing, arguments, self._document)
+
     def _license(self, row: Row) -> Object:
         return {
             "__typename": "License",
@@ -187,7 +278,7 @@ class _Graph:
         }
 
     def _token(self, license: Row) -> Row:
-        """The last one that a key has signed which is current or was."""
+        """Return the newest token that was signed with the current key or an earlier one."""
         (generation,) = (app["signing_generation"] for app in self._apps if app["id"] == license["app_id"])
         signed = (
             token
@@ -197,7 +288,10 @@ class _Graph:
         return max(signed, key=lambda token: token["number"])
 
     def _license_by(self, licenses: Iterable[Row], by: Arguments) -> Object | None:
-        """By id, or by installation: the active one comes first, and else the newest."""
+        """Find a license by id or by installation.
+
+        An installation's license is the active one, or the newest one if none is active.
+        """
         ((key, value),) = by.items()
         if key == "id":
             return _first(self._license, licenses, lambda row: row["id"] == value)
@@ -228,13 +322,14 @@ class _Graph:
     def _license_passes(self, row: Row, filter: Arguments) -> bool:
         status, before, after = (filter.get(key) for key in ("status", "expiresBefore", "expiresAfter"))
         tier_slug, feature = filter.get("tierSlug") or "", filter.get("feature") or ""
-        expires_at = row["expires_at"]
+        installation, expires_at = filter.get("installationId"), row["expires_at"]
         return (
             (status is None or self._status(row) == status)
             and (before is None or (expires_at is not None and expires_at < datetime.fromisoformat(before)))
             and (after is None or (expires_at is not None and expires_at > datetime.fromisoformat(after)))
             and (not tier_slug or tier_slug == self._tier_slug(row))
             and (not feature or feature in row["features"])
+            and (installation is None or UUID(installation) == UUID(row["installation_id"]))
         )
 
     def _tier_slug(self, license: Row) -> str | None:
@@ -245,8 +340,8 @@ def _customer_passes(row: Row, filter: Arguments) -> bool:
     email, external_id, search = (filter.get(key) or "" for key in ("email", "externalId", "search"))
     before, after = filter.get("createdBefore"), filter.get("createdAfter")
     return (
-        _contains(row["email"], email)
-        and (external_id in {"", row["external_id"]})
+        _contains(row["email"], email.strip())
+        and (not external_id.strip() or external_id == row["external_id"])
         and (_contains(row["email"], search) or _contains(row["name"], search))
         and (before is None or row["created_at"] < datetime.fromisoformat(before))
         and (after is None or row["created_at"] > datetime.fromisoformat(after))
@@ -261,7 +356,7 @@ def _is_referred_to(by: Arguments, row: Row) -> bool:
     ((key, value),) = by.items()
     match key:
         case "email":
-            return bool(row["email"].casefold() == value.casefold())
+            return email_key(row["email"]) == email_key(value)
         case "externalId":
             return bool(row["external_id"] == value)
         case _:

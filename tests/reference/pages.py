@@ -1,4 +1,4 @@
-"""A page of a connection: sort all rows, drop those on the wrong side of the cursor, cut."""
+"""Builds one page of a connection from all rows: sorts them, applies the cursor, and cuts off the rest."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,10 @@ Arguments: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order by a value of the row, with its name in cursors. Equal values, and none, go by the ids."""
+    """A sort order by one value of each row. `name` identifies the order in cursors.
+
+    Rows with equal values are ordered by id.
+    """
 
     name: str
     value: Callable[[Row], str | None]
@@ -47,8 +50,13 @@ ORDERS: Mapping[str, Mapping[str, Order]] = {
     },
     "Tier": {"POSITION": Order("position", lambda row: f"{row['position'] + 2**31:010}.{row['slug']}")},
     "Feature": {"SLUG": Order("slug", lambda row: row["slug"])},
+    "ApiKey": {"CREATED_AT": Order("created_at", lambda row: None)},
+    "RegisteredDocument": {"CREATED_AT": Order("created_at", lambda row: None)},
 }
-"""The orders of each kind, as the graph names them, or would where there is nothing to choose."""
+"""The sort orders of each type, by their names in GraphQL.
+
+Tiers and features have only one sort order each, so clients cannot choose.
+"""
 
 _NEWEST_FIRST = {"field": "CREATED_AT", "direction": "DESC"}
 _UNASKED = {
@@ -59,7 +67,7 @@ _UNASKED = {
 
 @dataclass(frozen=True, slots=True)
 class _Directed:
-    """An order in one direction, over the rows of one kind."""
+    """A sort order with a direction, for rows of one type."""
 
     kind: str
     order: Order
@@ -69,7 +77,10 @@ class _Directed:
         return Position(self.order.value(row), row["id"])
 
     def earlier(self, one: Position, two: Position) -> bool:
-        """Whether a place comes before another: by value, nulls last whatever the direction, then by id."""
+        """Return whether position `one` comes before `two`: by value, then by id.
+
+        Nulls are last in both directions.
+        """
         if (one.value is None) != (two.value is None):
             return two.value is None
         left, right = (one.value or "", one.id), (two.value or "", two.id)
@@ -98,7 +109,7 @@ def page(
     arguments: Arguments,
     make: Callable[[Row], dict[str, Any]],
 ) -> dict[str, Any]:
-    """The connection over rows that have passed its filter."""
+    """Return a connection over rows that are already filtered."""
     asked = arguments.get("orderBy") or _UNASKED.get(kind, _NEWEST_FIRST)
     order = _Directed(kind, ORDERS[kind][asked["field"]], asked["direction"] == "DESC")
     everything = order.sorted(rows)
@@ -117,7 +128,7 @@ def page(
 
 
 def _cut(rows: Sequence[Row], order: _Directed, arguments: Arguments) -> tuple[Sequence[Row], bool, bool]:
-    """The page, and whether rows lie before it and behind it."""
+    """Return the page, and whether there are rows before it and after it."""
     first, last, after, before = (arguments.get(name) for name in ("first", "last", "after", "before"))
     if last is not None or (first is None and before is not None):
         size = last or 20

@@ -1,4 +1,4 @@
-"""The rows the reference executor answers from: all that a database holds, read without any cleverness."""
+"""The rows for the reference executor: everything in a database, read in the simplest way."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -14,7 +14,10 @@ Row: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The tables of the graph. Moments are datetimes, JSON is parsed, all else is as it is stored."""
+    """All rows of the tables that the graph reads.
+
+    Timestamps are datetimes, and JSON is parsed. All other values are as stored.
+    """
 
     apps: Sequence[Row]
     customers: Sequence[Row]
@@ -24,10 +27,13 @@ class Rows:
     tier_features: Sequence[Row] = ()
     signing_keys: Sequence[Row] = ()
     tokens: Sequence[Row] = ()
+    keys: Sequence[Row] = ()
+    usage: Sequence[Row] = ()
+    documents: Sequence[Row] = ()
 
 
 async def load(database: Database) -> Rows:
-    """Read all rows of a database."""
+    """Read all rows of these tables from a database."""
     return Rows(**{field.name: await _table(database, field.name) for field in fields(Rows)})
 
 

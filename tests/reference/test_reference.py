@@ -1,4 +1,4 @@
-"""The reference executor against answers worked out by hand: it is the measure, so it is measured first."""
+"""Compares the reference executor with results that were worked out by hand."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -108,7 +108,7 @@ def token(license: str, number: int, generation: int, text: str | None) -> Row:
 
 @pytest.fixture
 def ask(sdl: str) -> Any:
-    """Answers a query over rows given by hand."""
+    """A function that runs a query on rows that the test passes."""
 
     def ask(
         document: str,
@@ -169,7 +169,7 @@ def test_objects_lead_to_each_other(ask: Any) -> None:
     }
 
 
-def test_nodes_come_in_the_order_asked_and_null_where_unknown(ask: Any) -> None:
+def test_nodes_are_in_the_order_of_their_ids_with_null_for_unknown_ones(ask: Any) -> None:
     answer = ask(
         """{
           nodes(ids: ["lic_1", "cus_9", "app_1", "lic_1"]) { __typename id ... on App { slug } }
@@ -325,7 +325,7 @@ BY_NAME = "Customer.name.asc"
         ("first: 2, after: $place", ("cus_2", "strasse"), "dC", True, True),
         ("first: 3, after: $place", ("cus_2", "strasse"), "dCe", True, False),
         ("after: $place", ("cus_5", None), "", True, False),
-        # A place where no row is any more, before all that are there.
+        # This cursor is before all rows, and its own row no longer exists.
         ("first: 1, after: $place", ("cus_0", "strasse"), "b", False, True),
         ("after: $place", ("cus_3", None), "e", True, False),
         ("before: $place", ("cus_3", None), "bad", False, True),
@@ -382,7 +382,7 @@ def test_cursors_name_the_order_and_the_place(ask: Any) -> None:
     }
 
 
-def test_a_page_has_twenty_rows_when_its_size_is_not_given(ask: Any) -> None:
+def test_the_default_page_size_is_twenty(ask: Any) -> None:
     rows = tuple(customer(f"cus_{number:02}") for number in range(23))
     before = cursors.encode("Customer.created_at.desc", "cus_00", None)
 
@@ -393,7 +393,7 @@ def test_a_page_has_twenty_rows_when_its_size_is_not_given(ask: Any) -> None:
     assert emails(backward) == [f"cus_{number:02}" for number in range(20, 0, -1)]
 
 
-def test_apps_go_by_folded_name_and_by_slug(ask: Any) -> None:
+def test_apps_are_ordered_by_folded_name_or_by_slug(ask: Any) -> None:
     apps = (app("app_1", name="beta"), app("app_2", name="Alpha"), app("app_3", name="BETA"))
 
     answer = ask(
@@ -413,7 +413,7 @@ FEATURES = (feature("feat_sso"), feature("feat_export"), feature("feat_other", a
 LINKS = tuple({"tier_id": "tier_a", "feature_id": id} for id in ("feat_sso", "feat_export"))
 
 
-def test_tiers_go_by_position_and_features_by_slug(ask: Any) -> None:
+def test_tiers_are_ordered_by_position_and_features_by_slug(ask: Any) -> None:
     answer = ask(
         """{ app(slug: "app-1") {
           tiers { nodes { slug features { slug app { id } } } edges { cursor } }
@@ -495,7 +495,7 @@ def test_the_token_is_the_last_one_that_no_later_key_has_signed(ask: Any, reads_
         ((license("lic_1", app="app_2"),), None),
     ],
 )
-def test_of_an_installation_the_active_license_is_found_and_else_the_newest(
+def test_the_active_license_of_an_installation_is_found_or_else_the_newest(
     ask: Any, rows: tuple[Row, ...], expected: str | None
 ) -> None:
     installation = "0B1F0A4E-6F2B-4D6E-9A39-6A3AD2A0C0DE"
@@ -534,7 +534,7 @@ def test_license_filter(ask: Any, filter: str, expected: list[str]) -> None:
     assert [node["id"] for node in answer["app"]["licenses"]["nodes"]] == expected
 
 
-async def test_rows_are_loaded_from_both_databases_alike(database: Database) -> None:
+async def test_the_same_rows_are_loaded_from_both_databases(database: Database) -> None:
     account = await make_account(database)
     app = await make_app(database, account, created_at=NOW)
     customer = await make_customer(database, app, name='İ\n"', metadata={"ü": [1.5, 2**70, {"a": None}]})

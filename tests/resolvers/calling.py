@@ -1,4 +1,4 @@
-"""Calling resolvers as the doors do, and looking at what is stored."""
+"""Calls resolvers as the two APIs do, and reads the stored rows."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
@@ -10,10 +10,10 @@ from sqlalchemy import Select, Table, select
 
 from db.engine import Database
 from db.metadata import metadata
-from db.shaping.selection import Scalar, Values
+from db.shaping.selection import Fields, Scalar, Selected
 from resolvers.errors import Faults
-from resolvers.reading import Shape
 from resolvers.viewer import Viewer
+from tests.keyrings import KEYRING
 
 T = TypeVar("T")
 Row: TypeAlias = Mapping[str, Any]
@@ -25,8 +25,15 @@ async def write(
     viewer: Viewer,
     *arguments: object,
 ) -> T:
-    """Call a resolver that writes, in a transaction of its own unless it opens its own."""
-    if "database" in signature(resolver).parameters:
+    """Call a resolver that writes, and return its result.
+
+    A resolver that signs also gets the keyring. The call runs in a transaction, unless the resolver opens its
+    own.
+    """
+    parameters = signature(resolver).parameters
+    if "keyring" in parameters:
+        arguments = (KEYRING, *arguments)
+    if "database" in parameters:
         return await resolver(viewer, database, *arguments)
     async with database.write() as session:
         return await resolver(viewer, session, *arguments)
@@ -38,7 +45,7 @@ async def refused(
     viewer: Viewer,
     *arguments: object,
 ) -> list[tuple[str, str]]:
-    """The faults a resolver finds, each as its code and its field. Nothing whatever has changed by then."""
+    """Return the code and field of each fault that a resolver raises, and check that nothing was written."""
     before = await everything(database)
     with pytest.raises(Faults) as raised:
         await write(database, resolver, viewer, *arguments)
@@ -47,17 +54,17 @@ async def refused(
 
 
 def faults_of(error: Faults) -> list[tuple[str, str]]:
-    """Faults, each as its code and its field."""
+    """Return the code and field of each fault."""
     return [(fault.code.value, ".".join(fault.field)) for fault in error.faults]
 
 
 async def everything(database: Database) -> dict[str, list[Row]]:
-    """Every row of every table."""
+    """Return all rows of all tables."""
     return {table.name: await rows(database, table) for table in metadata.sorted_tables}
 
 
 async def rows(database: Database, table: Table) -> list[Row]:
-    """Every row of a table, by its primary key: oldest first."""
+    """Return all rows of a table, ordered by primary key, which puts the oldest first."""
     async with database.write() as session:
         found = await session.execute(_by_primary_key(table))
         return [dict(row) for row in found.mappings()]
@@ -69,18 +76,18 @@ def _by_primary_key(table: Table) -> Select[Any]:
 
 
 async def row(database: Database, table: Table, id: str) -> Row:
-    """The row of this id."""
+    """Return the row with this id."""
     return next(row for row in await rows(database, table) if row["id"] == id)
 
 
-def shape(*names: str) -> Shape:
-    """What is to be answered of an object: these of its attributes."""
-    return Shape(tuple(Scalar(name, name) for name in names), Values())
+def shape(*names: str) -> Selected[Fields]:
+    """Return a selection of these attributes of an object."""
+    return Selected(tuple(Scalar(name, name) for name in names))
 
 
 async def read(
     database: Database, resolver: Callable[..., Awaitable[T]], viewer: Viewer, *arguments: object
 ) -> T:
-    """Call a resolver that reads."""
+    """Call a resolver that reads, and return its result."""
     async with database.read() as session:
         return await resolver(viewer, session, *arguments)

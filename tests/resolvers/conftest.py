@@ -1,4 +1,4 @@
-"""A vendor, whoever else calls, and a clock that stands still."""
+"""A vendor, other callers, and a clock that stands still."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,14 +8,14 @@ import pytest
 from db import clock as real_clock
 from db import ids
 from db.engine import Database
-from resolvers.keyring import Keyring
-from resolvers.viewer import Policy, Scope, Viewer
+from db.tenancy import Tenant
+from resolvers.viewer import ALL_SCOPES, Policy, Viewer
 from tests.factories import Account, App, make_account, make_app
 
 
 @dataclass
 class Clock:
-    """What time it is, until the test says otherwise."""
+    """A clock that stands still until a test moves it."""
 
     now: datetime = datetime(2026, 1, 23, 10, tzinfo=UTC)
 
@@ -25,7 +25,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock that the project reads, and new ids with it."""
+    """A clock that replaces the project's own, also for new ids."""
     clock, new_id = Clock(), ids.new_id
     monkeypatch.setattr(real_clock, "now", lambda: clock.now)
     monkeypatch.setattr(ids, "new_id", lambda prefix, at=None: new_id(prefix, at or clock.now))
@@ -43,15 +43,15 @@ async def app(database: Database, account: Account) -> App:
 
 
 @pytest.fixture
-def viewer(account: Account, keyring: Keyring) -> Viewer:
-    """The account's own secret key."""
-    return viewer_of(account, Policy(keyring=keyring))
+def viewer(account: Account) -> Viewer:
+    """The viewer of the account's secret key."""
+    return viewer_of(account, Policy())
 
 
 @pytest.fixture
-async def stranger(database: Database, keyring: Keyring) -> Viewer:
-    """The secret key of another account."""
-    return viewer_of(await make_account(database, name="Stranger"), Policy(keyring=keyring))
+async def stranger(database: Database) -> Viewer:
+    """The viewer of another account's secret key."""
+    return viewer_of(await make_account(database, name="Stranger"), Policy())
 
 
 @pytest.fixture
@@ -60,5 +60,5 @@ async def strangers_app(database: Database, stranger: Viewer) -> App:
 
 
 def viewer_of(account: Account, policy: Policy) -> Viewer:
-    """A secret key."""
-    return Viewer(account.id, frozenset(Scope) - {Scope.READ_LICENSE}, policy)
+    """Return the viewer of an account's secret key."""
+    return Viewer(Tenant(account.id), ALL_SCOPES, policy)

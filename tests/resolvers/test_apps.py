@@ -1,4 +1,4 @@
-"""Apps: made, changed, deleted with all that is in them."""
+"""Apps: created, changed, and deleted with everything in them."""
 
 import pytest
 
@@ -9,7 +9,6 @@ from db.licenses import licenses
 from db.signing_keys import signing_keys
 from resolvers.apps import DeletedApp, app_by_id, create_app, delete_app, update_app
 from resolvers.apps import app as read_app
-from resolvers.keyring import Keyring
 from resolvers.purge import purge
 from resolvers.viewer import Policy, Viewer
 from tests.factories import Account, App, make_app, make_customer, make_license
@@ -63,6 +62,7 @@ async def test_create_stores_what_was_given(
         "retired_at": None,
         "last_expiry": None,
         "dropped_at": None,
+        "activated_at": None,
     }
 
 
@@ -78,13 +78,13 @@ async def test_algorithm_is_chosen_when_an_app_is_made(
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "none", "eddsa", "", 256])
-async def test_algorithm_that_is_none(database: Database, viewer: Viewer, algorithm: object) -> None:
+async def test_unknown_algorithm(database: Database, viewer: Viewer, algorithm: object) -> None:
     values = {"name": "Editor", "slug": "editor", "signing_algorithm": algorithm}
 
     assert await refused(database, create_app, viewer, values) == [("INVALID", "signing_algorithm")]
 
 
-async def test_create_needs_no_more_than_a_name_and_a_slug(database: Database, viewer: Viewer) -> None:
+async def test_create_only_needs_a_name_and_a_slug(database: Database, viewer: Viewer) -> None:
     id = await write(
         database,
         create_app,
@@ -96,7 +96,7 @@ async def test_create_needs_no_more_than_a_name_and_a_slug(database: Database, v
     assert (made["description"], made["webhook_url"]) == (None, None)
 
 
-async def test_create_tells_all_faults_at_once(database: Database, viewer: Viewer) -> None:
+async def test_create_reports_all_faults_together(database: Database, viewer: Viewer) -> None:
     values = {"name": "", "slug": "Editor", "description": "x" * 2_001, "webhook_url": "http://example.com"}
 
     assert await refused(database, create_app, viewer, values) == [
@@ -115,19 +115,15 @@ async def test_slug_is_unique_in_the_installation(
         assert await refused(database, create_app, viewer, values) == [("TAKEN", "slug")]
 
 
-async def test_input_is_judged_before_the_store_is_asked(
-    database: Database, viewer: Viewer, app: App
-) -> None:
+async def test_input_is_validated_before_any_statement(database: Database, viewer: Viewer, app: App) -> None:
     values = {"name": None, "slug": app.slug}
 
     assert await refused(database, create_app, viewer, values) == [("BLANK", "name")]
 
 
-async def test_http_webhooks_are_the_installations_choice(
-    database: Database, account: Account, viewer: Viewer, keyring: Keyring
-) -> None:
+async def test_http_webhooks_need_a_setting(database: Database, account: Account, viewer: Viewer) -> None:
     values = {"name": "Editor", "slug": "editor", "webhook_url": "http://localhost/hook"}
-    lenient = viewer_of(account, Policy(http_webhooks=True, keyring=keyring))
+    lenient = viewer_of(account, Policy(http_webhooks=True))
 
     assert await refused(database, create_app, viewer, values) == [("INVALID", "webhook_url")]
 
@@ -138,7 +134,7 @@ async def test_http_webhooks_are_the_installations_choice(
 # Update
 
 
-async def test_update_changes_what_is_given_and_nothing_else(
+async def test_update_only_changes_the_given_fields(
     database: Database, account: Account, viewer: Viewer, clock: Clock
 ) -> None:
     made = await make_app(
@@ -160,7 +156,7 @@ async def test_update_changes_what_is_given_and_nothing_else(
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
-async def test_update_clears_what_is_null(
+async def test_update_clears_fields_that_are_null(
     database: Database, account: Account, viewer: Viewer, nothing: object
 ) -> None:
     app = await make_app(database, account, description="Writes.", webhook_url="https://example.com")
@@ -185,7 +181,7 @@ async def test_update_with_nothing_to_change_changes_nothing(
     assert await everything(database) == before
 
 
-async def test_update_tells_all_faults_at_once(database: Database, viewer: Viewer, app: App) -> None:
+async def test_update_reports_all_faults_together(database: Database, viewer: Viewer, app: App) -> None:
     values = {"slug": "other", "name": None, "description": "\x00", "webhook_url": "x"}
 
     assert await refused(database, update_app, viewer, app.slug, values) == [
@@ -199,7 +195,7 @@ async def test_update_tells_all_faults_at_once(database: Database, viewer: Viewe
 # Delete
 
 
-async def test_delete_takes_everything_in_the_app_along_and_counts_it(
+async def test_delete_deletes_and_counts_everything_in_the_app(
     database: Database, account: Account, viewer: Viewer, app: App
 ) -> None:
     other = await make_app(database, account)
@@ -236,7 +232,7 @@ async def test_slug_of_a_deleted_app_is_free(database: Database, viewer: Viewer,
 # Tenancy
 
 
-async def test_another_accounts_app_is_a_missing_one(
+async def test_app_of_another_account_is_not_found(
     database: Database, viewer: Viewer, strangers_app: App
 ) -> None:
     await make_license(database, await make_customer(database, strangers_app))

@@ -1,4 +1,4 @@
-"""Customers: made, found or made, changed, deleted with their licenses."""
+"""Customers: create, get or create, update, and delete with their licenses."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,7 +9,7 @@ from db.apps import apps
 from db.customers import customers
 from db.engine import Database
 from db.licenses import licenses
-from db.shaping.selection import Object, Scalar, Values
+from db.shaping.selection import Object, Scalar, Selected
 from resolvers.customers import (
     DeletedCustomer,
     SavedCustomer,
@@ -21,7 +21,7 @@ from resolvers.customers import (
 )
 from resolvers.customers import customer as read_customer
 from resolvers.errors import Forbidden
-from resolvers.reading import Shape, Shown
+from resolvers.reading import Shown
 from resolvers.viewer import Scope, Viewer
 from tests.factories import Account, App, make_app, make_customer, make_license
 from tests.resolvers.calling import everything, read, refused, row, rows, shape, write
@@ -41,7 +41,7 @@ ADA = {
 
 
 @MAKERS
-async def test_making_stores_what_was_given(
+async def test_create_stores_the_given_fields(
     database: Database, viewer: Viewer, app: App, clock: Clock, make: Any
 ) -> None:
     made = await write(database, make, viewer, app.slug, ADA)
@@ -51,8 +51,9 @@ async def test_making_stores_what_was_given(
         {
             "id": made.id,
             "app_id": app.id,
-            "email": "Ada.L@example.com",
+            "email": "Ada.L@EXAMPLE.com",
             "email_folded": "ada.l@example.com",
+            "email_key": "ada.l@example.com",
             "name": "ADA Lovelace",
             "name_folded": "ada lovelace",
             "external_id": "CRM-1",
@@ -68,9 +69,7 @@ async def test_making_stores_what_was_given(
 
 
 @MAKERS
-async def test_making_needs_no_more_than_an_email(
-    database: Database, viewer: Viewer, app: App, make: Any
-) -> None:
+async def test_create_only_needs_an_email(database: Database, viewer: Viewer, app: App, make: Any) -> None:
     values = {"email": "ada@example.com", "name": "", "external_id": "", "metadata": None}
 
     made = await row(database, customers, (await write(database, make, viewer, app.slug, values)).id)
@@ -80,7 +79,7 @@ async def test_making_needs_no_more_than_an_email(
 
 
 @MAKERS
-async def test_making_tells_all_faults_at_once(
+async def test_create_reports_all_faults_together(
     database: Database, viewer: Viewer, app: App, make: Any
 ) -> None:
     values = {"email": "ada", "name": "x" * 256, "external_id": 5, "metadata": {"plan": "\x00", "": 1}}
@@ -95,7 +94,7 @@ async def test_making_tells_all_faults_at_once(
 
 
 @pytest.mark.parametrize("email", ["ada@example.com", "ADA@EXAMPLE.COM", " aDa@Example.com "])
-async def test_email_is_unique_in_its_app_whatever_the_letter_case(
+async def test_email_is_unique_in_its_app_ignoring_case(
     database: Database, viewer: Viewer, app: App, email: str
 ) -> None:
     await make_customer(database, app, email="Ada@example.com")
@@ -105,7 +104,7 @@ async def test_email_is_unique_in_its_app_whatever_the_letter_case(
     ]
 
 
-async def test_letter_case_is_unicodes(database: Database, viewer: Viewer, app: App) -> None:
+async def test_case_is_folded_by_unicode(database: Database, viewer: Viewer, app: App) -> None:
     await make_customer(database, app, email="straße@example.com")
 
     assert await refused(database, create_customer, viewer, app.slug, {"email": "STRASSE@example.com"}) == [
@@ -125,7 +124,7 @@ async def test_external_id_is_unique_in_its_app_and_compared_exactly(
     assert [each["external_id"] for each in await rows(database, customers)] == ["crm-1", "CRM-1"]
 
 
-async def test_any_number_of_customers_has_no_external_id(
+async def test_any_number_of_customers_may_have_no_external_id(
     database: Database, viewer: Viewer, app: App
 ) -> None:
     for number in range(3):
@@ -134,7 +133,7 @@ async def test_any_number_of_customers_has_no_external_id(
     assert [each["external_id"] for each in await rows(database, customers)] == [None] * 3
 
 
-async def test_email_and_external_id_taken_are_told_together(
+async def test_taken_email_and_external_id_are_reported_together(
     database: Database, viewer: Viewer, app: App
 ) -> None:
     await make_customer(database, app, email="ada@example.com")
@@ -161,7 +160,7 @@ async def test_another_app_may_have_the_same_customer(
 
 
 @MAKERS
-async def test_another_accounts_app_is_a_missing_one(
+async def test_app_of_another_account_is_not_found(
     database: Database, viewer: Viewer, strangers_app: App, make: Any
 ) -> None:
     for slug in (strangers_app.slug, "missing", "Not A Slug", "\x00", "\ud800"):
@@ -169,7 +168,9 @@ async def test_another_accounts_app_is_a_missing_one(
 
 
 @MAKERS
-async def test_input_is_judged_before_the_app(database: Database, viewer: Viewer, make: Any) -> None:
+async def test_input_is_validated_before_the_app_is_looked_up(
+    database: Database, viewer: Viewer, make: Any
+) -> None:
     assert await refused(database, make, viewer, "missing", {"email": "ada"}) == [("INVALID", "email")]
 
 
@@ -187,7 +188,7 @@ async def test_get_or_create_finds_the_customer_unchanged(
     clock.passes(hours=1)
 
     for email in ("Ada@example.com", "ADA@EXAMPLE.COM", " ada@example.com"):
-        # Whatever else is given is ignored, also an external id that another has.
+        # For an existing email, all other values are ignored, even an external id that another customer has.
         values = {"email": email, "name": "Other", "external_id": "crm-2", "metadata": {"plan": "team"}}
         found = await write(database, get_or_create_customer, viewer, app.slug, values)
         assert (found.id, found.created) == (there.id, False)
@@ -203,7 +204,7 @@ async def test_get_or_create_says_when_it_created(database: Database, viewer: Vi
     assert len(await rows(database, customers)) == 1
 
 
-async def test_get_or_create_does_not_take_anothers_external_id(
+async def test_get_or_create_refuses_a_taken_external_id(
     database: Database, viewer: Viewer, app: App
 ) -> None:
     await make_customer(database, app, external_id="crm-1")
@@ -214,7 +215,7 @@ async def test_get_or_create_does_not_take_anothers_external_id(
     ]
 
 
-async def test_get_or_create_judges_the_input_also_of_a_customer_that_is_there(
+async def test_get_or_create_validates_the_input_for_an_existing_customer_too(
     database: Database, viewer: Viewer, app: App
 ) -> None:
     await make_customer(database, app, email="ada@example.com")
@@ -223,11 +224,11 @@ async def test_get_or_create_judges_the_input_also_of_a_customer_that_is_there(
     assert await refused(database, get_or_create_customer, viewer, app.slug, values) == [("TOO_LONG", "name")]
 
 
-async def test_a_selection_of_several_tables_is_no_part_of_the_insertion(
+async def test_a_selection_from_several_tables_is_not_part_of_the_insertion(
     database: Database, viewer: Viewer, app: App
 ) -> None:
     of_row = shape("id", "email")
-    beyond = Shape((Object("app", "app", "App", (Scalar("slug", "slug"),)),), Values())
+    beyond = Selected((Object("app", "app", "App", (Scalar("slug", "slug"),)),))
 
     made = await write(database, get_or_create_customer, viewer, app.slug, {"email": "a@b.de"}, of_row)
     other = await write(database, get_or_create_customer, viewer, app.slug, {"email": "c@d.de"}, beyond)
@@ -239,7 +240,7 @@ async def test_a_selection_of_several_tables_is_no_part_of_the_insertion(
 
 
 @MAKERS
-async def test_who_may_not_read_what_is_wanted_writes_nothing(
+async def test_a_viewer_that_may_not_read_the_selection_writes_nothing(
     database: Database, viewer: Viewer, app: App, make: Any
 ) -> None:
     blind = replace(viewer, scopes=frozenset({Scope.WRITE, Scope.READ}))
@@ -250,7 +251,7 @@ async def test_who_may_not_read_what_is_wanted_writes_nothing(
     assert await rows(database, customers) == []
 
 
-async def test_get_or_create_looks_into_its_app_alone(
+async def test_get_or_create_only_searches_its_own_app(
     database: Database, account: Account, viewer: Viewer, app: App
 ) -> None:
     other = await make_customer(database, await make_app(database, account), email="ada@example.com")
@@ -264,7 +265,7 @@ async def test_get_or_create_looks_into_its_app_alone(
 # Update
 
 
-async def test_update_changes_what_is_given_and_nothing_else(
+async def test_update_only_changes_the_given_fields(
     database: Database, viewer: Viewer, app: App, clock: Clock
 ) -> None:
     ada = await make_customer(
@@ -279,9 +280,10 @@ async def test_update_changes_what_is_given_and_nothing_else(
 
     assert await row(database, customers, ada.id) == {
         **before[0],
-        "email": "LOVELACE@example.com",
+        "email": "LOVELACE@Example.com",
         "email_folded": "lovelace@example.com",
-        "metadata": {"seats": 3},  # replaced as a whole
+        "email_key": "lovelace@example.com",
+        "metadata": {"seats": 3},  # replaced, not merged
         "updated_at": clock.now,
     }
     assert await row(database, customers, bob.id) == before[1]
@@ -298,7 +300,7 @@ async def test_update_of_the_name_is_searched_for_by_its_folded_form(
     assert (changed["name"], changed["name_folded"]) == ("ÄDA", "äda")
 
 
-async def test_update_clears_what_is_null(database: Database, viewer: Viewer, app: App) -> None:
+async def test_update_clears_fields_that_are_null(database: Database, viewer: Viewer, app: App) -> None:
     ada = await make_customer(
         database, app, email="ada@example.com", name="Ada", external_id="crm-1", metadata={"plan": "solo"}
     )
@@ -337,7 +339,7 @@ async def test_update_with_nothing_to_change_changes_nothing(
     assert await everything(database) == before
 
 
-async def test_update_takes_nobody_elses_email_or_external_id(
+async def test_update_refuses_a_taken_email_or_external_id(
     database: Database, viewer: Viewer, app: App
 ) -> None:
     ada = await make_customer(database, app, email="ada@example.com", name="Ada")
@@ -354,7 +356,7 @@ async def test_update_takes_nobody_elses_email_or_external_id(
     ]
 
 
-async def test_update_may_write_ones_own_email_anew(database: Database, viewer: Viewer, app: App) -> None:
+async def test_update_may_write_the_same_email_again(database: Database, viewer: Viewer, app: App) -> None:
     ada = await make_customer(database, app, email="ada@example.com", external_id="crm-1")
 
     await write(
@@ -364,10 +366,10 @@ async def test_update_may_write_ones_own_email_anew(database: Database, viewer: 
     assert (await row(database, customers, ada.id))["email"] == "ADA@example.com"
 
 
-async def test_update_tells_all_faults_at_once(database: Database, viewer: Viewer, app: App) -> None:
+async def test_update_reports_all_faults_together(database: Database, viewer: Viewer, app: App) -> None:
     ada = await make_customer(database, app)
 
-    values = {"email": None, "name": "x" * 256, "external_id": "\ud800", "metadata": []}
+    values: dict[str, object] = {"email": None, "name": "x" * 256, "external_id": "\ud800", "metadata": []}
     assert await refused(database, update_customer, viewer, ada.id, values) == [
         ("BLANK", "email"),
         ("TOO_LONG", "name"),
@@ -379,7 +381,7 @@ async def test_update_tells_all_faults_at_once(database: Database, viewer: Viewe
 # Delete
 
 
-async def test_delete_takes_the_licenses_along_and_counts_them(
+async def test_delete_deletes_and_counts_the_licenses(
     database: Database, viewer: Viewer, app: App, clock: Clock
 ) -> None:
     ada, bob = await make_customer(database, app), await make_customer(database, app)
@@ -418,7 +420,7 @@ async def test_email_of_a_deleted_customer_is_free(database: Database, viewer: V
 # Tenancy
 
 
-async def test_another_accounts_customer_is_a_missing_one(
+async def test_customer_of_another_account_is_not_found(
     database: Database, viewer: Viewer, app: App, strangers_app: App
 ) -> None:
     theirs = await make_customer(database, strangers_app, email="ada@example.com")
@@ -432,7 +434,7 @@ async def test_another_accounts_customer_is_a_missing_one(
         assert await read(database, read_customer, viewer, id, shape("id")) is None
 
 
-async def test_customer_of_an_app_is_found_by_what_is_unique(
+async def test_customer_of_an_app_is_found_by_each_unique_field(
     database: Database, account: Account, viewer: Viewer, app: App, strangers_app: App
 ) -> None:
     ada = await make_customer(database, app, email="Ada@example.com", external_id="crm-1")

@@ -1,4 +1,4 @@
-"""The keyring: keys made and sealed, tokens signed, and what a public key says of a token."""
+"""The keyring creates and seals keys, signs tokens, and verifies them."""
 
 import asyncio
 import base64
@@ -29,7 +29,6 @@ from resolvers.keyring import (
     jwk_of,
     verifies,
 )
-from resolvers.viewer import Policy
 from tests.keyrings import MASTER_KEY, RSA_BITS, unlocked
 
 CLAIMS = {
@@ -49,7 +48,7 @@ def algorithm(request: pytest.FixtureRequest) -> Algorithm:
 
 @pytest.fixture
 async def key(keyring: Keyring, algorithm: Algorithm) -> NewSigningKey:
-    """A signing key; a test that uses it runs with both algorithms."""
+    """A signing key. Tests that use this fixture run once for each algorithm."""
     return await keyring.make(algorithm)
 
 
@@ -61,7 +60,7 @@ async def token(keyring: Keyring, key: NewSigningKey) -> str:
 
 @pytest.fixture
 def restarted() -> Iterator[Keyring]:
-    """A keyring that has unsealed nothing yet."""
+    """A keyring that has not unsealed any key yet, as after a restart."""
     keyring = unlocked()
     yield keyring
     keyring.close()
@@ -73,15 +72,15 @@ def encoded(value: object) -> str:
 
 
 def with_header(token: str, **members: object) -> str:
-    """The token under another header, its signature left as it is."""
+    """Return the token with a different header and the same signature."""
     _, payload, signature = token.split(".")
     return f"{encoded(members)}.{payload}.{signature}"
 
 
-# Made and sealed
+# Creating and sealing keys
 
 
-async def test_an_rsa_key_has_the_bits_that_the_settings_say() -> None:
+async def test_an_rsa_key_has_the_size_from_the_settings() -> None:
     keyring = Keyring(rsa_bits=RSA_BITS + 8)
     keyring.unlock(bytes(32))
 
@@ -98,13 +97,13 @@ async def test_an_eddsa_key_is_ed25519(keyring: Keyring) -> None:
     assert isinstance(load_pem_public_key(made.public_key_pem.encode()), Ed25519PublicKey)
 
 
-async def test_a_new_key_has_an_id_and_the_moment_that_it_tells(key: NewSigningKey) -> None:
+async def test_a_new_key_has_an_id_and_its_creation_time(key: NewSigningKey) -> None:
     assert key.id.startswith("sgn_")
     assert key.created_at.microsecond == 0
     assert key.public_key_pem.startswith("-----BEGIN PUBLIC KEY-----\n")
 
 
-async def test_a_key_is_sealed_anew_each_time(keyring: Keyring) -> None:
+async def test_a_key_is_sealed_differently_each_time(keyring: Keyring) -> None:
     made = [await keyring.make(Algorithm.EDDSA) for _ in range(3)]
 
     assert len({each.sealed[:12] for each in made}) == 3
@@ -158,9 +157,7 @@ async def test_a_keyring_without_the_master_key_makes_and_opens_nothing(key: New
         await locked.sign(key.id, key.sealed, [CLAIMS])
 
 
-async def test_a_closed_keyring_has_forgotten_everything(
-    keyring: Keyring, key: NewSigningKey, token: str
-) -> None:
+async def test_a_closed_keyring_holds_no_keys(keyring: Keyring, key: NewSigningKey, token: str) -> None:
     keyring.close()
 
     with pytest.raises(MasterKeyError):
@@ -171,17 +168,15 @@ async def test_nothing_shows_a_key(keyring: Keyring, key: NewSigningKey) -> None
     with pytest.raises(MasterKeyError) as refused:
         await keyring.sign(key.id, key.sealed[:-1], [CLAIMS])
 
-    shown = f"{keyring!r} {Policy(keyring=keyring)!r} {key!r} {refused.value!r} {refused.value.__cause__!r}"
+    shown = f"{keyring!r} {key!r} {refused.value!r} {refused.value.__cause__!r}"
     for secret in (MASTER_KEY, repr(base64.b64decode(MASTER_KEY)), repr(key.sealed)[2:20]):
         assert secret not in shown
 
 
-# Signed
+# Signing
 
 
-async def test_a_token_verifies_with_a_library_of_others(
-    key: NewSigningKey, token: str, algorithm: Algorithm
-) -> None:
+async def test_a_token_verifies_with_pyjwt(key: NewSigningKey, token: str, algorithm: Algorithm) -> None:
     jwa = {Algorithm.RS256: "RS256", Algorithm.EDDSA: "EdDSA"}[algorithm]
 
     assert jwt.decode(token, key.public_key_pem, algorithms=[jwa], audience="editor") == CLAIMS
@@ -189,7 +184,7 @@ async def test_a_token_verifies_with_a_library_of_others(
 
 
 @pytest.mark.parametrize("count", [0, 1, 16, 17, 100])
-async def test_tokens_come_in_the_order_of_their_claims(keyring: Keyring, count: int) -> None:
+async def test_tokens_are_in_the_order_of_their_claims(keyring: Keyring, count: int) -> None:
     key = await keyring.make(Algorithm.EDDSA)
 
     tokens = await keyring.sign(key.id, key.sealed, [{"jti": str(number)} for number in range(count)])
@@ -214,7 +209,7 @@ async def test_a_single_token_does_not_wait_for_a_long_list(
     monkeypatch.setattr(resolvers.keyring, "_sign", noted)
 
     many = asyncio.create_task(keyring.sign(key.id, key.sealed, [CLAIMS] * 800))
-    for _ in range(5):  # until it is at work
+    for _ in range(5):  # until the first call has begun to sign
         await asyncio.sleep(0)
     await keyring.sign(key.id, key.sealed, [CLAIMS])
 
@@ -223,7 +218,7 @@ async def test_a_single_token_does_not_wait_for_a_long_list(
     assert 0 < turns.index(1) < 25
 
 
-async def test_keys_that_are_used_at_once_are_not_mistaken(keyring: Keyring) -> None:
+async def test_keys_that_are_used_concurrently_are_not_confused(keyring: Keyring) -> None:
     keys = [await keyring.make(Algorithm.EDDSA) for _ in range(20)]
 
     signed = await asyncio.gather(*(keyring.sign(key.id, key.sealed, [CLAIMS]) for key in keys))
@@ -233,10 +228,10 @@ async def test_keys_that_are_used_at_once_are_not_mistaken(keyring: Keyring) -> 
     )
 
 
-# Verified
+# Verifying
 
 
-async def test_a_token_verifies_under_its_own_key_alone(
+async def test_a_token_only_verifies_under_its_own_key(
     keyring: Keyring, key: NewSigningKey, token: str
 ) -> None:
     others = [await keyring.make(algorithm) for algorithm in Algorithm]
@@ -245,7 +240,9 @@ async def test_a_token_verifies_under_its_own_key_alone(
     assert not any(verifies(other.public_key_pem, token) for other in others)
 
 
-async def test_the_signature_is_judged_and_not_the_claims(keyring: Keyring, key: NewSigningKey) -> None:
+async def test_only_the_signature_is_verified_and_not_the_claims(
+    keyring: Keyring, key: NewSigningKey
+) -> None:
     [expired] = await keyring.sign(key.id, key.sealed, [{"exp": 1, "nbf": 9_999_999_999, "aud": "editor"}])
 
     assert verifies(key.public_key_pem, expired)
@@ -263,9 +260,7 @@ async def test_a_truncated_token_does_not_verify(key: NewSigningKey, token: str)
 
 
 @pytest.mark.parametrize("tail", ["=", "==", ".", "\n", " ", ".x", "A"])
-async def test_a_token_with_something_behind_it_does_not_verify(
-    key: NewSigningKey, token: str, tail: str
-) -> None:
+async def test_a_token_with_trailing_bytes_does_not_verify(key: NewSigningKey, token: str, tail: str) -> None:
     assert not verifies(key.public_key_pem, token + tail)
 
 
@@ -290,7 +285,9 @@ async def test_the_algorithm_of_the_other_kind_of_key_does_not_verify(
 
 
 @pytest.mark.parametrize("alg", ["HS256", "RS256", "EdDSA"])
-async def test_the_public_key_is_no_secret_to_sign_with(key: NewSigningKey, alg: str) -> None:
+async def test_a_token_signed_with_the_public_key_as_secret_does_not_verify(
+    key: NewSigningKey, alg: str
+) -> None:
     signed = f"{encoded({'alg': alg, 'typ': 'JWT', 'kid': key.id})}.{encoded(CLAIMS)}"
     signature = hmac.digest(key.public_key_pem.encode(), signed.encode(), hashlib.sha256)
 
@@ -330,11 +327,11 @@ _segments = (
 
 
 @given(st.text() | st.lists(_segments, max_size=5).map(".".join))
-def test_what_is_no_token_does_not_verify(any_key: NewSigningKey, text: str) -> None:
+def test_text_that_is_not_a_token_does_not_verify(any_key: NewSigningKey, text: str) -> None:
     assert not verifies(any_key.public_key_pem, text)
 
 
-# Shown in a key set
+# Key sets
 
 
 async def test_a_member_of_a_key_set_verifies_tokens(
@@ -359,11 +356,11 @@ async def test_a_member_of_a_key_set_has_these_members_and_no_others(keyring: Ke
     assert (eddsa_member["kty"], eddsa_member["crv"]) == ("OKP", "Ed25519")
 
 
-# Making keys takes its turns
+# Concurrent creation of keys
 
 
 class Held:
-    """Makes keys as the keyring does, when it is let."""
+    """Creates keys like the keyring, but only once the test allows it."""
 
     def __init__(self) -> None:
         self.let_go = threading.Event()
@@ -378,14 +375,14 @@ class Held:
 
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
-    """Keys that are being made are held until they are let go."""
+    """Delay the creation of keys until the test allows it."""
     held = Held()
     monkeypatch.setattr(resolvers.keyring, "_make", held.make)
     yield held
     held.let_go.set()
 
 
-async def test_signing_does_not_wait_for_keys_that_are_made(keyring: Keyring, held: Held) -> None:
+async def test_signing_does_not_wait_for_the_creation_of_keys(keyring: Keyring, held: Held) -> None:
     held.let_go.set()
     key = await keyring.make(Algorithm.EDDSA)
     held.let_go.clear()
@@ -400,7 +397,30 @@ async def test_signing_does_not_wait_for_keys_that_are_made(keyring: Keyring, he
     await asyncio.gather(*making)
 
 
-async def test_one_more_than_may_wait_is_refused(keyring: Keyring, held: Held) -> None:
+async def test_a_key_that_is_made_ahead_holds_up_no_request(keyring: Keyring, held: Held) -> None:
+    ahead = asyncio.create_task(keyring.make_ahead(Algorithm.EDDSA))
+    await asyncio.sleep(0.05)
+    making = asyncio.create_task(keyring.make(Algorithm.EDDSA))
+    await asyncio.sleep(0.05)
+
+    assert held.made == 2
+    held.let_go.set()
+    assert (await ahead).id != (await making).id
+
+
+async def test_a_key_that_is_made_ahead_has_no_deadline(held: Held) -> None:
+    keyring = Keyring(rsa_bits=RSA_BITS, timeouts=Timeouts(statement=0.05))
+    keyring.unlock(bytes(32))
+
+    ahead = asyncio.create_task(keyring.make_ahead(Algorithm.EDDSA))
+    await asyncio.sleep(0.15)
+
+    held.let_go.set()
+    assert (await ahead).public_key_pem.startswith("-----BEGIN PUBLIC KEY-----")
+    keyring.close()
+
+
+async def test_too_many_waiting_callers_are_refused(keyring: Keyring, held: Held) -> None:
     making = [asyncio.create_task(keyring.make(Algorithm.EDDSA)) for _ in range(KEYS_WAITING)]
     await asyncio.sleep(0.05)
 
@@ -412,7 +432,7 @@ async def test_one_more_than_may_wait_is_refused(keyring: Keyring, held: Held) -
     await keyring.make(Algorithm.EDDSA)
 
 
-async def test_whoever_gives_up_leaves_the_queue(keyring: Keyring, held: Held) -> None:
+async def test_a_caller_that_gives_up_leaves_the_queue(keyring: Keyring, held: Held) -> None:
     making = [asyncio.create_task(keyring.make(Algorithm.EDDSA)) for _ in range(5)]
     await asyncio.sleep(0.05)
     for task in making[1:]:
@@ -425,7 +445,7 @@ async def test_whoever_gives_up_leaves_the_queue(keyring: Keyring, held: Held) -
     assert held.made == 2
 
 
-async def test_key_is_waited_for_as_long_as_a_statement(held: Held) -> None:
+async def test_waiting_for_a_key_has_the_deadline_of_a_statement(held: Held) -> None:
     keyring = Keyring(rsa_bits=RSA_BITS, timeouts=Timeouts(statement=0.1))
     keyring.unlock(bytes(32))
 

@@ -1,4 +1,7 @@
-"""The life of a license: issued, revoked, reinstated, deleted; one active license for an installation."""
+"""The life of a license: it is issued, revoked, reinstated and deleted.
+
+In each app, an installation has at most one active license.
+"""
 
 from datetime import timedelta
 from uuid import UUID
@@ -37,7 +40,7 @@ async def status(database: Database, viewer: Viewer, id: str) -> str | None:
 
 
 async def current(database: Database) -> list[str]:
-    """The licenses that hold the place of their installation."""
+    """Return the ids of all licenses that are the current license of their installation."""
     return [each["id"] for each in await rows(database, licenses) if each["is_current"]]
 
 
@@ -91,7 +94,7 @@ async def test_create_stores_what_was_given(
         ({"expires_at": "2026-01-23T10:00:01.9Z"}, SECOND),
     ],
 )
-async def test_term_is_one_of_three(
+async def test_term_is_given_in_one_of_three_ways(
     database: Database,
     viewer: Viewer,
     ada: Customer,
@@ -104,7 +107,7 @@ async def test_term_is_one_of_three(
     assert (await row(database, licenses, id))["expires_at"] == (lasts and clock.now + lasts)
 
 
-async def test_installation_is_made_up_when_left_out(
+async def test_installation_id_is_generated_if_left_out(
     database: Database, viewer: Viewer, ada: Customer
 ) -> None:
     for installation in ({}, {"installation_id": None}):
@@ -117,7 +120,7 @@ async def test_installation_is_made_up_when_left_out(
     assert [str(UUID(each)) for each in made] == made
 
 
-async def test_create_tells_all_faults_at_once(database: Database, viewer: Viewer) -> None:
+async def test_create_reports_all_faults_together(database: Database, viewer: Viewer) -> None:
     values = {"customer_id": "", "installation_id": "x", "duration_days": 0, "metadata": {"n": float("nan")}}
 
     assert await refused(database, create_license, viewer, values) == [
@@ -137,7 +140,8 @@ async def test_create_tells_all_faults_at_once(database: Database, viewer: Viewe
         ({"forever": True, "duration_days": 1}, [("INVALID", "")]),
         ({"expires_at": "2026-01-23T10:00:00Z"}, [("INVALID", "expires_at")]),
         ({"expires_at": "2026-01-23T09:59:59Z"}, [("INVALID", "expires_at")]),
-        ({"expires_at": "2026-01-24T00:00:00+14:00"}, [("INVALID", "expires_at")]),  # now, over there
+        # the current moment, written in another time zone
+        ({"expires_at": "2026-01-24T00:00:00+14:00"}, [("INVALID", "expires_at")]),
     ],
 )
 async def test_term_that_is_refused(
@@ -151,7 +155,7 @@ async def test_term_that_is_refused(
     assert await refused(database, create_license, viewer, {"customer_id": ada.id, **term}) == expected
 
 
-async def test_customer_must_be_the_accounts_own(
+async def test_customer_must_be_of_the_same_account(
     database: Database, viewer: Viewer, app: App, strangers_app: App
 ) -> None:
     theirs = await make_customer(database, strangers_app)
@@ -161,7 +165,7 @@ async def test_customer_must_be_the_accounts_own(
         assert await refused(database, create_license, viewer, values) == [("NOT_FOUND", "customer_id")]
 
 
-# One active license for an installation
+# One active license per installation
 
 
 async def test_second_active_license_of_an_installation_is_refused(
@@ -186,7 +190,7 @@ async def test_another_app_may_have_a_license_of_the_installation(
     assert len(await current(database)) == 2
 
 
-async def test_license_makes_room_from_the_very_second_of_its_expiry(
+async def test_license_makes_room_from_the_second_it_expires(
     database: Database, viewer: Viewer, ada: Customer, bob: Customer, clock: Clock
 ) -> None:
     values = {"customer_id": bob.id, **FOREVER}
@@ -228,7 +232,7 @@ async def test_deleted_license_makes_room(database: Database, viewer: Viewer, ad
 # Revoke
 
 
-async def test_revoke_says_when_and_why(
+async def test_revoke_stores_time_and_reason(
     database: Database, viewer: Viewer, ada: Customer, clock: Clock
 ) -> None:
     license = await make_license(database, ada, expires_at=clock.now + DAY)
@@ -287,7 +291,7 @@ async def test_reason_is_optional_and_bounded(database: Database, viewer: Viewer
 # Reinstate
 
 
-async def test_reinstate_takes_the_revocation_back(
+async def test_reinstate_removes_the_revocation(
     database: Database, viewer: Viewer, ada: Customer, clock: Clock
 ) -> None:
     license = await make_license(database, ada, expires_at=clock.now + DAY)
@@ -310,7 +314,7 @@ async def test_license_that_is_not_revoked_cannot_be_reinstated(
     assert await refused(database, reinstate_license, viewer, license.id) == [("WRONG_STATE", "id")]
 
 
-async def test_reinstating_beside_an_active_license_is_refused(
+async def test_reinstating_is_refused_if_the_installation_has_an_active_license(
     database: Database, viewer: Viewer, ada: Customer, bob: Customer, clock: Clock
 ) -> None:
     revoked = [
@@ -325,7 +329,7 @@ async def test_reinstating_beside_an_active_license_is_refused(
         ]
 
 
-async def test_reinstating_takes_the_place_of_a_license_that_is_of_no_more_use(
+async def test_reinstating_takes_the_place_of_a_license_that_is_revoked_or_expired(
     database: Database, viewer: Viewer, ada: Customer, clock: Clock
 ) -> None:
     first = await write(database, create_license, viewer, {"customer_id": ada.id, **FOREVER})
@@ -382,7 +386,7 @@ async def test_revoked_and_reinstated_license_keeps_others_out(
 # Delete
 
 
-async def test_delete_leaves_everything_else(
+async def test_delete_deletes_nothing_else(
     database: Database, viewer: Viewer, ada: Customer, bob: Customer
 ) -> None:
     license, other = await make_license(database, ada), await make_license(database, ada)
@@ -397,7 +401,7 @@ async def test_delete_leaves_everything_else(
 # Tenancy
 
 
-async def test_another_accounts_license_is_a_missing_one(
+async def test_license_of_another_account_is_not_found(
     database: Database, viewer: Viewer, ada: Customer, strangers_app: App
 ) -> None:
     customer = await make_customer(database, strangers_app)
@@ -414,7 +418,7 @@ async def test_another_accounts_license_is_a_missing_one(
         assert await read(database, read_license, viewer, id, shape("id")) is None
 
 
-async def test_input_is_judged_before_the_license(database: Database, viewer: Viewer) -> None:
+async def test_input_is_validated_before_the_license_is_looked_up(database: Database, viewer: Viewer) -> None:
     assert await refused(database, revoke_license, viewer, "missing", {"reason": 5}) == [
         ("INVALID", "reason")
     ]

@@ -1,4 +1,4 @@
-"""The master key: made once, found again, and refused when it is not the database's."""
+"""The master key: created once, found again, and refused if it does not match the database."""
 
 import asyncio
 import base64
@@ -19,12 +19,12 @@ from tests.processes import PROGRAM
 
 GIVEN = SecretStr(MASTER_KEY)
 OTHER = SecretStr(base64.b64encode(bytes(32)).decode())
-WRONG = "is not the one under which this database's private keys are encrypted"
+WRONG = "is not the one that encrypts this database's private keys"
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where the file of the master key is, once it is made. Nothing else is in its folder."""
+    """The path of the master key's file. The file does not exist yet, and its folder is empty."""
     return tmp_path / "master.key"
 
 
@@ -34,7 +34,7 @@ async def fingerprint(database: Database) -> str | None:
 
 
 async def unlocks(database: Database, *, given: SecretStr | None = None, file: Path) -> Path | None:
-    """What unlocking answers; the keyring can be used then."""
+    """Unlock a new keyring, check that it can create a key, and return what `unlock` returned."""
     keyring = Keyring()
     try:
         made = await unlock(keyring, database, given=given, file=file)
@@ -45,7 +45,7 @@ async def unlocks(database: Database, *, given: SecretStr | None = None, file: P
 
 
 async def refused(database: Database, *, given: SecretStr | None = None, file: Path) -> str:
-    """What is said when it is refused, in one line; the keyring stays locked."""
+    """Check that unlocking is refused and the keyring stays locked. Return the one-line message."""
     keyring = Keyring()
     with pytest.raises(MasterKeyError) as error:
         await unlock(keyring, database, given=given, file=file)
@@ -56,7 +56,9 @@ async def refused(database: Database, *, given: SecretStr | None = None, file: P
     return str(error.value)
 
 
-async def test_the_first_start_makes_a_file_for_its_owner_alone(database: Database, file: Path) -> None:
+async def test_the_first_start_creates_a_file_that_only_its_owner_can_read(
+    database: Database, file: Path
+) -> None:
     assert await unlocks(database, file=file) == file
 
     assert len(parse(file.read_text())) == 32
@@ -64,7 +66,7 @@ async def test_the_first_start_makes_a_file_for_its_owner_alone(database: Databa
     assert list(file.parent.iterdir()) == [file]
 
 
-async def test_the_next_start_takes_it_as_it_is(database: Database, file: Path) -> None:
+async def test_the_next_start_uses_the_file_unchanged(database: Database, file: Path) -> None:
     await unlocks(database, file=file)
     before = file.read_bytes(), await fingerprint(database)
 
@@ -72,7 +74,7 @@ async def test_the_next_start_takes_it_as_it_is(database: Database, file: Path) 
     assert (file.read_bytes(), await fingerprint(database)) == before
 
 
-async def test_it_is_said_where_the_file_is_by_its_whole_path(
+async def test_the_full_path_of_the_file_is_reported(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -80,7 +82,7 @@ async def test_it_is_said_where_the_file_is_by_its_whole_path(
     assert await unlocks(database, file=Path("licensegraph.key")) == tmp_path / "licensegraph.key"
 
 
-async def test_a_key_that_is_given_needs_no_file_and_makes_none(database: Database, file: Path) -> None:
+async def test_a_given_key_needs_and_creates_no_file(database: Database, file: Path) -> None:
     for _ in range(2):
         assert await unlocks(database, given=GIVEN, file=file) is None
 
@@ -95,13 +97,13 @@ async def test_the_content_of_the_file_can_be_given_instead(database: Database, 
     assert await unlocks(database, given=given, file=file) is None
 
 
-async def test_a_key_that_is_given_beats_the_file(database: Database, file: Path) -> None:
+async def test_a_given_key_overrides_the_file(database: Database, file: Path) -> None:
     file.write_text("nonsense")
 
     assert await unlocks(database, given=GIVEN, file=file) is None
 
 
-async def test_a_file_that_is_there_before_the_database_is_taken(database: Database, file: Path) -> None:
+async def test_a_file_that_exists_before_the_database_is_used(database: Database, file: Path) -> None:
     file.write_text(f"{MASTER_KEY}\n")
 
     assert await unlocks(database, file=file) is None
@@ -112,9 +114,8 @@ async def test_the_database_holds_a_fingerprint_and_not_the_key(database: Databa
     await unlocks(database, given=GIVEN, file=file)
 
     found = await fingerprint(database)
-    assert (
-        found == "ec300582b51665d6738d5adee17e7690e79b2c38f768c66c5b192fe7d1ed8f97"
-    )  # in databases for good
+    # This value must never change, because databases store it.
+    assert found == "ec300582b51665d6738d5adee17e7690e79b2c38f768c66c5b192fe7d1ed8f97"
 
 
 async def test_another_key_is_refused(database: Database, file: Path) -> None:
@@ -129,7 +130,7 @@ async def test_another_key_is_refused(database: Database, file: Path) -> None:
     assert await unlocks(database, given=GIVEN, file=file) is None
 
 
-async def test_a_missing_file_is_made_only_for_a_database_without_a_key(
+async def test_a_missing_file_is_only_created_for_a_database_without_a_key(
     database: Database, file: Path
 ) -> None:
     await unlocks(database, file=file)
@@ -138,8 +139,8 @@ async def test_a_missing_file_is_made_only_for_a_database_without_a_key(
     said = await refused(database, file=file)
 
     assert said == (
-        "the master key is missing, under which this database's private keys are encrypted: "
-        f"set LICENSEGRAPH_MASTER_KEY, or bring back the file {file} (LICENSEGRAPH_MASTER_KEY_FILE)"
+        "the master key that encrypts this database's private keys is missing: "
+        f"set LICENSEGRAPH_MASTER_KEY, or restore the file {file} (LICENSEGRAPH_MASTER_KEY_FILE)"
     )
     assert list(file.parent.iterdir()) == []
 
@@ -156,7 +157,7 @@ async def test_a_missing_file_is_made_only_for_a_database_without_a_key(
         MASTER_KEY.encode().replace(b"G", b"*"),
     ],
 )
-async def test_a_damaged_file_is_refused_and_left_alone(
+async def test_a_damaged_file_is_refused_and_not_changed(
     database: Database, file: Path, content: bytes
 ) -> None:
     file.write_bytes(content)
@@ -185,7 +186,7 @@ async def test_a_file_that_cannot_be_written_is_refused(database: Database, tmp_
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o600, []), (0o400, []), (0o640, ["0640"]), (0o444, ["0444"])])
-async def test_a_file_that_others_may_read_is_warned_of(
+async def test_a_file_that_others_may_read_is_a_warning(
     database: Database, file: Path, mode: int, warned: list[str]
 ) -> None:
     file.write_text(MASTER_KEY)
@@ -199,16 +200,14 @@ async def test_a_file_that_others_may_read_is_warned_of(
     ]
 
 
-async def test_of_tasks_that_start_together_one_makes_the_file(database: Database, file: Path) -> None:
+async def test_one_of_several_tasks_creates_the_file(database: Database, file: Path) -> None:
     made = await asyncio.gather(*(unlocks(database, file=file) for _ in range(8)))
 
     assert (made.count(file), made.count(None)) == (1, 7)
     assert list(file.parent.iterdir()) == [file]
 
 
-async def test_of_hosts_that_start_together_with_keys_of_their_own_one_is_served(
-    database: Database, file: Path
-) -> None:
+async def test_one_of_several_hosts_with_different_keys_starts(database: Database, file: Path) -> None:
     keys = [GIVEN, OTHER]
 
     answers = await asyncio.gather(
@@ -237,7 +236,7 @@ asyncio.run(main())
 """
 
 
-async def test_of_processes_that_start_together_one_makes_the_file(database_url: str, file: Path) -> None:
+async def test_one_of_several_processes_creates_the_file(database_url: str, file: Path) -> None:
     processes = [
         await asyncio.create_subprocess_exec(
             sys.executable,
@@ -267,13 +266,13 @@ async def test_of_processes_that_start_together_one_makes_the_file(database_url:
         " " + "+/+/" * 10 + "+/8=\n",
     ],
 )
-def test_both_alphabets_are_read_padded_or_not(text: str) -> None:
+def test_both_base64_alphabets_are_read_with_and_without_padding(text: str) -> None:
     assert parse(text) == b"\xfb\xff\xbf" * 10 + b"\xfb\xff"
 
 
 @pytest.mark.parametrize(
     "text", ["", "secret", "A" * 42, "A" * 44, "A" * 86, "é" * 43, "A" * 21 + "\n" + "A" * 22]
 )
-def test_what_is_no_key_is_refused_without_being_shown(text: str) -> None:
+def test_an_invalid_key_is_refused_without_showing_it(text: str) -> None:
     with pytest.raises(ValueError, match=r"^must be 32 bytes in base64$"):
         parse(text)

@@ -1,15 +1,19 @@
-"""The purge: what deleted apps leave behind goes in batches, whoever writes, however often it is begun."""
+"""The purge deletes the rows of deleted apps in batches, while other writes and other purges run."""
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, TypeAlias
 
 import pytest
 import structlog
 from sqlalchemy import text
+from structlog.typing import EventDict
 
+from db import purge as stored
 from db.apps import app_counters, apps
 from db.customers import customers
-from db.engine import Database, StoreUnavailable
+from db.engine import Database, ReadSession, StoreUnavailable
 from db.licenses import licenses
 from resolvers import purge as module
 from resolvers.apps import create_app, delete_app
@@ -22,6 +26,8 @@ from tests.resolvers.calling import rows, write
 
 BATCH = 4
 
+Log: TypeAlias = list[EventDict]
+
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +35,10 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def fill(database: Database, app: App) -> None:
-    """Ten customers with two licenses each: eight batches, and the app."""
+    """Create ten customers with two licenses each.
+
+    A purge deletes these licenses in five batches, and the customers in three. Then it deletes the app.
+    """
     for _ in range(10):
         owner = await make_customer(database, app)
         for _ in range(2):
@@ -55,7 +64,7 @@ async def test_no_transaction_deletes_more_than_a_batch(
     left = []
     delete_batch = module._delete_batch
 
-    async def watched(*arguments: object) -> object:
+    async def watched(*arguments: Any) -> object:
         outcome = await delete_batch(*arguments)
         left.append(await sizes(database))
         return outcome
@@ -74,7 +83,7 @@ async def test_no_transaction_deletes_more_than_a_batch(
     assert await purge(database) == 0
 
 
-async def test_what_lives_is_left_alone(
+async def test_rows_of_other_apps_are_kept(
     database: Database, account: Account, viewer: Viewer, app: App
 ) -> None:
     other = await make_app(database, account)
@@ -91,14 +100,14 @@ async def test_what_lives_is_left_alone(
     await check(database)
 
 
-async def test_a_purge_that_was_broken_off_is_finished_by_the_next(
+async def test_an_interrupted_purge_is_finished_by_the_next(
     database: Database, viewer: Viewer, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(database, app)
     await write(database, delete_app, viewer, app.slug)
     delete_batch, batches = module._delete_batch, iter(range(3))
 
-    async def away(*arguments: object) -> object:
+    async def away(*arguments: Any) -> object:
         if next(batches, None) is None:
             raise StoreUnavailable
         return await delete_batch(*arguments)
@@ -119,9 +128,10 @@ async def test_others_write_between_two_batches(
     other = await make_app(database, account)
     await fill(database, app)
     await write(database, delete_app, viewer, app.slug)
-    delete_batch, seen = module._delete_batch, []
+    delete_batch = module._delete_batch
+    seen: list[list[int]] = []
 
-    async def watched(*arguments: object) -> object:
+    async def watched(*arguments: Any) -> object:
         outcome = await delete_batch(*arguments)
         await write(database, create_customer, viewer, other.slug, {"email": f"{len(seen)}@example.com"})
         seen.append(await sizes(database))
@@ -134,7 +144,7 @@ async def test_others_write_between_two_batches(
     await check(database)
 
 
-async def test_purges_that_run_at_once_do_the_work_once(
+async def test_concurrent_purges_do_the_work_once(
     database: Database, database_url: str, viewer: Viewer, account: Account
 ) -> None:
     made = [await make_app(database, account) for _ in range(3)]
@@ -145,7 +155,8 @@ async def test_purges_that_run_at_once_do_the_work_once(
 
     purged = await asyncio.gather(*(purge(each) for each in (database, *others)))
 
-    while await purge(database):  # each may have left one to another that had left it already
+    # Some work may be left: two processes can each skip an app because the other one holds a lock on it.
+    while await purge(database):
         pass
     assert sum(purged) <= 3
     assert await sizes(database) == [0, 0, 0]
@@ -153,14 +164,14 @@ async def test_purges_that_run_at_once_do_the_work_once(
         await other.close()
 
 
-async def test_a_slug_is_free_and_its_old_app_unseen_while_the_rows_are_there(
+async def test_a_slug_is_free_and_its_deleted_app_is_hidden_before_the_purge(
     database: Database, viewer: Viewer, app: App
 ) -> None:
     await fill(database, app)
     await write(database, delete_app, viewer, app.slug)
     again = await write(database, create_app, viewer, {"name": "Again", "slug": app.slug})
     await write(database, delete_app, viewer, app.slug)
-    new = await write(database, create_app, viewer, {"name": "Anew", "slug": app.slug})
+    new = await write(database, create_app, viewer, {"name": "Again", "slug": app.slug})
 
     found = {row["id"]: (row["account_id"], row["slug"]) for row in await rows(database, apps)}
     assert found == {app.id: (None, None), again: (None, None), new: (viewer.account_id, app.slug)}
@@ -178,17 +189,17 @@ async def test_an_app_has_both_an_owner_and_a_slug_or_neither(
             await session.execute(text(f"UPDATE apps SET {column} = NULL"))
 
 
-# In a server
+# The purge in a server
 
 
 @pytest.fixture
-def log() -> Iterator[list]:
+def log() -> Iterator[Log]:
     with structlog.testing.capture_logs() as log:
         yield log
 
 
-async def test_a_server_finishes_what_it_finds_and_begins_at_once_what_it_deletes(
-    database: Database, account: Account, viewer: Viewer, app: App, log: list
+async def test_a_server_purges_old_apps_at_start_and_new_ones_at_once(
+    database: Database, account: Account, viewer: Viewer, app: App, log: Log
 ) -> None:
     await fill(database, app)
     await write(database, delete_app, viewer, app.slug)
@@ -207,10 +218,10 @@ async def test_a_server_finishes_what_it_finds_and_begins_at_once_what_it_delete
     assert await sizes(database) == [0, 0, 0]
 
 
-async def test_a_deletion_that_is_rolled_back_wakes_nobody(
+async def test_a_deletion_that_is_rolled_back_starts_no_purge(
     database: Database, viewer: Viewer, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    woken = []
+    woken: list[object] = []
     monkeypatch.setattr("resolvers.apps.begin_soon", woken.append)
 
     async def fail(*_: object) -> None:
@@ -227,13 +238,13 @@ async def test_a_deletion_that_is_rolled_back_wakes_nobody(
 
 
 async def test_a_server_that_stops_ends_the_batch_and_leaves_the_rest(
-    database: Database, viewer: Viewer, app: App, monkeypatch: pytest.MonkeyPatch, log: list
+    database: Database, viewer: Viewer, app: App, monkeypatch: pytest.MonkeyPatch, log: Log
 ) -> None:
     await fill(database, app)
     await write(database, delete_app, viewer, app.slug)
     delete_batch, begun = module._delete_batch, asyncio.Event()
 
-    async def slow(*arguments: object) -> object:
+    async def slow(*arguments: Any) -> object:
         begun.set()
         await asyncio.sleep(0.05)
         return await delete_batch(*arguments)
@@ -246,29 +257,33 @@ async def test_a_server_that_stops_ends_the_batch_and_leaves_the_rest(
     assert log == []
 
 
-async def test_a_server_whose_store_is_away_tries_again(
-    database: Database, viewer: Viewer, app: App, monkeypatch: pytest.MonkeyPatch, log: list
+async def test_a_server_tries_again_if_the_database_was_unavailable(
+    database: Database, viewer: Viewer, app: App, monkeypatch: pytest.MonkeyPatch, log: Log
 ) -> None:
     await write(database, delete_app, viewer, app.slug)
     failures = iter([StoreUnavailable(), ZeroDivisionError()])
-    ownerless = module.stored.ownerless
+    ownerless = stored.ownerless
 
-    async def away(session: object) -> object:
+    async def away(session: ReadSession) -> object:
         for failure in failures:
             raise failure
         return await ownerless(session)
 
-    monkeypatch.setattr(module.stored, "ownerless", away)
+    monkeypatch.setattr(stored, "ownerless", away)
+
+    def has_lines(number: int) -> bool:
+        return len(log) == number
+
     async with purging(database):
         for seen in (1, 2):
-            await until(lambda seen=seen: len(log) == seen)
+            await until(partial(has_lines, seen))
             await asyncio.sleep(0)
             begin_soon(database)
-        await until(lambda: len(log) == 3)
+        await until(partial(has_lines, 3))
 
     assert [line["event"] for line in log] == ["purge.postponed", "purge.failed", "app.purged"]
     assert await sizes(database) == [0, 0, 0]
 
 
-async def test_without_a_server_nobody_is_woken(database: Database) -> None:
+async def test_without_a_server_no_purge_starts(database: Database) -> None:
     begin_soon(database)

@@ -1,4 +1,4 @@
-"""Rotation: every live license has its token under the new key at the moment it becomes the current one."""
+"""Rotation: every active license gets a token of the new key before that key becomes current."""
 
 import asyncio
 import json
@@ -28,11 +28,12 @@ from resolvers.licenses import (
     reinstate_license,
     revoke_license,
 )
-from resolvers.rotation import RotatedApp, rotate_any_app, rotate_app_keys
+from resolvers.rotation import RotatedApp, rotate, rotate_app_keys
 from resolvers.signing_keys import key_set, make_missing, public_key_pem
 from resolvers.verification import Reason, verify_license
 from resolvers.viewer import Policy, Viewer
 from tests.factories import Account, App, Customer, make_app, make_customer, make_feature, make_tier
+from tests.keyrings import KEYRING
 from tests.resolvers.calling import faults_of, read, rows, shape, write
 from tests.resolvers.conftest import Clock, viewer_of
 
@@ -45,17 +46,12 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def viewer(account: Account, keyring: Keyring) -> Viewer:
-    return viewer_of(account, Policy(keyring=keyring))
-
-
-@pytest.fixture
 async def customer(database: Database, app: App) -> Customer:
     return await make_customer(database, app)
 
 
 class Shop:
-    """The app's licenses as its vendor issues and shows them."""
+    """Issues, revokes and reads the licenses of one app, and rotates the app's keys."""
 
     def __init__(self, database: Database, viewer: Viewer, customer: Customer, slug: str) -> None:
         self.database, self.viewer, self.customer, self.slug = database, viewer, customer, slug
@@ -74,9 +70,10 @@ class Shop:
         return str(json.loads(answer)["token"])
 
     async def rotate(self, *, immediately: bool = False) -> RotatedApp:
-        return await rotate_any_app(
-            self.database, self.viewer.policy.keyring, self.slug, immediately=immediately
-        )
+        async with self.database.read() as session:
+            app = await for_signing(session, self.slug)
+        assert app is not None
+        return await rotate(self.database, KEYRING, app, immediately=immediately)
 
     async def pem(self) -> str:
         async with self.database.read() as session:
@@ -84,12 +81,13 @@ class Shop:
 
     async def published(self) -> list[str]:
         async with self.database.read() as session:
-            return [key["kid"] for key in await key_set(session, self.slug) or ()]
+            found = await key_set(session, self.slug)
+            return [] if found is None else [key["kid"] for key in found.keys]
 
     async def verified(self, token: str) -> Reason | None:
         async with self.database.read() as session:
             found = await verify_license(self.viewer, session, self.slug, "token", token)
-            return found and found.reason
+            return None if found is None else found.reason
 
 
 @pytest.fixture
@@ -114,18 +112,18 @@ def is_signed_by(pem: str, token: str) -> bool:
 
 
 async def tokens_of(database: Database, id: str) -> list[tuple[int, bool]]:
-    """The generations of a license's tokens in their order, and whether the text of each is there."""
+    """Return, for each token of a license in order, its key's generation and whether its text is stored."""
     statement = select(tokens.c.generation, tokens.c.token).where(tokens.c.license_id == id)
     async with database.write() as session:
         found = await session.execute(statement.order_by(tokens.c.number))
-        return [(generation, token is not None) for generation, token in found]
+        return [(row.generation, row.token is not None) for row in found]
 
 
 @asynccontextmanager
 async def before_the_switch(
     monkeypatch: pytest.MonkeyPatch, shop: Shop, **options: bool
 ) -> AsyncIterator[asyncio.Task[RotatedApp]]:
-    """A rotation that has signed ahead for everybody, and goes on when the block ends."""
+    """Run a rotation that has signed all tokens and waits. It switches to the new key when the block ends."""
     arrived, go_on, switch = asyncio.Event(), asyncio.Event(), module._switch
 
     async def waiting(*arguments: Any, **more: Any) -> None:
@@ -176,7 +174,7 @@ async def test_every_live_license_gets_a_token_that_says_the_same_under_the_new_
 
 
 async def test_features_stay_as_they_were_issued(database: Database, shop: Shop, app: App) -> None:
-    """Only regenerating a license looks at its tier anew."""
+    """A rotation does not read the license's tier again. Only regenerating the license does."""
     tier = await make_tier(database, app, features=[await make_feature(database, app, slug="sso")])
     id = await shop.issue(tier_id=tier.id)
     async with database.write() as session:
@@ -212,7 +210,7 @@ async def test_nothing_shows_before_the_switch_and_all_after_it(
         assert [await shop.token(id) for id in ids] == old
         assert await shop.pem() == pem
         assert [await shop.verified(token) for token in old] == [Reason.VALID] * len(ids)
-        # The next key is published before anything is signed by it that anybody sees.
+        # The next key is published before any token signed with it is shown.
         assert [key == kid(old[0]) for key in await shop.published()] == [True, False]
 
     new = await shop.pem()
@@ -290,12 +288,12 @@ async def test_what_was_broken_off_is_taken_up(
 
     app = await signing_app(database, shop)
     with pytest.raises(KeyboardInterrupt):
-        await module.rotate(database, shop.viewer.policy.keyring, app, progress=power_cut)
+        await rotate(database, KEYRING, app, progress=power_cut)
     kept = await rows_of(database, generation=2)
     next_key = (await rows(database, signing_keys.signing_keys))[1]
     told: list[tuple[int, int]] = []
 
-    await module.rotate(database, shop.viewer.policy.keyring, app, progress=lambda *each: told.append(each))
+    await rotate(database, KEYRING, app, progress=lambda *each: told.append(each))
 
     assert len(kept) == signed
     assert set(kept) <= set(await rows_of(database, generation=2))
@@ -340,9 +338,9 @@ async def test_texts_that_a_crash_left_behind_go_with_the_next_rotation(
 
 async def test_two_at_once_are_one(database: Database, shop: Shop) -> None:
     ids = [await shop.issue() for _ in range(5 * BATCH)]
-    app, keyring = await signing_app(database, shop), shop.viewer.policy.keyring
+    app = await signing_app(database, shop)
 
-    first, second = await asyncio.gather(*(module.rotate(database, keyring, app) for _ in range(2)))
+    first, second = await asyncio.gather(*(rotate(database, KEYRING, app) for _ in range(2)))
 
     assert first == second
     assert first.licenses_resigned == len(ids)
@@ -385,7 +383,7 @@ async def test_one_that_began_before_two_others_has_nothing_left_to_do(
     await shop.rotate()
     token = await shop.token(id)
 
-    await module.rotate(database, shop.viewer.policy.keyring, app)
+    await rotate(database, KEYRING, app)
 
     assert await shop.token(id) == token
 
@@ -405,7 +403,7 @@ async def test_an_app_that_is_deleted_meanwhile_is_not_signed_for_any_longer(
 
     monkeypatch.setattr(module, "_sign", counting)
     with pytest.raises(Faults) as raised:
-        await module.rotate(database, viewer.policy.keyring, app)
+        await rotate(database, KEYRING, app)
 
     assert faults_of(raised.value) == [("NOT_FOUND", "app_slug")]
     assert batches == 1
@@ -415,7 +413,7 @@ async def test_an_app_that_is_deleted_meanwhile_is_not_signed_for_any_longer(
 async def test_a_license_that_is_being_changed_is_waited_for_and_no_other(
     database: Database, shop: Shop, viewer: Viewer
 ) -> None:
-    """Who holds one license and wants another of the batch never waits for who holds that."""
+    """While the rotation waits for a locked license, it holds no lock on the other licenses of the batch."""
     if database.is_sqlite:
         pytest.skip("SQLite has one writer, and no locks on rows")
     held, *others = [await shop.issue() for _ in range(3)]
@@ -519,17 +517,17 @@ async def test_the_private_half_of_a_retired_key_is_forgotten(database: Database
 
 @pytest.mark.parametrize(("limit", "is_refused"), [(2, True), (3, False), (0, False)])
 async def test_a_request_signs_for_no_more_than_the_limit(
-    database: Database, account: Account, keyring: Keyring, shop: Shop, limit: int, is_refused: bool
+    database: Database, account: Account, shop: Shop, limit: int, is_refused: bool
 ) -> None:
     revoked, *_ = [await shop.issue() for _ in range(4)]
     await shop.revoke(revoked)
-    viewer = viewer_of(account, Policy(keyring=keyring, rotation_limit=limit))
+    viewer = viewer_of(account, Policy(rotation_limit=limit))
 
     if is_refused:
         with pytest.raises(Faults) as raised:
             await write(database, rotate_app_keys, viewer, shop.slug)
         assert faults_of(raised.value) == [("WRONG_STATE", "app_slug")]
-        assert "python server.py keys rotate --app editor" in str(raised.value)
+        assert "./licensegraph keys rotate --app editor" in str(raised.value)
         assert len(await rows(database, signing_keys.signing_keys)) == 1
     else:
         rotated = await write(database, rotate_app_keys, viewer, shop.slug)

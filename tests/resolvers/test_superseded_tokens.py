@@ -1,4 +1,4 @@
-"""Of the tokens that others have superseded a license keeps the last hundred, however often it is renewed."""
+"""A license keeps its last hundred superseded tokens, no matter how many times it is regenerated."""
 
 import asyncio
 
@@ -7,21 +7,15 @@ from sqlalchemy import func, insert, select
 
 from db.engine import Database
 from db.tokens import KEPT_SUPERSEDED, tokens
-from resolvers.keyring import Keyring
-from resolvers.licenses import create_license, regenerate_license, renew_license
+from resolvers.licenses import create_license, exchange_token, regenerate_license
 from resolvers.licenses import license as read_license
 from resolvers.rotation import rotate_app_keys
 from resolvers.verification import Reason, verify_license
-from resolvers.viewer import Policy, Viewer
+from resolvers.viewer import Viewer
 from tests.factories import Account, App, make_app, make_customer, make_license
+from tests.keyrings import KEYRING
 from tests.resolvers.calling import read, rows, shape, write
-from tests.resolvers.conftest import viewer_of
 from tests.statements import Statements
-
-
-@pytest.fixture
-def viewer(account: Account, keyring: Keyring) -> Viewer:
-    return viewer_of(account, Policy(keyring=keyring))
 
 
 @pytest.fixture
@@ -36,7 +30,7 @@ async def license_id(database: Database, viewer: Viewer, atlas: App) -> str:
 
 
 async def add_superseded(database: Database, license_id: str, count: int) -> None:
-    """As it was before there was a bound: so many tokens that are older than those there are."""
+    """Add `count` older tokens, like those that a version without the limit has left behind."""
     async with database.write() as session:
         of_license = tokens.c.license_id == license_id
         await session.execute(tokens.update().where(of_license).values(number=tokens.c.number + count))
@@ -51,8 +45,9 @@ async def numbers(database: Database, license_id: str) -> list[int]:
 
 
 async def shown(database: Database, viewer: Viewer, license_id: str) -> tuple[str, str]:
-    """The jti and the text of the token that a license shows."""
+    """Return the jti and the text of the token that a license shows."""
     answer = await read(database, read_license, viewer, license_id, shape("jti", "token"))
+    assert answer is not None
     parts = answer.split('"')
     return parts[3], parts[7]
 
@@ -75,12 +70,13 @@ async def test_the_last_hundred_are_kept_and_the_oldest_goes(
     assert await numbers(database, license_id) == [*range(6, KEPT_SUPERSEDED + 7)]
     by_jti = [await reason(database, viewer, "jti", jti) for jti, _ in issued]
     assert by_jti == [Reason.NOT_FOUND] * 5 + [Reason.VALID] * (KEPT_SUPERSEDED + 1)
-    # A token proves itself: the first is as good as ever, and still renews the license.
+    # Verifying a token does not need its row. The first token is still valid and can still regenerate the
+    # license.
     assert await reason(database, viewer, "token", issued[0][1]) is Reason.VALID
-    assert (await renew_license(viewer, database, issued[0][1])).id == license_id
+    assert (await exchange_token(viewer, database, KEYRING, issued[0][1])).id == license_id
 
 
-async def test_what_an_earlier_version_has_left_goes_with_the_next_token(
+async def test_tokens_beyond_the_bound_from_an_earlier_version_go_with_the_next_one(
     database: Database, viewer: Viewer, license_id: str
 ) -> None:
     await add_superseded(database, license_id, 400)
@@ -101,14 +97,14 @@ async def test_rotations_keep_the_bound_too(
     text = await shown(database, viewer, license_id)
 
     for _ in range(2):
-        await rotate_app_keys(viewer, database, "atlas")
+        await rotate_app_keys(viewer, database, KEYRING, "atlas")
 
     assert await numbers(database, license_id) == [*range(253 - KEPT_SUPERSEDED, 254)]
     assert await numbers(database, other.id) == [1, 2, 3]
     assert await reason(database, viewer, "token", text[1]) is Reason.VALID
 
 
-async def test_it_takes_a_statement_only_where_there_is_something_to_drop(
+async def test_it_only_takes_a_statement_if_there_is_something_to_delete(
     database: Database, viewer: Viewer, license_id: str, statements: Statements
 ) -> None:
     async def sent() -> int:
@@ -122,7 +118,7 @@ async def test_it_takes_a_statement_only_where_there_is_something_to_drop(
     assert await sent() == few + 1
 
 
-async def test_renewed_at_once_by_many_the_bound_holds_and_the_last_is_shown(
+async def test_the_bound_holds_for_concurrent_renewals_and_the_last_token_is_shown(
     database: Database, database_url: str, viewer: Viewer, license_id: str
 ) -> None:
     await add_superseded(database, license_id, KEPT_SUPERSEDED - 2)
@@ -130,7 +126,7 @@ async def test_renewed_at_once_by_many_the_bound_holds_and_the_last_is_shown(
 
     await asyncio.gather(
         *(write(others[turn % 2], regenerate_license, viewer, license_id) for turn in range(20)),
-        rotate_app_keys(viewer, database, "atlas"),
+        rotate_app_keys(viewer, database, KEYRING, "atlas"),
     )
 
     kept = await numbers(database, license_id)

@@ -1,4 +1,4 @@
-"""Tiers and features: made, changed, kept while they are in use, gone."""
+"""Tiers and features: how they are created, changed and deleted, and kept while they are in use."""
 
 import asyncio
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ SSO = {"slug": "sso", "name": "Single sign-on"}
 
 
 async def comprised(database: Database, tier_id: str) -> list[str]:
-    """The slugs of a tier's features."""
+    """Return the slugs of a tier's features."""
     slugs = {each["id"]: each["slug"] for each in await rows(database, features)}
     links = await rows(database, tier_features)
     return sorted(slugs[each["feature_id"]] for each in links if each["tier_id"] == tier_id)
@@ -87,9 +87,7 @@ async def test_a_tier_without_a_position_is_the_last_one(
         await write(database, delete_tier, viewer, id)
 
 
-async def test_behind_the_highest_position_there_is_no_other(
-    database: Database, viewer: Viewer, app: App
-) -> None:
+async def test_there_is_no_position_after_the_highest(database: Database, viewer: Viewer, app: App) -> None:
     await make_tier(database, app, position=HIGHEST_POSITION)
 
     assert await refused(database, create_tier, viewer, app.slug, NAMED) == [("BLANK", "position")]
@@ -133,7 +131,7 @@ def test_ranks_sort_by_position_and_then_by_slug() -> None:
         ({**NAMED, "position": -(2**31) - 1}, [("INVALID", "position")]),
         ({**NAMED, "features": "export"}, [("INVALID", "features")]),
         ({**NAMED, "features": ["a\x00b"]}, [("INVALID", "features.0")]),
-        # The store is asked only when the form is good.
+        # The database is queried only if the input is well-formed.
         ({**NAMED, "position": 2**31, "features": ["unknown"]}, [("INVALID", "position")]),
         ({**NAMED, "features": ["unknown", "export", "", "x-y"]}, [("NOT_FOUND", "features")]),
     ],
@@ -180,7 +178,7 @@ async def test_slugs_are_unique_in_their_app(
 
 
 @pytest.mark.parametrize(("create", "values"), [(create_tier, NAMED), (create_feature, SSO)])
-async def test_the_app_must_be_the_viewer_s(
+async def test_the_app_must_be_of_the_viewer_s_account(
     database: Database, viewer: Viewer, strangers_app: App, create: Any, values: dict[str, object]
 ) -> None:
     for slug in (strangers_app.slug, "unknown"):
@@ -188,7 +186,7 @@ async def test_the_app_must_be_the_viewer_s(
     assert await refused(database, create, viewer, "", values) == [("BLANK", "app_slug")]
 
 
-async def test_update_tier_changes_what_is_given_and_keeps_the_rest(
+async def test_update_tier_only_changes_the_given_fields(
     database: Database, viewer: Viewer, app: App, export: str, clock: Clock
 ) -> None:
     id = await write(database, create_tier, viewer, app.slug, {**NAMED, "features": ["export"]})
@@ -266,7 +264,7 @@ async def test_update_of_a_tier_that_is_refused(
     ("change", "rest"),
     [(update_tier, ({},)), (delete_tier, ()), (update_feature, ({},)), (delete_feature, ())],
 )
-async def test_what_is_unknown_or_a_stranger_s(
+async def test_unknown_tiers_and_features_are_not_found(
     database: Database, viewer: Viewer, strangers_app: App, change: Any, rest: tuple[object, ...]
 ) -> None:
     tier, feature = await make_tier(database, strangers_app), await make_feature(database, strangers_app)
@@ -276,7 +274,7 @@ async def test_what_is_unknown_or_a_stranger_s(
     assert await refused(database, change, viewer, "", *rest) == [("BLANK", "id")]
 
 
-async def test_a_tier_that_a_license_has_stays(database: Database, viewer: Viewer, app: App) -> None:
+async def test_a_tier_of_a_license_is_not_deleted(database: Database, viewer: Viewer, app: App) -> None:
     tier, free = await make_tier(database, app), await make_tier(database, app)
     license = await make_license(database, await make_customer(database, app), tier=tier)
 
@@ -343,21 +341,22 @@ async def test_update_of_a_feature_that_is_refused(
     assert await refused(database, update_feature, viewer, id, values) == expected
 
 
-async def test_a_feature_that_is_in_use_stays(database: Database, viewer: Viewer, app: App) -> None:
+async def test_a_feature_in_use_is_not_deleted(database: Database, viewer: Viewer, app: App) -> None:
     ada = await make_customer(database, app)
     used, owned, a, a_b, b = [
         await make_feature(database, app, slug=slug) for slug in ("used", "owned", "a", "a_b", "b")
     ]
     await make_tier(database, app, features=[used])
     await make_license(database, ada, own_features=["owned", "a_b"])
-    # In a token still, though the tier has lost it.
+    # This license gets the feature `b` from its tier. The tier then loses the feature, but the license keeps
+    # it.
     tier = await make_tier(database, app, features=[b])
     await make_license(database, ada, tier=tier)
     await write(database, update_tier, viewer, tier.id, {"features": []})
 
     for feature in (used, owned, a_b, b):
         assert await refused(database, delete_feature, viewer, feature.id) == [("IN_USE", "id")]
-    # Part of another's slug is no use of it.
+    # A feature is not in use if its slug is only a part of another slug.
     assert await write(database, delete_feature, viewer, a.id) == a.id
 
 
@@ -371,7 +370,7 @@ async def test_another_app_s_licenses_do_not_keep_a_feature(
     assert await write(database, delete_feature, viewer, feature.id) == feature.id
 
 
-async def test_an_app_has_at_most_so_many_features_also_when_many_are_added_at_once(
+async def test_the_number_of_features_of_an_app_is_bounded_under_concurrency_too(
     database: Database, viewer: Viewer, app: App
 ) -> None:
     for number in range(MOST_IN_APP - 3):
@@ -390,7 +389,7 @@ async def test_an_app_has_at_most_so_many_features_also_when_many_are_added_at_o
     assert len(await rows(database, features)) == MOST_IN_APP
 
 
-async def test_tiers_added_at_once_stand_one_behind_the_other(
+async def test_tiers_added_concurrently_get_different_positions(
     database: Database, viewer: Viewer, app: App
 ) -> None:
     await asyncio.gather(
@@ -403,10 +402,10 @@ async def test_tiers_added_at_once_stand_one_behind_the_other(
     assert sorted(each["position"] for each in await rows(database, tiers)) == [1, 2, 3, 4, 5, 6]
 
 
-async def test_a_feature_is_not_deleted_while_a_tier_takes_it_up(
+async def test_a_feature_is_not_deleted_while_it_is_added_to_a_tier(
     database: Database, viewer: Viewer, app: App, export: str
 ) -> None:
-    """Whichever comes first: the tier has it and it stays, or it is gone and the tier is refused."""
+    """Two outcomes are valid: the feature is added and kept, or it is deleted and the tier is refused."""
 
     async def attempt(change: Any, *arguments: object) -> list[tuple[str, str]]:
         try:

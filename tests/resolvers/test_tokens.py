@@ -1,4 +1,4 @@
-"""What a license's token says, who signed it, and when it becomes another."""
+"""The token of a license: its claims, its signature, and when another token replaces it."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -55,7 +55,7 @@ async def ada(database: Database, app: App) -> Customer:
 
 @pytest.fixture
 async def team(database: Database, app: App) -> Tier:
-    """A tier with two features, of an app that has two more."""
+    """A tier with two features, in an app with two more features."""
     by_slug = {
         slug: await make_feature(database, app, slug=slug) for slug in ("sso", "export", "beta_api", "a")
     }
@@ -69,14 +69,17 @@ async def issue(database: Database, viewer: Viewer, customer: Customer, **values
 
 
 async def shown(database: Database, viewer: Viewer, id: str) -> str:
-    """The token that a license shows."""
+    """Return the token that a license shows."""
     answer = await read(database, read_license, viewer, id, shape("token"))
     assert answer is not None
     return answer.removeprefix('{"token":"').removesuffix('"}')
 
 
 async def verified(database: Database, token: str, app: App, generation: int = 1) -> Mapping[str, Any]:
-    """What a token says, by somebody who has no more than the app's PEM."""
+    """Return the header and claims of a token.
+
+    Verifies the token's signature first, with the app's public key of this generation.
+    """
     (key,) = (
         each
         for each in await rows(database, signing_keys)
@@ -88,7 +91,7 @@ async def verified(database: Database, token: str, app: App, generation: int = 1
         algorithms=["RS256", "EdDSA"],
         audience=app.slug,
         issuer="license-server",
-        # The test's clock is not that of the library.
+        # PyJWT would compare these times with the real clock, not with the test's.
         options={"verify_exp": False, "verify_iat": False},
     )
     assert found["header"]["kid"] == key["id"]
@@ -96,7 +99,7 @@ async def verified(database: Database, token: str, app: App, generation: int = 1
 
 
 async def held(database: Database, id: str) -> list[tuple[int, int, bool]]:
-    """The tokens of a license, each with its number, its key's generation, and whether its text is there."""
+    """Return the number and key generation of each token of a license, and whether its text is stored."""
     found = [each for each in await rows(database, tokens) if each["license_id"] == id]
     return sorted((each["number"], each["generation"], each["token"] is not None) for each in found)
 
@@ -153,7 +156,7 @@ async def test_a_perpetual_license_without_tier_has_no_exp_and_no_tier(
         (["sso", "a", "a", "export"], ["export", "sso", "a"], ["a", "export", "sso"]),
     ],
 )
-async def test_features_are_the_tier_s_then_its_own_each_by_slug(
+async def test_features_are_those_of_the_tier_then_its_own_each_sorted_by_slug(
     database: Database,
     viewer: Viewer,
     app: App,
@@ -171,13 +174,15 @@ async def test_features_are_the_tier_s_then_its_own_each_by_slug(
     assert claims["features"] == expected
 
 
-async def test_own_features_alone(database: Database, viewer: Viewer, ada: Customer, team: Tier) -> None:
+async def test_only_features_of_its_own(
+    database: Database, viewer: Viewer, ada: Customer, team: Tier
+) -> None:
     id = await issue(database, viewer, ada, features=["sso", "a"])
 
     assert (await row(database, licenses, id))["features"] == ["a", "sso"]
 
 
-async def test_tier_and_features_must_be_the_app_s(
+async def test_tier_and_features_must_be_of_the_same_app(
     database: Database, viewer: Viewer, account: Account, ada: Customer, team: Tier, strangers_app: App
 ) -> None:
     other = await make_app(database, account)
@@ -205,14 +210,16 @@ async def test_tier_and_features_must_be_the_app_s(
     ]
 
 
-async def test_an_empty_tier_is_none(database: Database, viewer: Viewer, ada: Customer, team: Tier) -> None:
+async def test_an_empty_tier_means_no_tier(
+    database: Database, viewer: Viewer, ada: Customer, team: Tier
+) -> None:
     for installation, tier_id in enumerate(("", None)):
         place = f"8f14e45f-ceea-467f-a3b5-2d1b6f0c9e1{installation}"
         id = await issue(database, viewer, ada, tier_id=tier_id, installation_id=place)
         assert (await row(database, licenses, id))["tier_id"] is None
 
 
-async def test_regenerate_reads_the_tier_s_features_anew_and_keeps_all_else(
+async def test_regenerate_reads_the_tier_s_features_again_and_keeps_everything_else(
     database: Database, viewer: Viewer, app: App, ada: Customer, team: Tier, clock: Clock
 ) -> None:
     id = await issue(database, viewer, ada, tier_id=team.id, features=["a", "export"], duration_days=5)
@@ -277,13 +284,13 @@ async def test_a_revoked_license_keeps_its_token_and_gets_one_when_it_is_reinsta
     assert [each[:2] for each in await held(database, id)] == [(1, 1), (2, 2)]
 
 
-async def test_while_a_key_is_being_prepared_tokens_are_signed_under_both(
+async def test_tokens_are_signed_under_both_keys_during_a_rotation(
     database: Database, viewer: Viewer, app: App, ada: Customer, clock: Clock
 ) -> None:
     revoked = await issue(database, viewer, ada, installation_id=None)
     await write(database, revoke_license, viewer, revoked, {})
     algorithm = Algorithm((await row(database, apps, app.id))["signing_algorithm"])
-    kid = await make_signing_key(database, app, 2, algorithm=algorithm)
+    kid = await make_signing_key(database, app, 2, algorithm=algorithm, activated_at=clock.now)
 
     id = await issue(database, viewer, ada)
     first = await shown(database, viewer, id)
@@ -303,7 +310,7 @@ async def test_while_a_key_is_being_prepared_tokens_are_signed_under_both(
     await verified(database, await shown(database, viewer, revoked), app, generation=2)
 
 
-async def test_a_license_that_is_not_made_signs_nothing(
+async def test_nothing_is_signed_for_a_license_that_is_refused(
     database: Database, viewer: Viewer, ada: Customer
 ) -> None:
     await issue(database, viewer, ada)
@@ -312,7 +319,7 @@ async def test_a_license_that_is_not_made_signs_nothing(
     assert await refused(database, create_license, viewer, values) == [("TAKEN", "installation_id")]
 
 
-async def test_tokens_go_with_their_license_and_the_key_remembers_the_last_expiry(
+async def test_tokens_are_deleted_with_their_license_and_the_key_keeps_the_last_expiry(
     database: Database, viewer: Viewer, ada: Customer, clock: Clock
 ) -> None:
     short = await issue(database, viewer, ada, duration_days=1)

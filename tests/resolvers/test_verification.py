@@ -1,8 +1,8 @@
-"""Whether a license holds, and if not, why: every reason, and nothing is written by asking."""
+"""Verification: whether a license is valid and, if it is not, the reason. Verifying writes nothing."""
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from db.clock import as_text
 from db.engine import Database
-from db.licenses import licenses
+from db.licenses import LicenseStatus, licenses
 from db.tokens import tokens
 from resolvers.apps import delete_app
 from resolvers.errors import BadUserInput, Faults, Unauthenticated
@@ -22,9 +22,9 @@ from resolvers.keyring import Algorithm
 from resolvers.licenses import (
     create_license,
     delete_license,
+    exchange_token,
     regenerate_license,
     reinstate_license,
-    renew_license,
     revoke_license,
 )
 from resolvers.rotation import rotate_app_keys
@@ -49,6 +49,7 @@ from tests.factories import (
     make_tier,
     make_token,
 )
+from tests.keyrings import KEYRING
 from tests.resolvers.calling import everything, faults_of, read, row, rows, write
 from tests.resolvers.conftest import Clock
 from tests.statements import Statements
@@ -60,7 +61,7 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Issued:
-    """A license as its holder knows it, and its app."""
+    """An issued license: what its holder knows, and its app."""
 
     id: str
     app: App
@@ -81,7 +82,7 @@ def kid_of(token: str) -> str:
 
 
 async def current_token(database: Database, id: str) -> str:
-    """The newest text that a license has."""
+    """Return the text of a license's newest token."""
     held = [each for each in await rows(database, tokens) if each["license_id"] == id and each["token"]]
     return str(max(held, key=lambda each: each["number"])["token"])
 
@@ -103,7 +104,7 @@ async def app(request: pytest.FixtureRequest, database: Database, account: Accou
 
 @pytest.fixture
 async def issued(database: Database, viewer: Viewer, app: App, clock: Clock) -> Issued:
-    """A license of the tier "team", of 30 days."""
+    """A license of the tier "team" that expires after 30 days."""
     export = await make_feature(database, app, slug="export")
     await make_feature(database, app, slug="beta_api")
     tier = await make_tier(database, app, slug="team", features=[export])
@@ -112,7 +113,7 @@ async def issued(database: Database, viewer: Viewer, app: App, clock: Clock) -> 
 
 @pytest.fixture
 def ask(database: Database, viewer: Viewer) -> Any:
-    """Judges a license as anybody may, and looks whether anything is written."""
+    """A function that verifies a license without a key, and checks that nothing is written."""
 
     async def ask(by: str, value: str, app_slug: str = "editor") -> Verification | None:
         before = await everything(database)
@@ -132,7 +133,7 @@ def compact(value: object) -> str:
 
 
 def with_header(token: str, **changes: object) -> str:
-    """A token with another header over the same claims and signature. None removes a member."""
+    """Return a token with these header fields changed and the same signature. None removes a field."""
     _, body, signature = token.split(".")
     header = {**jwt.get_unverified_header(token), **changes}
     return ".".join((compact({key: it for key, it in header.items() if it is not None}), body, signature))
@@ -144,7 +145,7 @@ def with_claims(token: str, **changes: object) -> str:
 
 
 def flipped(token: str) -> str:
-    """A token with one bit of its signature the other way round."""
+    """Return the token with one bit of its signature flipped."""
     head, _, signature = token.rpartition(".")
     raw = bytearray(base64.urlsafe_b64decode(signature + "=="))
     raw[len(raw) // 2] ^= 1
@@ -152,13 +153,13 @@ def flipped(token: str) -> str:
 
 
 def truncated(token: str) -> str:
-    """A token without the last byte of its signature."""
+    """Return the token without the last byte of its signature."""
     head, _, signature = token.rpartition(".")
     return f"{head}.{encoded(base64.urlsafe_b64decode(signature + '==')[:-1])}"
 
 
-def of_a_stranger(token: str, headers: Mapping[str, Any] | None = None) -> str:
-    """The same claims, signed by somebody's own key of the same kind."""
+def of_a_stranger(token: str, headers: dict[str, Any] | None = None) -> str:
+    """Return a token with the same claims, signed with another key of the same algorithm."""
     algorithm = jwt.get_unverified_header(token)["alg"]
     key: Any = generate_private_key(65_537, 2048) if algorithm == "RS256" else Ed25519PrivateKey.generate()
     return jwt.encode(claims_of(token), key, algorithm, headers or {"kid": kid_of(token)})
@@ -170,7 +171,11 @@ def unsigned(token: str) -> str:
 
 
 def by_the_pem(issued: Issued) -> str:
-    """HS256 with the public key's PEM as the secret, which PyJWT itself would not sign."""
+    """Return a token with the same claims, signed with HS256 and the public key's PEM as the secret.
+
+    This is an algorithm confusion attack. The signature is computed here, because PyJWT refuses a PEM as a
+    secret.
+    """
     signing = (
         f"{compact({'alg': 'HS256', 'typ': 'JWT', 'kid': kid_of(issued.token)})}.{issued.token.split('.')[1]}"
     )
@@ -180,17 +185,17 @@ def by_the_pem(issued: Issued) -> str:
     return f"{signing}.{encoded(signature)}"
 
 
-# What holds
+# Valid licenses
 
 
 @pytest.mark.parametrize("by", ["token", "jti", "installation_id"])
-async def test_a_license_that_holds(ask: Any, issued: Issued, clock: Clock, by: str) -> None:
+async def test_a_valid_license(ask: Any, issued: Issued, clock: Clock, by: str) -> None:
     value = {"token": issued.token, "jti": issued.jti, "installation_id": PLACE}[by]
 
     assert await ask(by, value) == Verification(
         Reason.VALID,
         since=None,
-        status="ACTIVE",
+        status=LicenseStatus.ACTIVE,
         installation_id=PLACE,
         tier="team",
         features='["export","beta_api"]',
@@ -198,25 +203,25 @@ async def test_a_license_that_holds(ask: Any, issued: Issued, clock: Clock, by: 
     )
 
 
-async def test_a_license_without_tier_or_end_holds(
+async def test_a_license_without_tier_or_expiry_is_valid(
     database: Database, viewer: Viewer, app: App, ask: Any
 ) -> None:
     issued = await issue(database, viewer, app, forever=True)
 
     assert await ask("token", issued.token) == Verification(
-        Reason.VALID, None, "ACTIVE", PLACE, None, "[]", None
+        Reason.VALID, None, LicenseStatus.ACTIVE, PLACE, None, "[]", None
     )
 
 
 @pytest.mark.parametrize("by", ["token", "jti", "installation_id"])
-async def test_without_an_app_there_is_no_answer(ask: Any, issued: Issued, by: str) -> None:
+async def test_an_unknown_app_has_no_result(ask: Any, issued: Issued, by: str) -> None:
     value = {"token": issued.token, "jti": issued.jti, "installation_id": PLACE}[by]
 
     for slug in ("unknown", "", "Editor", "a\x00b", "\ud800"):
         assert await ask(by, value, slug) is None
 
 
-# What is wrong with a token
+# Invalid tokens
 
 
 BROKEN: dict[str, tuple[Callable[[Issued], str], Reason]] = {
@@ -230,6 +235,11 @@ BROKEN: dict[str, tuple[Callable[[Issued], str], Reason]] = {
     "huge": (lambda it: f"{it.token}{'A' * MAX_TOKEN_LENGTH}", Reason.MALFORMED_TOKEN),
     "NUL": (lambda it: f"{it.token}\x00", Reason.MALFORMED_TOKEN),
     "surrogate": (lambda it: f"{it.token}\ud800", Reason.MALFORMED_TOKEN),
+    "NUL inside": (lambda it: f"{it.token[:9]}\x00{it.token[9:]}", Reason.MALFORMED_TOKEN),
+    "only Bearer": (lambda it: "Bearer ", Reason.MALFORMED_TOKEN),
+    "Bearer without a space": (lambda it: f"Bearer{it.token}", Reason.MALFORMED_TOKEN),
+    "Bearer in the middle": (lambda it: f"{it.token[:9]} Bearer {it.token[9:]}", Reason.MALFORMED_TOKEN),
+    "another scheme": (lambda it: f"Basic {it.token}", Reason.MALFORMED_TOKEN),
     "not ASCII": (lambda it: f"ü{it.token}", Reason.MALFORMED_TOKEN),
     "header is no object": (lambda it: f"{compact([])}.{it.token.partition('.')[2]}", Reason.MALFORMED_TOKEN),
     "header is no JSON": (lambda it: f"{encoded(b'{')}.{it.token.partition('.')[2]}", Reason.MALFORMED_TOKEN),
@@ -237,7 +247,7 @@ BROKEN: dict[str, tuple[Callable[[Issued], str], Reason]] = {
         lambda it: ".".join((it.token.split(".")[0], compact([]), it.token.split(".")[2])),
         Reason.MALFORMED_TOKEN,
     ),
-    "claims nested without end": (
+    "claims nested too deeply": (
         lambda it: ".".join((it.token.split(".")[0], encoded(b"[" * 12_000), "abc"))[:MAX_TOKEN_LENGTH],
         Reason.MALFORMED_TOKEN,
     ),
@@ -276,7 +286,7 @@ BROKEN: dict[str, tuple[Callable[[Issued], str], Reason]] = {
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-async def test_a_token_that_is_not_good(
+async def test_an_invalid_token(
     database: Database, viewer: Viewer, ask: Any, issued: Issued, fault: str
 ) -> None:
     spoil, reason = BROKEN[fault]
@@ -288,8 +298,8 @@ async def test_a_token_that_is_not_good(
 
 async def cannot_renew(database: Database, viewer: Viewer, token: str) -> None:
     before = await everything(database)
-    with pytest.raises(Unauthenticated, match="not a good one"):
-        await write(database, renew_license, anonymous(viewer.policy), token)
+    with pytest.raises(Unauthenticated, match="not valid for this license"):
+        await write(database, exchange_token, anonymous(viewer.policy), token)
     assert await everything(database) == before
 
 
@@ -303,23 +313,25 @@ async def test_a_token_of_another_app(
     assert await ask("token", theirs.token, "viewer") == replace(
         await ask("installation_id", PLACE, "viewer"), reason=Reason.VALID
     )
-    # Its key is none of ours, whatever the audience says.
+    # The signing key belongs to another app, whatever the audience claim says.
     forged = with_claims(theirs.token, aud="editor")
     assert await ask("token", forged) == Verification(Reason.UNKNOWN_KEY)
     assert await ask("jti", theirs.jti) == Verification(Reason.NOT_FOUND)
 
 
-async def test_the_form_comes_before_the_app_and_the_app_before_the_key(ask: Any, issued: Issued) -> None:
+async def test_the_form_is_checked_before_the_app_and_the_app_before_the_key(
+    ask: Any, issued: Issued
+) -> None:
     both = with_header(with_claims(issued.token, aud="viewer"), kid="unknown")
 
     assert await ask("token", both) == Verification(Reason.WRONG_APP)
     assert await ask("token", f"{both}.more") == Verification(Reason.MALFORMED_TOKEN)
 
 
-# What has become of keys
+# Retired and dropped keys
 
 
-async def test_a_token_of_a_retired_key_holds_until_30_days_after_the_last_one_expires(
+async def test_a_token_of_a_retired_key_is_valid_until_30_days_after_the_last_one_expires(
     database: Database, viewer: Viewer, ask: Any, issued: Issued, clock: Clock
 ) -> None:
     await write(database, rotate_app_keys, viewer, "editor")
@@ -338,17 +350,17 @@ async def test_a_token_of_a_retired_key_holds_until_30_days_after_the_last_one_e
     assert await ask("token", flipped(issued.token)) == Verification(Reason.RETIRED_KEY, since=as_text(end))
 
 
-async def test_a_token_of_a_dropped_key_does_not_hold_from_that_moment_on(
+async def test_a_token_of_a_dropped_key_is_invalid_at_once(
     database: Database, viewer: Viewer, ask: Any, issued: Issued, clock: Clock
 ) -> None:
     clock.passes(days=1)
-    await rotate_app_keys(viewer, database, "editor", immediately=True)
+    await rotate_app_keys(viewer, database, KEYRING, "editor", immediately=True)
     dropped_at = clock.now
     clock.passes(days=1)
 
     assert await ask("token", issued.token) == Verification(Reason.RETIRED_KEY, since=as_text(dropped_at))
     await cannot_renew(database, viewer, issued.token)
-    # The license itself holds, by whatever else it is known.
+    # The license itself is still valid when it is looked up by jti or by a newer token.
     assert (await ask("jti", issued.jti)).reason is Reason.VALID
     assert (await ask("token", await current_token(database, issued.id))).reason is Reason.VALID
 
@@ -363,7 +375,7 @@ async def test_a_license_that_never_expires_keeps_its_retired_key(
     assert (await ask("token", issued.token)).reason is Reason.VALID
 
 
-# What has become of the license
+# Revoked, expired and deleted licenses
 
 
 async def test_a_revoked_license(
@@ -379,7 +391,7 @@ async def test_a_revoked_license(
     for by, value in (("token", issued.token), ("jti", issued.jti), ("installation_id", PLACE)):
         assert await ask(by, value) == revoked
 
-    clock.passes(days=31)  # expired as well: revoked comes first
+    clock.passes(days=31)  # expired as well, but revoked takes precedence
     assert await ask("token", issued.token) == revoked
 
 
@@ -398,7 +410,7 @@ async def test_an_expired_license(ask: Any, issued: Issued, clock: Clock, by: st
     assert await ask(by, value) == expired
 
 
-async def test_a_reinstated_license_holds_again(
+async def test_a_reinstated_license_is_valid_again(
     database: Database, viewer: Viewer, ask: Any, issued: Issued
 ) -> None:
     held = await ask("token", issued.token)
@@ -416,13 +428,14 @@ async def test_a_deleted_license(database: Database, viewer: Viewer, ask: Any, i
     await cannot_renew(database, viewer, issued.token)
 
 
-async def test_a_superseded_token_of_a_live_license_holds_and_shows_the_current_features(
+async def test_a_superseded_token_of_a_live_license_is_valid_and_shows_the_current_features(
     database: Database, viewer: Viewer, ask: Any, issued: Issued, clock: Clock
 ) -> None:
     held = await ask("token", issued.token)
     (tier_id,) = {each["tier_id"] for each in await rows(database, licenses)}
     await write(database, update_tier, viewer, tier_id, {"features": []})
-    assert await ask("token", issued.token) == held  # what is in the token is what holds
+    # The features change only when the license gets a new token.
+    assert await ask("token", issued.token) == held
 
     await write(database, regenerate_license, viewer, issued.id)
 
@@ -434,11 +447,11 @@ async def test_a_superseded_token_of_a_live_license_holds_and_shows_the_current_
 @pytest.mark.parametrize(
     "jti", ["", "nope", "lic_01h455vb4pex5vsknk084sn02q", "a\x00b", "\ud800", "x" * 100_000, "%"]
 )
-async def test_a_jti_that_is_none(ask: Any, issued: Issued, jti: str) -> None:
+async def test_an_unknown_jti(ask: Any, issued: Issued, jti: str) -> None:
     assert await ask("jti", jti) == Verification(Reason.NOT_FOUND)
 
 
-async def test_a_token_signed_ahead_is_nobody_s_yet(database: Database, ask: Any, app: App) -> None:
+async def test_a_token_signed_ahead_is_not_known_yet(database: Database, ask: Any, app: App) -> None:
     await make_signing_key(database, app, 2)
     license = await make_license(database, await make_customer(database, app))
     ahead = await make_token(database, license, 2, "signed.ahead.x")
@@ -447,7 +460,7 @@ async def test_a_token_signed_ahead_is_nobody_s_yet(database: Database, ask: Any
     assert (await ask("jti", license.jti)).reason is Reason.VALID
 
 
-async def test_of_an_installation_the_active_license_is_judged_and_else_the_newest(
+async def test_an_installation_is_verified_by_its_active_license_or_else_the_newest(
     database: Database, app: App, ask: Any, clock: Clock
 ) -> None:
     ada = await make_customer(database, app)
@@ -470,10 +483,10 @@ async def test_an_unknown_installation(ask: Any, issued: Issued) -> None:
     assert await ask("installation_id", ELSEWHERE) == Verification(Reason.NOT_FOUND)
 
 
-# Many
+# Several licenses in one request
 
 
-async def test_many_are_judged_in_the_order_asked_by_one_statement(
+async def test_several_are_verified_in_order_by_one_statement(
     database: Database, viewer: Viewer, statements: Statements, app: App, clock: Clock
 ) -> None:
     ada = await make_customer(database, app)
@@ -495,7 +508,9 @@ async def test_many_are_judged_in_the_order_asked_by_one_statement(
         ]
 
 
-async def test_many_of_none_and_too_many(database: Database, viewer: Viewer, app: App) -> None:
+async def test_an_empty_list_and_a_list_that_is_too_long(
+    database: Database, viewer: Viewer, app: App
+) -> None:
     nobody = anonymous(viewer.policy)
 
     async def ask_many(slug: str, values: list[str]) -> Any:
@@ -510,18 +525,18 @@ async def test_many_of_none_and_too_many(database: Database, viewer: Viewer, app
     assert refused.value.argument == "jtis"
 
 
-# Renewal by whoever holds a good token
+# A valid token lets its holder regenerate the license
 
 
-async def test_whoever_holds_a_good_token_renews_it(
+async def test_the_holder_of_a_valid_token_regenerates_it(
     database: Database, viewer: Viewer, issued: Issued, ask: Any, clock: Clock
 ) -> None:
     clock.passes(days=1)
 
-    renewed = await write(database, renew_license, anonymous(viewer.policy), issued.token)
+    exchanged = await write(database, exchange_token, anonymous(viewer.policy), issued.token)
 
     new = await current_token(database, issued.id)
-    assert renewed.id == issued.id
+    assert exchanged.id == issued.id
     assert claims_of(new) == {
         **claims_of(issued.token),
         "iat": int(clock.now.timestamp()),
@@ -529,9 +544,9 @@ async def test_whoever_holds_a_good_token_renews_it(
     }
     assert claims_of(new)["jti"] != issued.jti
     assert (await ask("token", new)).reason is Reason.VALID
-    # A token that another has superseded is as good, also after a rotation.
+    # A superseded token can also be exchanged for a new one, even after a rotation.
     await write(database, rotate_app_keys, viewer, "editor")
-    await write(database, renew_license, anonymous(viewer.policy), issued.token)
+    await write(database, exchange_token, anonymous(viewer.policy), issued.token)
     assert (await row(database, licenses, issued.id))["updated_at"] == clock.now
 
 
@@ -540,13 +555,13 @@ async def test_a_revoked_license_is_not_renewed(database: Database, viewer: View
     before = await everything(database)
 
     with pytest.raises(Faults) as raised:
-        await write(database, renew_license, anonymous(viewer.policy), issued.token)
+        await write(database, exchange_token, anonymous(viewer.policy), issued.token)
 
     assert faults_of(raised.value) == [("WRONG_STATE", "current_token")]
     assert await everything(database) == before
 
 
-async def test_an_expired_token_renews_nothing(
+async def test_an_expired_token_regenerates_nothing(
     database: Database, viewer: Viewer, issued: Issued, clock: Clock
 ) -> None:
     clock.passes(days=30)
@@ -555,7 +570,7 @@ async def test_an_expired_token_renews_nothing(
     await cannot_renew(database, viewer, issued.token)
 
 
-async def test_a_token_of_a_deleted_app_is_of_no_use(
+async def test_a_token_of_a_deleted_app_is_useless(
     database: Database, viewer: Viewer, issued: Issued, ask: Any
 ) -> None:
     await write(database, delete_app, viewer, "editor")

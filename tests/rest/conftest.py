@@ -1,4 +1,4 @@
-"""A vendor with an app, and clients that carry keys."""
+"""A vendor with an app, and clients with and without a key."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ MakeClient: TypeAlias = Callable[[str], httpx.AsyncClient]
 
 
 async def make_vendor(database: Database, *, slug: str) -> Vendor:
-    """An account with one app and a key of each kind."""
+    """Create an account with one app and a key of each kind."""
     account = await make_account(database)
     app = await make_app(database, account, slug=slug, name="Atlas Studio")
     secret = await make_key(database, account)
@@ -57,7 +57,7 @@ async def make_vendor(database: Database, *, slug: str) -> Vendor:
 
 
 async def created(api: httpx.AsyncClient, **fields: object) -> dict[str, Any]:
-    """A customer of the app `SLUG`, made through the door."""
+    """Create a customer of the app `SLUG` through REST, and return it."""
     response = await api.post(CUSTOMERS, json=fields)
     assert response.status_code == 201, response.text
     customer: dict[str, Any] = response.json()["data"]
@@ -66,14 +66,14 @@ async def created(api: httpx.AsyncClient, **fields: object) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Offer:
-    """What licenses of the app `SLUG` are issued of."""
+    """A customer and a tier for licenses of the app `SLUG`."""
 
     lena: Customer
     team: Tier
 
     @property
     def body(self) -> dict[str, Any]:
-        """A license for the installation `INSTALLATION`."""
+        """The request body for a license of `INSTALLATION`."""
         return {
             "installation_id": INSTALLATION,
             "customer_id": self.lena.id,
@@ -83,7 +83,7 @@ class Offer:
 
 
 async def issued(api: httpx.AsyncClient, offer: Offer, **fields: object) -> dict[str, Any]:
-    """A license of the app `SLUG`, issued through the door."""
+    """Issue a license of the app `SLUG` through REST, and return it."""
     response = await api.post(LICENSES, json={**offer.body, **fields})
     assert response.status_code == 201, response.text
     license: dict[str, Any] = response.json()["data"]
@@ -92,7 +92,10 @@ async def issued(api: httpx.AsyncClient, offer: Offer, **fields: object) -> dict
 
 @pytest.fixture
 async def offer(database: Database, vendor: Vendor) -> Offer:
-    """A customer, a tier with the features export and sso, and the feature beta_api, which no tier has."""
+    """A customer, and a tier with the features export and sso.
+
+    The app also has the feature beta_api, which is in no tier.
+    """
     features = [await make_feature(database, vendor.app, slug=slug) for slug in ("sso", "export")]
     await make_feature(database, vendor.app, slug="beta_api")
     team = await make_tier(database, vendor.app, slug="team", features=features)
@@ -100,7 +103,7 @@ async def offer(database: Database, vendor: Vendor) -> Offer:
 
 
 @pytest.fixture
-async def anybody(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+async def anyone(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
     """A client of /api/v1 without a key."""
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver/api/v1") as client:
@@ -115,7 +118,7 @@ async def vendor(database: Database) -> Vendor:
 
 @pytest.fixture
 async def client_with(app: Starlette) -> MakeClient:
-    """Makes a client of /api/v1 that carries a key."""
+    """A function that returns a client of /api/v1 with a given key."""
     return lambda token: httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app),
         base_url="http://testserver/api/v1",
@@ -139,7 +142,7 @@ async def reader(client_with: MakeClient, vendor: Vendor) -> AsyncIterator[httpx
 
 @pytest.fixture
 async def stranger(client_with: MakeClient, database: Database) -> AsyncIterator[httpx.AsyncClient]:
-    """The client of another account, with a secret key."""
+    """A client with the secret key of another account."""
     other = await make_vendor(database, slug="another-app")
     async with client_with(other.secret) as client:
         yield client

@@ -1,4 +1,4 @@
-"""What tests of REST compare with: texts of a form, error answers, and what the store holds."""
+"""Expected values for REST tests: strings that match a pattern, errors, and stored rows."""
 
 import re
 from typing import Any
@@ -27,13 +27,14 @@ LICENSE_KEYS = [
     "tier_id",
     "jti",
     "revoked_at",
+    "metadata",
 ]
 LICENSE_KEYS_WITHOUT_TOKEN = [key for key in LICENSE_KEYS if key != "token"]
 VERIFICATION_KEYS = ["valid", "status", "tier", "features", "expires_at", "installation_id"]
 
 
 class Like(str):
-    """Equal to every text that has this form."""
+    """A pattern that is equal to every string that matches the pattern."""
 
     __hash__ = str.__hash__
 
@@ -56,7 +57,10 @@ SENTENCE = Like(r"(?s).*\w.*")
 
 
 def error(response: httpx.Response) -> tuple[int, str, dict[str, list[str]] | None]:
-    """An error answer's status, code and details, after a check that it is in the one envelope."""
+    """Check the envelope of an error, and return the status, code and details of the error.
+
+    The details are returned without `existing_id`, which `tests/apis/test_messages.py` checks.
+    """
     assert response.headers["content-type"] == "application/json; charset=utf-8"
     body = response.json()
     shown = body["error"]
@@ -64,16 +68,17 @@ def error(response: httpx.Response) -> tuple[int, str, dict[str, list[str]] | No
     assert list(shown) == ["code", "message", "details"][: len(shown)], shown
     assert shown["message"] == SENTENCE, shown
     assert ("details" in shown) == (shown["code"] in {"validation_error", "conflict"}), shown
+    assert set(map(type, shown.get("details", {}).pop("existing_id", [""]))) == {str}, shown
     return response.status_code, shown["code"], shown.get("details")
 
 
 def invalid(**details: str) -> tuple[int, str, dict[str, list[str]]]:
-    """The error of fields that are wrong, each with its one message."""
+    """Return the expected error for invalid fields, with one message for each field."""
     return 422, "validation_error", {field: [message] for field, message in details.items()}
 
 
 def taken(*fields: str) -> tuple[int, str, dict[str, list[str]]]:
-    """The error of fields whose values are taken."""
+    """Return the expected error for fields whose values are already taken."""
     return 409, "conflict", {field: ["has already been taken"] for field in fields}
 
 
@@ -86,7 +91,7 @@ UNSUPPORTED_MEDIA_TYPE = (415, "unsupported_media_type", None)
 
 
 async def stored(database: Database, table: Table) -> list[dict[str, Any]]:
-    """All rows of a table, in the order of their creation; JSON as the text that is kept."""
+    """Return all rows of a table in order of creation, with JSON columns as stored text."""
     columns = [
         cast(column, Text).label(column.name) if isinstance(column.type, JsonObject) else column
         for column in table.c

@@ -1,4 +1,4 @@
-"""Apps (contract 3); their signing keys have a file of their own."""
+"""Apps, except for their signing keys."""
 
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from tests.rest.expecting import APP_ID, APP_KEYS, NOT_FOUND, PEM, error, invali
 NOVA = {"name": "Nova", "slug": "nova", "description": "A studio", "webhook_url": "https://nova.example/hook"}
 
 
-async def test_an_app_is_created_and_told_where(api: httpx.AsyncClient):
+async def test_an_app_is_created_with_its_location(api: httpx.AsyncClient) -> None:
     before = clock.now()
 
     response = await api.post("/apps", json=NOVA)
@@ -30,7 +30,7 @@ async def test_an_app_is_created_and_told_where(api: httpx.AsyncClient):
     assert (await api.get("/apps/nova")).text == response.text
 
 
-async def test_name_and_slug_are_all_that_is_required(api: httpx.AsyncClient):
+async def test_only_name_and_slug_are_required(api: httpx.AsyncClient) -> None:
     unset: list[dict[str, Any]] = [
         {},
         {"description": None, "webhook_url": None},
@@ -47,7 +47,7 @@ async def test_name_and_slug_are_all_that_is_required(api: httpx.AsyncClient):
 
 async def test_the_list_holds_the_accounts_apps_newest_first(
     api: httpx.AsyncClient, stranger: httpx.AsyncClient
-):
+) -> None:
     await api.post("/apps", json=NOVA)
     await stranger.post("/apps", json={"name": "Theirs", "slug": "theirs"})
 
@@ -58,7 +58,7 @@ async def test_the_list_holds_the_accounts_apps_newest_first(
     assert body["meta"] == {"total": 2, "page": 1, "per_page": 20}
 
 
-async def test_an_app_is_found_by_its_slug_and_by_nothing_else(api: httpx.AsyncClient, vendor: Vendor):
+async def test_an_app_is_only_found_by_its_slug(api: httpx.AsyncClient, vendor: Vendor) -> None:
     assert (await api.get(f"/apps/{SLUG}")).json()["data"]["id"] == vendor.app.id
     slugs = (vendor.app.id, SLUG.upper(), f"{SLUG}%20", f"{SLUG}%00", "%00", "%FF", "'", "x" * 5000, "-", "ä")
     for slug in slugs:
@@ -67,8 +67,11 @@ async def test_an_app_is_found_by_its_slug_and_by_nothing_else(api: httpx.AsyncC
             assert answer == NOT_FOUND, (method, slug)
 
 
-async def test_faults_of_a_new_app(api: httpx.AsyncClient, database: Database):
-    blank, form = "can't be blank", "must be lower-case letters, digits and inner hyphens"
+async def test_faults_of_a_new_app(api: httpx.AsyncClient, database: Database) -> None:
+    blank, form = (
+        "can't be blank",
+        "must be lower-case letters, digits and hyphens, with no hyphen first or last",
+    )
     cases: list[tuple[dict[str, Any], tuple[int, str, object]]] = [
         ({}, invalid(name=blank, slug=blank)),
         ({"name": None, "slug": None}, invalid(name=blank, slug=blank)),
@@ -112,7 +115,7 @@ async def test_faults_of_a_new_app(api: httpx.AsyncClient, database: Database):
     assert await stored(database, apps) == before
 
 
-async def test_the_longest_values_that_are_accepted(api: httpx.AsyncClient):
+async def test_the_longest_values_that_are_accepted(api: httpx.AsyncClient) -> None:
     body = {
         "name": "ä" * 255,
         "slug": "x" * 63,
@@ -128,13 +131,15 @@ async def test_the_longest_values_that_are_accepted(api: httpx.AsyncClient):
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_an_update_changes_the_keys_that_are_present(api: httpx.AsyncClient, method: str):
+async def test_an_update_changes_the_keys_that_are_present(api: httpx.AsyncClient, method: str) -> None:
     expected = (await api.post("/apps", json=NOVA)).json()["data"]
 
     steps: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({}, {}),
         ({"name": "Nova 2"}, {"name": "Nova 2"}),
         ({"slug": "nova"}, {}),
+        ({"signing_algorithm": "RS256"}, {}),
+        ({"signing_algorithm": "RS256", "name": "Nova 3"}, {"name": "Nova 3"}),
         ({"slug": "nova", "description": None}, {"description": None}),
         ({"webhook_url": None}, {"webhook_url": None}),
         ({"webhook_url": "https://new.example/"}, {"webhook_url": "https://new.example/"}),
@@ -151,7 +156,7 @@ async def test_an_update_changes_the_keys_that_are_present(api: httpx.AsyncClien
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 async def test_an_update_that_is_refused_changes_nothing(
     api: httpx.AsyncClient, database: Database, vendor: Vendor, method: str
-):
+) -> None:
     await make_app(database, vendor.account, slug="nova")
     before = await stored(database, apps)
 
@@ -165,6 +170,9 @@ async def test_an_update_that_is_refused_changes_nothing(
             {"slug": SLUG.upper()},
             {"slug": 1, "name": None, "webhook_url": "x"},
             {"name": ""},
+            {"signing_algorithm": "RS256"},
+            {"signing_algorithm": "EDDSA"},
+            {"signing_algorithm": None, "name": ""},
         )
     ]
 
@@ -177,11 +185,23 @@ async def test_an_update_that_is_refused_changes_nothing(
         fixed,
         invalid(slug="cannot be changed", name="can't be blank", webhook_url="must be an absolute URL"),
         invalid(name="can't be blank"),
+        invalid(signing_algorithm="cannot be changed"),
+        invalid(signing_algorithm="cannot be changed"),
+        invalid(signing_algorithm="cannot be changed", name="can't be blank"),
     ]
     assert await stored(database, apps) == before
 
 
-async def test_a_deleted_app_is_gone_and_its_slug_is_free(api: httpx.AsyncClient, database: Database):
+async def test_an_app_that_does_not_exist_has_no_algorithm(
+    api: httpx.AsyncClient, stranger: httpx.AsyncClient
+) -> None:
+    body = {"signing_algorithm": "RS256"}
+
+    assert error(await api.put("/apps/nothing", json=body)) == NOT_FOUND
+    assert error(await stranger.put(f"/apps/{SLUG}", json=body)) == NOT_FOUND
+
+
+async def test_a_deleted_app_is_gone_and_its_slug_is_free(api: httpx.AsyncClient, database: Database) -> None:
     first = await api.delete(f"/apps/{SLUG}")
 
     assert (first.status_code, first.content) == (204, b"")

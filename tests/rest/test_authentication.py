@@ -1,8 +1,8 @@
-"""Who may do what, and in which order a request is judged (contract 1.5)."""
+"""Permissions, and the order of the checks of a request."""
 
 import hashlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -44,7 +44,7 @@ from tests.rest.expecting import (
 
 Ids: TypeAlias = dict[str, str]
 
-BROKEN = {"content": b"{", "headers": {"Content-Type": "application/json"}}
+BROKEN: dict[str, Any] = {"content": b"{", "headers": {"Content-Type": "application/json"}}
 CALLS = [
     ("GET", "/apps"),
     ("POST", "/apps"),
@@ -81,14 +81,21 @@ CALLS = [
     ("DELETE", f"{LICENSES}/{{license}}"),
     ("POST", f"{LICENSES}/{{license}}/regenerate"),
     ("POST", f"{LICENSES}/{{license}}/revoke"),
+    ("POST", f"{LICENSES}/{{license}}/reinstate"),
 ]
 READS = [call for call in CALLS if call[0] == "GET"]
 WRITES = [call for call in CALLS if call[0] != "GET"]
 
 
 @pytest.fixture
+def settings() -> Mapping[str, Any]:
+    """Settings under which one address may send any number of invalid keys."""
+    return {**SETTINGS, "refused_limit_per_minute": 0}
+
+
+@pytest.fixture
 async def ids(database: Database, vendor: Vendor) -> Ids:
-    """One of everything, which the calls are about."""
+    """The ids of one object of each kind, to fill in the paths of the calls."""
     jane = await make_customer(database, vendor.app, email="jane@example.com", external_id="crm-1")
     feature = await make_feature(database, vendor.app)
     tier = await make_tier(database, vendor.app)
@@ -99,16 +106,16 @@ async def ids(database: Database, vendor: Vendor) -> Ids:
 async def _all(
     api: httpx.AsyncClient, calls: list[tuple[str, str]], ids: Ids
 ) -> dict[tuple[str, str], object]:
-    """The answers to some calls whose body, where they have one, is broken."""
+    """Send these calls, each with an invalid body, and return the error of each call."""
     return {
         (method, path): error(await api.request(method, path.format(**ids), **BROKEN))
         for method, path in calls
     }
 
 
-async def test_without_a_good_key_everything_is_unauthorized_whatever_else_is_wrong(
+async def test_without_a_valid_key_everything_is_unauthorized_whatever_else_is_wrong(
     client: httpx.AsyncClient, database: Database, vendor: Vendor, ids: Ids
-):
+) -> None:
     before = await stored(database, customers), await stored(database, apps)
     headers = [
         "",
@@ -129,7 +136,7 @@ async def test_without_a_good_key_everything_is_unauthorized_whatever_else_is_wr
     ]
     client.base_url = "http://testserver/api/v1"
 
-    answers = {None: await _all(client, CALLS, ids)}
+    answers: dict[str | None, object] = {None: await _all(client, CALLS, ids)}
     for header in headers:
         client.headers["Authorization"] = header
         answers[header] = await _all(client, CALLS, ids)
@@ -142,7 +149,7 @@ async def test_without_a_good_key_everything_is_unauthorized_whatever_else_is_wr
 
 async def test_a_revoked_and_an_expired_key_are_unauthorized(
     client_with: MakeClient, database: Database, vendor: Vendor
-):
+) -> None:
     now = clock.now()
     tokens = [
         await make_key(database, vendor.account, revoked_at=now - timedelta(days=1)),
@@ -160,18 +167,18 @@ async def test_a_revoked_and_an_expired_key_are_unauthorized(
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-async def test_the_scheme_word_is_read_in_any_letter_case(
+async def test_the_scheme_is_not_case_sensitive(
     client: httpx.AsyncClient, vendor: Vendor, scheme: str
-):
+) -> None:
     response = await client.get("/api/v1/apps", headers={"Authorization": f"{scheme} {vendor.secret}"})
 
     assert response.status_code == 200
 
 
 @pytest.mark.parametrize(("kind", "created"), [("sk_test_", 201), ("pk_test_", 403)])
-async def test_test_keys_have_the_powers_of_live_ones(
+async def test_test_keys_have_the_same_scopes_as_live_ones(
     client_with: MakeClient, database: Database, vendor: Vendor, kind: str, created: int
-):
+) -> None:
     token = kind + secrets.token_hex(16)
     key = new_ids.new_id(new_ids.KEY)
     async with database.write() as session:
@@ -192,7 +199,7 @@ async def test_test_keys_have_the_powers_of_live_ones(
 
 async def test_a_public_key_reads_apps_and_customers(
     api: httpx.AsyncClient, reader: httpx.AsyncClient, ids: Ids
-):
+) -> None:
     for method, path in READS:
         seen, known = (
             await reader.request(method, path.format(**ids)),
@@ -209,7 +216,7 @@ def _without_token(answer: dict[str, Any]) -> dict[str, Any]:
 
 async def test_a_public_key_cannot_write_whatever_else_is_wrong(
     reader: httpx.AsyncClient, database: Database, ids: Ids
-):
+) -> None:
     before = await stored(database, customers), await stored(database, apps)
     unknown = [(method, path.replace(SLUG, "nothing")) for method, path in WRITES]
 
@@ -218,9 +225,9 @@ async def test_a_public_key_cannot_write_whatever_else_is_wrong(
     assert (await stored(database, customers), await stored(database, apps)) == before
 
 
-async def test_an_app_that_is_not_there_is_told_before_anything_about_the_body_or_the_parameters(
+async def test_an_unknown_app_is_reported_before_errors_of_the_body_or_the_parameters(
     api: httpx.AsyncClient, database: Database, ids: Ids
-):
+) -> None:
     beneath = [(method, path.replace(SLUG, "nothing")) for method, path in CALLS if SLUG in path]
     wrong = [
         ("GET", "/apps/nothing/customers?page=0"),
@@ -240,19 +247,19 @@ async def test_an_app_that_is_not_there_is_told_before_anything_about_the_body_o
     assert await _all(api, wrong, ids) == dict.fromkeys(wrong, NOT_FOUND)
 
 
-async def test_what_is_not_there_is_told_before_anything_about_the_body(api: httpx.AsyncClient):
+async def test_an_unknown_object_is_reported_before_errors_of_the_body(api: httpx.AsyncClient) -> None:
     unknown = {"id": "cus_nothing", "tier": "tier_nothing", "feature": "feat_nothing", "license": "lic_0"}
     calls = [(method, path.format(**unknown)) for method, path in CALLS if "{" in path]
 
     assert await _all(api, calls, {}) == dict.fromkeys(calls, NOT_FOUND)
 
 
-async def test_only_then_is_the_body_judged(api: httpx.AsyncClient, ids: Ids):
+async def test_the_body_is_checked_last(api: httpx.AsyncClient, ids: Ids) -> None:
     json = {"Content-Type": "application/json"}
     for method, path in [
         (method, path.format(**ids))
         for method, path in WRITES
-        if method != "DELETE" and "rotate-keys" not in path
+        if method != "DELETE" and not path.endswith(("rotate-keys", "reinstate"))
     ]:
         answers = [
             error(await api.request(method, path, content=b"{", headers=json)),
@@ -263,20 +270,22 @@ async def test_only_then_is_the_body_judged(api: httpx.AsyncClient, ids: Ids):
     assert error(await api.post(CUSTOMERS, json={})) == invalid(email="can't be blank")
 
 
-async def test_what_another_account_has_answers_byte_for_byte_like_what_is_not_there(
+async def test_objects_of_another_account_get_the_same_response_as_unknown_ones(
     api: httpx.AsyncClient, stranger: httpx.AsyncClient, database: Database, ids: Ids
-):
+) -> None:
     before = await stored(database, customers), await stored(database, apps)
     for method, path in CALLS[2:]:
         foreign = await stranger.request(method, path.format(**ids), **BROKEN)
         missing = await stranger.request(method, path.replace(SLUG, "nothing").format(**ids), **BROKEN)
-        del foreign.headers["x-request-id"], missing.headers["x-request-id"]
+        for answer in (foreign, missing):
+            for name in ("x-request-id", "ratelimit", "x-ratelimit-remaining", "x-ratelimit-reset"):
+                answer.headers.pop(name, None)
         assert (foreign.status_code, foreign.headers, foreign.content) == (
             404,
             missing.headers,
             missing.content,
         ), (method, path)
-    # The customer's id is known, and an app is one's own.
+    # The app is the caller's own, but the customer in the path belongs to another account.
     for method in ("GET", "PUT", "PATCH", "DELETE"):
         foreign = await stranger.request(
             method, f"/apps/another-app/customers/{ids['id']}", json={"name": "x"}
@@ -291,7 +300,7 @@ async def test_what_another_account_has_answers_byte_for_byte_like_what_is_not_t
 
 @pytest.fixture
 async def closed_reader(database_url: str, vendor: Vendor) -> AsyncIterator[httpx.AsyncClient]:
-    """The client with a public key, where public keys may not read customers."""
+    """A client with a public key, on a server where public keys may not read customers."""
     app = create_app(Settings(database_url=database_url, public_keys_read_customers=False, **SETTINGS))
     async with (
         app.router.lifespan_context(app),
@@ -304,9 +313,9 @@ async def closed_reader(database_url: str, vendor: Vendor) -> AsyncIterator[http
         yield client
 
 
-async def test_an_installation_may_keep_customers_from_public_keys(
+async def test_an_installation_may_hide_customers_from_public_keys(
     closed_reader: httpx.AsyncClient, ids: Ids
-):
+) -> None:
     of_customers = [call for call in CALLS if "customers" in call[1]]
     unknown = [(method, path.replace(SLUG, "nothing")) for method, path in of_customers]
     wrong = [("GET", f"{CUSTOMERS}?page=0"), ("GET", f"{CUSTOMERS}/by-email")]

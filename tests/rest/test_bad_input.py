@@ -1,4 +1,4 @@
-"""What bad input gets: a clear error with its field, and nothing half-written."""
+"""Bad input gets a clear error that names the field, and writes nothing."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ UNSTORABLE = "must not contain NUL or lone surrogates"
 
 
 def _nested(depth: int) -> object:
-    """An object that is `depth` objects deep."""
+    """Return an object with `depth` levels of nesting."""
     value: object = 1
     for _ in range(depth):
         value = {"a": value}
@@ -26,11 +26,11 @@ async def _post_text(api: httpx.AsyncClient, text: str | bytes) -> httpx.Respons
     return await api.post(CUSTOMERS, content=text, headers={"Content-Type": "application/json"})
 
 
-async def test_emails_of_every_odd_kind(api: httpx.AsyncClient, database: Database):
+async def test_unusual_emails(api: httpx.AsyncClient, database: Database) -> None:
     accepted = {
         "jane@example.com": "jane@example.com",
         " \t jane+1@example.com\n": "jane+1@example.com",
-        "Jane.Doe@EXAMPLE.Com": "Jane.Doe@example.com",
+        "Jane.Doe@EXAMPLE.Com": "Jane.Doe@EXAMPLE.Com",
         "jane+tag+more@example.com": "jane+tag+more@example.com",
         "o'brien@example.com": "o'brien@example.com",
         "!#$%&'*+-/=?^_`{|}~@example.com": "!#$%&'*+-/=?^_`{|}~@example.com",
@@ -42,7 +42,13 @@ async def test_emails_of_every_odd_kind(api: httpx.AsyncClient, database: Databa
         "jane@corp.local": "jane@corp.local",
         "jane@corp.invalid": "jane@corp.invalid",
         "jane@xn--bcher-kva.example": "jane@xn--bcher-kva.example",
-        "jane@Bücher.example": "jane@bücher.example",
+        "joe@Bücher.example": "joe@Bücher.example",
+        "jane@example_.com": "jane@example_.com",
+        ".jane@example.com": ".jane@example.com",
+        "jane.@example.com": "jane.@example.com",
+        "ja..ne@example.com": "ja..ne@example.com",
+        '"jane doe"@example.com': '"jane doe"@example.com',
+        "jane@[127.0.0.1]": "jane@[127.0.0.1]",
         "żółw@example.com": "żółw@example.com",
         "用户@例え.jp": "用户@例え.jp",
         "a" * 242 + "@example.com": "a" * 242 + "@example.com",
@@ -59,17 +65,13 @@ async def test_emails_of_every_odd_kind(api: httpx.AsyncClient, database: Databa
         "jane@example..com",
         "jane@.example.com",
         "jane@-example.com",
-        "jane@example_.com",
-        ".jane@example.com",
-        "jane.@example.com",
-        "ja..ne@example.com",
         "jane\n@example.com",
         "jane@example.com\nBcc: all@example.com",
         "jane@example.com, joe@example.com",
         "Jane <jane@example.com>",
-        '"jane doe"@example.com',
+        '"jane doe@example.com',
         "jane(comment)@example.com",
-        "jane@[127.0.0.1]",
+        "jane@[127.0.0.1",
         "jane\\@example.com",
         "mailto:jane@example.com",
         "jane\u202e@example.com",
@@ -84,7 +86,9 @@ async def test_emails_of_every_odd_kind(api: httpx.AsyncClient, database: Databa
     assert len(await stored(database, customers)) == len(accepted)
 
 
-async def test_an_email_that_is_missing_empty_too_long_or_no_text(api: httpx.AsyncClient, database: Database):
+async def test_an_email_that_is_missing_empty_too_long_or_not_a_string(
+    api: httpx.AsyncClient, database: Database
+) -> None:
     blank, long = "can't be blank", "is too long (maximum is 254 characters)"
     cases: list[tuple[Any, str]] = [
         (None, blank),
@@ -105,7 +109,9 @@ async def test_an_email_that_is_missing_empty_too_long_or_no_text(api: httpx.Asy
     assert await stored(database, customers) == []
 
 
-async def test_nul_and_lone_surrogates_are_refused_in_every_text(api: httpx.AsyncClient, database: Database):
+async def test_nul_and_lone_surrogates_are_refused_in_every_text(
+    api: httpx.AsyncClient, database: Database
+) -> None:
     fields = {
         "email": '"jane{}@example.com"',
         "name": '"a{}b"',
@@ -130,8 +136,9 @@ async def test_nul_and_lone_surrogates_are_refused_in_every_text(api: httpx.Asyn
     assert len(await stored(database, apps)) == 1
 
 
-async def test_everything_else_in_unicode_is_kept_as_sent(api: httpx.AsyncClient):
-    # Combining marks, astral letters, noncharacters, controls, bidirectional marks, a paired surrogate.
+async def test_everything_else_in_unicode_is_kept_as_sent(api: httpx.AsyncClient) -> None:
+    # Combining marks, letters outside the BMP, noncharacters, controls, bidirectional marks and ligatures. A
+    # surrogate pair follows below.
     texts = [
         "e\u0301",
         "é",
@@ -160,7 +167,7 @@ async def test_everything_else_in_unicode_is_kept_as_sent(api: httpx.AsyncClient
     assert paired.json()["data"]["name"] == "🦊"
 
 
-async def test_texts_that_are_too_long_or_no_texts(api: httpx.AsyncClient, database: Database):
+async def test_values_that_are_too_long_or_not_strings(api: httpx.AsyncClient, database: Database) -> None:
     for name in ("name", "external_id"):
         long = "is too long (maximum is 255 characters)"
         cases: list[tuple[Any, str]] = [
@@ -183,9 +190,9 @@ async def test_texts_that_are_too_long_or_no_texts(api: httpx.AsyncClient, datab
     assert {key: made[key] for key in longest} == longest
 
 
-async def test_metadata_that_is_refused(api: httpx.AsyncClient, database: Database):
+async def test_metadata_that_is_refused(api: httpx.AsyncClient, database: Database) -> None:
     deep = "is nested too deeply (maximum depth is 4)"
-    keys = "has a key that is not 1 to 64 characters long"
+    keys = "has a key that is empty or longer than 64 characters"
     large = "is too large (maximum is 16384 bytes as JSON)"
     cases: list[tuple[Any, str]] = [
         ([], "must be an object"),
@@ -216,7 +223,7 @@ async def test_metadata_that_is_refused(api: httpx.AsyncClient, database: Databa
     assert await stored(database, customers) == []
 
 
-async def test_metadata_at_its_bounds_is_kept(api: httpx.AsyncClient):
+async def test_metadata_at_its_limits_is_kept(api: httpx.AsyncClient) -> None:
     values: list[dict[str, Any]] = [
         _nested(4),  # type: ignore[list-item]
         {"a": [[[1]]]},
@@ -234,7 +241,7 @@ async def test_metadata_at_its_bounds_is_kept(api: httpx.AsyncClient):
         assert list(metadata) == list(value)
 
 
-async def test_of_a_key_that_is_given_twice_the_last_counts(api: httpx.AsyncClient):
+async def test_the_last_of_a_repeated_key_counts(api: httpx.AsyncClient) -> None:
     text = '{"email": "a@example.com", "email": "b@example.com", "metadata": {"a": 1, "b": 2, "a": 3}}'
 
     made = (await _post_text(api, text)).json()["data"]
@@ -242,7 +249,7 @@ async def test_of_a_key_that_is_given_twice_the_last_counts(api: httpx.AsyncClie
     assert (made["email"], made["metadata"]) == ("b@example.com", {"a": 3, "b": 2})
 
 
-async def test_numbers_json_cannot_hold_are_refused(api: httpx.AsyncClient, database: Database):
+async def test_numbers_json_cannot_hold_are_refused(api: httpx.AsyncClient, database: Database) -> None:
     for number in ("NaN", "Infinity", "-Infinity"):
         text = f'{{"email": "jane@example.com", "metadata": {{"a": {number}}}}}'
         assert error(await _post_text(api, text)) == BAD_REQUEST, number
@@ -257,7 +264,7 @@ async def test_numbers_json_cannot_hold_are_refused(api: httpx.AsyncClient, data
 @pytest.mark.parametrize(
     "number", [2**53 + 1, 2**63 - 1, -(2**63), 2**64 - 1, 2**64, -(2**63) - 1, 10**40 + 1, 7 * 10**4000 + 1]
 )
-async def test_integers_of_any_size_are_kept_exactly(api: httpx.AsyncClient, number: int):
+async def test_integers_of_any_size_are_kept_exactly(api: httpx.AsyncClient, number: int) -> None:
     text = f'{{"email": "jane@example.com", "metadata": {{"a": [{number}]}}}}'
 
     made = await _post_text(api, text)
@@ -266,7 +273,7 @@ async def test_integers_of_any_size_are_kept_exactly(api: httpx.AsyncClient, num
     assert f'{{"a":[{number}]}}' in made.text
 
 
-async def test_filters_that_are_too_long_or_cannot_be_kept(api: httpx.AsyncClient):
+async def test_filters_that_are_too_long_or_cannot_be_kept(api: httpx.AsyncClient) -> None:
     long = "is too long (maximum is 255 characters)"
     for name in ("email", "external_id"):
         answers = [
@@ -278,7 +285,7 @@ async def test_filters_that_are_too_long_or_cannot_be_kept(api: httpx.AsyncClien
         assert longest.json()["meta"]["total"] == 0
 
 
-async def test_queries_of_every_odd_kind_are_no_server_error(api: httpx.AsyncClient):
+async def test_no_query_string_is_a_server_error(api: httpx.AsyncClient) -> None:
     for query in (
         "&&&",
         "=",
@@ -289,15 +296,16 @@ async def test_queries_of_every_odd_kind_are_no_server_error(api: httpx.AsyncCli
         "email=%E",
         "a=1;b=2",
         "page",
+        "cursor",
         "é=é",
         "?" * 50,
         "&" * 5000,
     ):
         response = await api.get(f"{CUSTOMERS}?{query}")
-        assert response.status_code == (422 if query == "page" else 200), query
+        assert response.status_code == 200, query
 
 
-async def test_ids_of_another_type_or_form_are_not_found(api: httpx.AsyncClient, database: Database):
+async def test_ids_of_another_type_or_form_are_not_found(api: httpx.AsyncClient, database: Database) -> None:
     app = (await api.get(f"/apps/{SLUG}")).json()["data"]["id"]
     for id in (
         app,

@@ -1,4 +1,4 @@
-"""The reference product's Customers page: its calls as they stand there, but for host, slug and key."""
+"""The Customers page of the reference product: its requests, unchanged except for host, slug and key."""
 
 from collections.abc import AsyncIterator
 
@@ -23,7 +23,7 @@ JANE = """{
     }
   }"""
 
-# Byte for byte but for the two values the server chooses.
+# The response must match byte for byte, except for the two values that the server chooses.
 ANSWER = (
     '{{"data":{{"id":"{id}","email":"jane@example.com","name":"Jane Smith","external_id":"cus_stripe_123",'
     '"metadata":{{"company":"Acme Corp","plan":"annual"}},"created_at":"{created_at}"}}}}'
@@ -45,7 +45,7 @@ async def curl(app: Starlette, database: Database) -> AsyncIterator[httpx.AsyncC
         yield client
 
 
-async def test_creating_customers(curl: httpx.AsyncClient):
+async def test_creating_customers(curl: httpx.AsyncClient) -> None:
     response = await curl.post("/api/v1/apps/my-app/customers", content=JANE)
 
     customer = response.json()["data"]
@@ -55,7 +55,7 @@ async def test_creating_customers(curl: httpx.AsyncClient):
     assert customer["created_at"] == MOMENT
 
 
-async def test_get_or_create_returns_the_existing_customer(curl: httpx.AsyncClient):
+async def test_get_or_create_returns_the_existing_customer(curl: httpx.AsyncClient) -> None:
     made = await curl.post("/api/v1/apps/my-app/customers", content=JANE)
 
     response = await curl.post(
@@ -70,7 +70,7 @@ async def test_get_or_create_returns_the_existing_customer(curl: httpx.AsyncClie
     assert response.text == made.text
 
 
-async def test_get_or_create_otherwise_creates_a_new_one(curl: httpx.AsyncClient):
+async def test_get_or_create_otherwise_creates_a_new_one(curl: httpx.AsyncClient) -> None:
     response = await curl.post(
         "/api/v1/apps/my-app/customers/get-or-create",
         content="""{
@@ -96,7 +96,9 @@ async def test_get_or_create_otherwise_creates_a_new_one(curl: httpx.AsyncClient
     ("query", "page", "per_page"),
     [("email=jane", 1, 20), ("external_id=cus_stripe_123", 1, 20), ("page=1&per_page=20", 1, 20)],
 )
-async def test_filtering_and_pagination(curl: httpx.AsyncClient, query: str, page: int, per_page: int):
+async def test_filtering_and_pagination(
+    curl: httpx.AsyncClient, query: str, page: int, per_page: int
+) -> None:
     made = (await curl.post("/api/v1/apps/my-app/customers", content=JANE)).json()["data"]
 
     response = await curl.get(f"/api/v1/apps/my-app/customers?{query}")
@@ -112,7 +114,7 @@ async def test_filtering_and_pagination(curl: httpx.AsyncClient, query: str, pag
 @pytest.mark.parametrize(
     "path", ["{id}", "by-email?email=jane@example.com", "by-external-id?external_id=cus_stripe_123"]
 )
-async def test_customer_lookup(curl: httpx.AsyncClient, path: str):
+async def test_customer_lookup(curl: httpx.AsyncClient, path: str) -> None:
     made = await curl.post("/api/v1/apps/my-app/customers", content=JANE)
 
     response = await curl.get(f"/api/v1/apps/my-app/customers/{path.format(id=made.json()['data']['id'])}")
@@ -121,7 +123,7 @@ async def test_customer_lookup(curl: httpx.AsyncClient, path: str):
     assert response.text == made.text
 
 
-async def test_cascade_deletion(curl: httpx.AsyncClient, database: Database):
+async def test_cascade_deletion(curl: httpx.AsyncClient, database: Database) -> None:
     account = await make_account(database)
     curl.headers["Authorization"] = f"Bearer {await make_key(database, account)}"
     app = await make_app(database, account, slug="cascade")

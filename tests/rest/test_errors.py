@@ -1,6 +1,6 @@
-"""Every cause of an error, in the one envelope (contract 1.2 and 1.7)."""
+"""Errors: all causes produce the same envelope, each with its own code."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -11,21 +11,39 @@ from asgi.authentication import Authentication
 from asgi.refusals import HttpRefusal
 from db.engine import Database, StoreUnavailable
 from resolvers import apps
-from resolvers.errors import BadUserInput, Fault, FaultCode, Faults
+from resolvers.errors import (
+    NO_KEY,
+    BadUserInput,
+    Busy,
+    Fault,
+    FaultCode,
+    Faults,
+    Forbidden,
+    RateLimited,
+    Refused,
+    Unauthenticated,
+)
 from resolvers.viewer import Policy
 from rest import operations
 from rest.app import rest_app
 from rest.errors import STATUSES, Code, problem_of
+from rest.routes import OPERATIONS
 from tests.factories import make_customer
+from tests.keyrings import KEYRING, SETTINGS
 from tests.rest.conftest import SLUG, Vendor
 from tests.rest.expecting import error
 
 CUSTOMERS = f"/api/v1/apps/{SLUG}/customers"
 
 
-async def test_every_cause_is_answered_in_one_shape_with_its_own_code(
+@pytest.fixture
+def settings() -> Mapping[str, Any]:
+    return {**SETTINGS, "batch_limit_per_minute": 1}
+
+
+async def test_every_error_has_the_same_shape_and_its_own_code(
     client: httpx.AsyncClient, vendor: Vendor, database: Database, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     await make_customer(database, vendor.app, email="jane@example.com")
     secret = {"Authorization": f"Bearer {vendor.secret}"}
     public = {"Authorization": f"Bearer {vendor.public}"}
@@ -54,6 +72,9 @@ async def test_every_cause_is_answered_in_one_shape_with_its_own_code(
         "a bad field": await client.post(CUSTOMERS, headers=secret, json={"email": "jane"}),
         "a taken value": await client.post(CUSTOMERS, headers=secret, json={"email": "jane@example.com"}),
     }
+    batch = f"/api/v1/apps/{SLUG}/licenses/verify/batch"
+    await client.post(batch, json={"jtis": []})
+    walked["too often"] = await client.post(batch, json={"jtis": []})
     monkeypatch.setattr(apps, "all_apps", failing(RuntimeError("the secret inside")))
     walked["a crash"] = await client.get("/api/v1/apps", headers=secret)
     monkeypatch.setattr(apps, "all_apps", failing(StoreUnavailable("the secret inside")))
@@ -76,6 +97,7 @@ async def test_every_cause_is_answered_in_one_shape_with_its_own_code(
         "a bad parameter": (422, "validation_error", {"page": ["must be an integer of at least 1"]}),
         "a bad field": (422, "validation_error", {"email": [blank]}),
         "a taken value": (409, "conflict", {"email": [taken]}),
+        "too often": (429, "rate_limited", None),
         "a crash": (500, "internal_error", None),
         "no store": (503, "unavailable", None),
     }
@@ -84,9 +106,9 @@ async def test_every_cause_is_answered_in_one_shape_with_its_own_code(
     assert not any("the secret inside" in response.text for response in walked.values())
 
 
-async def test_a_crash_is_logged_with_its_trace_and_a_refusal_is_not(
+async def test_an_internal_error_is_logged_with_its_traceback_and_a_refusal_is_not(
     client: httpx.AsyncClient, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     logged = structlog.testing.CapturingLogger()
     monkeypatch.setattr(operations, "log", logged)
     client.headers["Authorization"] = f"Bearer {vendor.secret}"
@@ -115,9 +137,10 @@ async def test_a_crash_is_logged_with_its_trace_and_a_refusal_is_not(
         "postgresql:///x?host=/nothing",
     ],
 )
-async def test_a_store_that_does_not_answer_is_unavailable(url: str):
+async def test_a_database_that_does_not_answer_is_503(url: str) -> None:
     database = Database(url)
-    transport = httpx.ASGITransport(rest_app(database, Authentication(database, Policy()), max_body_bytes=0))
+    app = rest_app(database, KEYRING, Authentication(database, Policy()), max_body_bytes=0)
+    transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
         key = {"Authorization": "Bearer sk_live_" + "0" * 32}
         answers = [
@@ -131,6 +154,22 @@ async def test_a_store_that_does_not_answer_is_unavailable(url: str):
     assert [answer.headers["retry-after"] for answer in answers] == ["1"] * 3
 
 
+async def test_a_missing_app_comes_before_a_bad_query(client: httpx.AsyncClient, vendor: Vendor) -> None:
+    client.headers["Authorization"] = f"Bearer {vendor.secret}"
+    in_app = [each for each in OPERATIONS if each.query is not None and "{slug}" in each.path]
+    bad = "page=0&installation_id=x&email=&external_id=&retire=x"
+    codes = {
+        slug: [
+            error(await client.request(each.methods[0], f"{each.path.format(slug=slug)}?{bad}"))[1]
+            for each in in_app
+        ]
+        for slug in (SLUG, "nothing")
+    }
+
+    assert len(in_app) == 9
+    assert codes == {SLUG: ["validation_error"] * 9, "nothing": ["not_found"] * 9}
+
+
 def _answer(cause: Exception) -> tuple[int, str, object]:
     problem = problem_of(cause)
     return problem.status, problem.error.code.value, problem.error.details
@@ -140,7 +179,7 @@ def _faults(*faults: tuple[FaultCode, str]) -> Faults:
     return Faults(Fault(code, "is so", tuple(field.split(".")) if field else ()) for code, field in faults)
 
 
-def test_faults_become_one_answer():
+def test_several_faults_become_one_error() -> None:
     blank, invalid, long, taken = FaultCode.BLANK, FaultCode.INVALID, FaultCode.TOO_LONG, FaultCode.TAKEN
     missing, used, state = FaultCode.NOT_FOUND, FaultCode.IN_USE, FaultCode.WRONG_STATE
 
@@ -157,6 +196,10 @@ def test_faults_become_one_answer():
         ([(used, "a")], conflict("a")),
         ([(state, "id")], conflict("id")),
         ([(invalid, "a"), (taken, "b")], wrong("a", "b")),
+        *(
+            ([(code, "a")], conflict("a") if code in {taken, used, state} else wrong("a"))
+            for code in FaultCode
+        ),
         ([(missing, "slug")], (404, "not_found", None)),
         ([(missing, "app_slug")], (404, "not_found", None)),
         ([(missing, "id")], (404, "not_found", None)),
@@ -168,7 +211,7 @@ def test_faults_become_one_answer():
     assert [_answer(_faults(*faults)) for faults, _ in cases] == [answer for _, answer in cases]
 
 
-def test_messages_of_one_field_stand_together_and_the_sentence_tells_where():
+def test_messages_of_one_field_are_grouped_and_the_sentence_names_the_field() -> None:
     cause = Faults(
         [
             Fault(FaultCode.INVALID, "is odd", ("metadata", "a")),
@@ -183,7 +226,20 @@ def test_messages_of_one_field_stand_together_and_the_sentence_tells_where():
     assert problem.message == "metadata.a is odd; metadata.b is deep; is incomplete"
 
 
-def test_other_causes():
+def test_every_refusal_has_a_row() -> None:
+    refusals = [
+        Unauthenticated(NO_KEY),
+        Forbidden("no"),
+        BadUserInput("email", "is too long"),
+        Busy("later"),
+        RateLimited("later", 3),
+        _faults((FaultCode.TAKEN, "a")),
+    ]
+    assert {type(each) for each in refusals} == set(Refused.__subclasses__())
+    assert "internal_error" not in {_answer(each)[1] for each in refusals}
+
+
+def test_other_causes() -> None:
     assert _answer(BadUserInput("email", "is too long")) == (
         422,
         "validation_error",

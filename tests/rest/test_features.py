@@ -1,4 +1,4 @@
-"""Features (contract 4)."""
+"""Features."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ SLUG_FORM = "must be lower-case letters, digits and underscores"
 SYNC = {"name": "Sync", "slug": "sync_2", "description": "Between machines"}
 
 
-async def test_a_feature_is_created_and_told_where(api: httpx.AsyncClient, vendor: Vendor):
+async def test_a_feature_is_created_with_its_location(api: httpx.AsyncClient, vendor: Vendor) -> None:
     response = await api.post(FEATURES, json=SYNC)
 
     feature = response.json()["data"]
@@ -28,7 +28,7 @@ async def test_a_feature_is_created_and_told_where(api: httpx.AsyncClient, vendo
     assert (await api.get(f"http://testserver{response.headers['location']}")).text == response.text
 
 
-async def test_an_empty_description_is_none(api: httpx.AsyncClient, vendor: Vendor):
+async def test_an_empty_description_becomes_null(api: httpx.AsyncClient, vendor: Vendor) -> None:
     bodies: list[dict[str, Any]] = [{}, {"description": None}, {"description": ""}]
 
     made = [
@@ -41,7 +41,7 @@ async def test_an_empty_description_is_none(api: httpx.AsyncClient, vendor: Vend
 
 async def test_features_are_listed_by_slug_a_page_at_a_time(
     api: httpx.AsyncClient, app: Any, database: Database, vendor: Vendor, statements: Statements
-):
+) -> None:
     for slug in ("m", "z", "a", "_", "0"):
         await make_feature(database, vendor.app, slug=slug)
     await make_feature(database, await make_app(database, vendor.account), slug="of_another_app")
@@ -61,7 +61,7 @@ async def test_features_are_listed_by_slug_a_page_at_a_time(
     assert len(sent) == 1
 
 
-async def test_faults_of_a_new_feature(api: httpx.AsyncClient, database: Database, offer: Offer):
+async def test_faults_of_a_new_feature(api: httpx.AsyncClient, database: Database, offer: Offer) -> None:
     cases: list[tuple[dict[str, Any], tuple[int, str, object]]] = [
         ({"slug": None, "name": None}, invalid(slug=BLANK, name=BLANK)),
         ({"slug": "", "name": " "}, invalid(slug=BLANK, name=BLANK)),
@@ -87,9 +87,9 @@ async def test_faults_of_a_new_feature(api: httpx.AsyncClient, database: Databas
     assert await stored(database, features) == before
 
 
-async def test_an_app_has_no_more_features_than_a_tier_may_answer(
+async def test_the_features_of_an_app_are_limited_to_what_a_tier_may_return(
     api: httpx.AsyncClient, database: Database, vendor: Vendor
-):
+) -> None:
     for _ in range(MOST_IN_APP):
         await make_feature(database, vendor.app)
 
@@ -102,7 +102,7 @@ async def test_an_app_has_no_more_features_than_a_tier_may_answer(
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 async def test_an_update_changes_the_keys_that_are_present(
     api: httpx.AsyncClient, vendor: Vendor, method: str
-):
+) -> None:
     expected = (await api.post(FEATURES, json=SYNC)).json()["data"]
     path = f"{FEATURES}/{expected['id']}"
 
@@ -123,7 +123,7 @@ async def test_an_update_changes_the_keys_that_are_present(
 
 async def test_an_update_that_is_refused_changes_nothing(
     api: httpx.AsyncClient, database: Database, vendor: Vendor
-):
+) -> None:
     feature = await make_feature(database, vendor.app, slug="sync")
     before = await stored(database, features)
     cases: list[tuple[dict[str, Any], tuple[int, str, object]]] = [
@@ -138,9 +138,9 @@ async def test_an_update_that_is_refused_changes_nothing(
     assert await stored(database, features) == before
 
 
-async def test_a_feature_in_use_stays_and_one_that_is_not_goes(
+async def test_a_feature_in_use_is_not_deleted_and_an_unused_one_is(
     api: httpx.AsyncClient, database: Database, vendor: Vendor, offer: Offer
-):
+) -> None:
     ids = {each["slug"]: each["id"] for each in (await api.get(FEATURES)).json()["data"]}
     await make_license(database, offer.lena, own_features=["beta_api"])
     free = await make_feature(database, vendor.app)
@@ -156,9 +156,9 @@ async def test_a_feature_in_use_stays_and_one_that_is_not_goes(
     assert {row["id"] for row in await stored(database, features)} == set(ids.values())
 
 
-async def test_a_feature_of_another_app_of_ones_own_is_not_found(
+async def test_a_feature_of_another_app_of_the_account_is_not_found(
     api: httpx.AsyncClient, database: Database, vendor: Vendor
-):
+) -> None:
     foreign = await make_feature(database, await make_app(database, vendor.account))
     before = await stored(database, features)
     for id in (foreign.id, vendor.app.id, "feat_1", "feat_%00", "%FF", "'", "x" * 5000):

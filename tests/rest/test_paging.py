@@ -1,4 +1,4 @@
-"""Pages of every list (contract 1.4)."""
+"""Pages of every list."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 
 from db.engine import Database
 from tests.factories import make_account, make_app, make_customer
-from tests.rest.conftest import CUSTOMERS, Vendor
+from tests.rest.conftest import CUSTOMERS, FEATURES, LICENSES, TIERS, Vendor
 from tests.rest.expecting import CUSTOMER_KEYS, error, invalid
 from tests.statements import Statements
 
@@ -28,7 +28,7 @@ async def _page(
 
 async def test_without_parameters_a_page_holds_the_newest_twenty(
     api: httpx.AsyncClient, database: Database, vendor: Vendor
-):
+) -> None:
     made = [(await make_customer(database, vendor.app)).id for _ in range(21)]
 
     ids, meta = await _page(api, "")
@@ -37,9 +37,9 @@ async def test_without_parameters_a_page_holds_the_newest_twenty(
     assert meta == {"total": 21, "page": 1, "per_page": 20}
 
 
-async def test_pages_follow_one_another_without_gap_or_overlap(
+async def test_pages_have_no_gaps_and_no_overlaps(
     api: httpx.AsyncClient, database: Database, vendor: Vendor
-):
+) -> None:
     made = [(await make_customer(database, vendor.app)).id for _ in range(7)]
 
     pages = [await _page(api, f"page={page}&per_page=3") for page in (1, 2, 3, 4)]
@@ -51,7 +51,7 @@ async def test_pages_follow_one_another_without_gap_or_overlap(
 
 async def test_rows_of_one_second_are_ordered_by_id(
     api: httpx.AsyncClient, database: Database, vendor: Vendor
-):
+) -> None:
     noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
     later = [(await make_customer(database, vendor.app, created_at=noon)).id for _ in range(5)]
     earlier = (await make_customer(database, vendor.app, created_at=noon - timedelta(days=1))).id
@@ -61,9 +61,9 @@ async def test_rows_of_one_second_are_ordered_by_id(
     assert ids == [*sorted(later, reverse=True), earlier]
 
 
-async def test_more_than_a_hundred_a_page_is_taken_as_a_hundred(
+async def test_page_sizes_above_a_hundred_become_a_hundred(
     api: httpx.AsyncClient, database: Database, vendor: Vendor
-):
+) -> None:
     made = [(await make_customer(database, vendor.app)).id for _ in range(101)]
 
     answers = [
@@ -73,9 +73,9 @@ async def test_more_than_a_hundred_a_page_is_taken_as_a_hundred(
     assert answers == [(made[:0:-1], {"total": 101, "page": 1, "per_page": 100})] * 5
 
 
-async def test_a_page_past_the_end_is_empty_and_tells_the_total(
+async def test_a_page_past_the_end_is_empty_and_has_the_total(
     api: httpx.AsyncClient, database: Database, vendor: Vendor
-):
+) -> None:
     await make_customer(database, vendor.app)
 
     answers = {page: await _page(api, f"page={page}&per_page=100") for page in (2, 10**6, LARGEST_PAGE)}
@@ -85,14 +85,13 @@ async def test_a_page_past_the_end_is_empty_and_tells_the_total(
     }
 
 
-async def test_a_number_that_is_no_number_of_a_page_is_a_validation_error(
+async def test_an_invalid_page_number_is_a_validation_error(
     api: httpx.AsyncClient,
-):
+) -> None:
     texts = [
         "0",
         "-1",
         "-0",
-        "",
         "+",
         "x",
         "1.0",
@@ -117,20 +116,38 @@ async def test_a_number_that_is_no_number_of_a_page_is_a_validation_error(
 
 
 @pytest.mark.parametrize("page", [str(LARGEST_PAGE + 1), str(2**63), str(10**30), "9" * 6000])
-async def test_a_page_beyond_all_counting_is_a_validation_error(api: httpx.AsyncClient, page: str):
+async def test_a_huge_page_number_is_a_validation_error(api: httpx.AsyncClient, page: str) -> None:
     answer = error(await api.get(f"{CUSTOMERS}?page={page}"))
 
     assert answer == invalid(page="must be at most 2147483647")
 
 
-async def test_numbers_may_be_padded_with_zeros(api: httpx.AsyncClient):
+@pytest.mark.parametrize("path", ["/apps", CUSTOMERS, TIERS, FEATURES, LICENSES])
+async def test_an_empty_page_number_or_size_counts_as_absent(api: httpx.AsyncClient, path: str) -> None:
+    _, default = await _page(api, "", path)
+
+    for query in ("page=&per_page=", "page", "per_page=", "page=2&page="):
+        assert (await _page(api, query, path))[1] == default, query
+    assert default == {"total": default["total"], "page": 1, "per_page": 20}
+
+
+@pytest.mark.parametrize("path", ["/apps", CUSTOMERS, TIERS, FEATURES, LICENSES])
+async def test_the_message_names_both_faults(api: httpx.AsyncClient, path: str) -> None:
+    response = await api.get(f"{path}?page=0&per_page=0")
+
+    message = "must be an integer of at least 1"
+    assert error(response) == invalid(page=message, per_page=message)
+    assert response.json()["error"]["message"] == f"page {message}; per_page {message}"
+
+
+async def test_numbers_may_be_padded_with_zeros(api: httpx.AsyncClient) -> None:
     assert await _page(api, f"page=001&per_page={'0' * 5000}7") == (
         [],
         {"total": 0, "page": 1, "per_page": 7},
     )
 
 
-async def test_all_parameters_that_are_wrong_are_told_together(api: httpx.AsyncClient):
+async def test_all_wrong_parameters_are_reported_together(api: httpx.AsyncClient) -> None:
     message = "must be an integer of at least 1"
 
     answer = error(await api.get(f"{CUSTOMERS}?page=0&per_page=x&email=%00&external_id={'x' * 256}"))
@@ -143,13 +160,15 @@ async def test_all_parameters_that_are_wrong_are_told_together(api: httpx.AsyncC
     )
 
 
-async def test_the_last_of_a_repeated_parameter_counts(api: httpx.AsyncClient):
+async def test_the_last_of_a_repeated_parameter_counts(api: httpx.AsyncClient) -> None:
     _, meta = await _page(api, "page=0&page=2&per_page=3&per_page=4")
 
     assert meta == {"total": 0, "page": 2, "per_page": 4}
 
 
-async def test_apps_are_paged_alike(api: httpx.AsyncClient, database: Database, vendor: Vendor):
+async def test_apps_are_paged_the_same_way(
+    api: httpx.AsyncClient, database: Database, vendor: Vendor
+) -> None:
     others = [(await make_app(database, vendor.account)).id for _ in range(3)]
     await make_app(database, await make_account(database))
 
@@ -161,13 +180,13 @@ async def test_apps_are_paged_alike(api: httpx.AsyncClient, database: Database, 
 
 
 @pytest.mark.parametrize("query", ["", "page=2&per_page=100", "email=a&external_id=b"])
-async def test_a_list_is_one_statement_beside_authentication(
+async def test_a_list_is_one_statement_after_authentication(
     api: httpx.AsyncClient, app: Any, database: Database, vendor: Vendor, statements: Statements, query: str
-):
+) -> None:
     for number in range(5):
         await make_customer(database, vendor.app, email=f"a{number}@example.com", external_id=f"b{number}")
 
-    await api.get(f"{CUSTOMERS}?{query}")  # SQLite tries once whether a statement is short
+    await api.get(f"{CUSTOMERS}?{query}")  # not recorded: SQLite may run a new statement twice
     with statements.recorded(app.state.database) as sent:
         customers = await api.get(f"{CUSTOMERS}?{query}")
     with statements.recorded(app.state.database) as sent_for_apps:

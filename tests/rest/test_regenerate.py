@@ -1,10 +1,10 @@
-"""A new token for a license: with a secret key, or with a token of its own and no key (contract 5.5)."""
+"""Regenerating a license's token, with a secret key or with the token itself."""
 
 import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from db.engine import Database
 from db.licenses import licenses
 from db.tokens import tokens
 from tests.factories import make_app, make_customer, make_tier
+from tests.keyrings import SETTINGS
 from tests.rest.conftest import (
     FEATURES,
     INSTALLATION,
@@ -43,6 +44,12 @@ from tests.rest.expecting import (
 ANOTHER = "00000000-0000-4000-8000-000000000001"
 
 
+@pytest.fixture
+def settings() -> Mapping[str, Any]:
+    """Settings under which one address may send any number of invalid keys, and of tokens to exchange."""
+    return {**SETTINGS, "refused_limit_per_minute": 0, "renewal_limit_per_minute": 0}
+
+
 def _path(license: dict[str, Any]) -> str:
     return f"{LICENSES}/{license['id']}/regenerate"
 
@@ -64,7 +71,9 @@ def _encoded(part: object) -> str:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"current_token": null}', b'{"unknown": 1}'])
-async def test_a_secret_key_regenerates_any_license(api: httpx.AsyncClient, offer: Offer, body: bytes):
+async def test_a_secret_key_regenerates_any_license(
+    api: httpx.AsyncClient, offer: Offer, body: bytes
+) -> None:
     old = await issued(api, offer, features=["beta_api"])
 
     headers = {"Content-Type": "application/json"} if body else {}
@@ -79,9 +88,9 @@ async def test_a_secret_key_regenerates_any_license(api: httpx.AsyncClient, offe
     assert after == {**before, "jti": new["jti"], "iat": after["iat"]}
 
 
-async def test_features_are_read_anew_from_the_tier_and_joined_with_the_licenses_own(
+async def test_features_are_read_again_from_the_tier_and_joined_with_the_licenses_own(
     api: httpx.AsyncClient, offer: Offer
-):
+) -> None:
     old = await issued(api, offer, features=["beta_api", "sso"])
     await api.post(FEATURES, json={"slug": "audit", "name": "Audit"})
     await api.put(f"{TIERS}/{offer.team.id}", json={"features": ["export", "audit"]})
@@ -93,49 +102,49 @@ async def test_features_are_read_anew_from_the_tier_and_joined_with_the_licenses
     assert new["features"] == _claims(new)["features"] == ["audit", "export", "beta_api", "sso"]
 
 
-async def test_whoever_has_a_token_needs_no_key_and_may_have_any(
+async def test_a_request_with_a_token_needs_no_key_and_may_have_any(
     api: httpx.AsyncClient,
-    anybody: httpx.AsyncClient,
+    anyone: httpx.AsyncClient,
     reader: httpx.AsyncClient,
     stranger: httpx.AsyncClient,
     offer: Offer,
-):
+) -> None:
     license = await issued(api, offer)
-    for client in (anybody, reader, stranger, api):
+    for client in (anyone, reader, stranger, api):
         response = await client.post(_path(license), json={"current_token": license["token"]})
 
-        renewed = response.json()["data"]
+        regenerated = response.json()["data"]
         assert response.status_code == 200
-        assert list(renewed) == LICENSE_KEYS
-        assert renewed == {**license, "token": renewed["token"], "jti": renewed["jti"]}
-        assert renewed["jti"] != license["jti"]
-        license = renewed
+        assert list(regenerated) == LICENSE_KEYS
+        assert regenerated == {**license, "token": regenerated["token"], "jti": regenerated["jti"]}
+        assert regenerated["jti"] != license["jti"]
+        license = regenerated
 
 
-async def test_a_superseded_token_serves_also_one_whose_key_was_rotated(
-    api: httpx.AsyncClient, anybody: httpx.AsyncClient, offer: Offer
-):
+async def test_a_superseded_token_works_even_if_its_key_was_rotated(
+    api: httpx.AsyncClient, anyone: httpx.AsyncClient, offer: Offer
+) -> None:
     first = await issued(api, offer)
     await api.post(_path(first))
     await api.post(f"/apps/{SLUG}/rotate-keys")
 
-    after_rotation = await anybody.post(_path(first), json={"current_token": first["token"]})
+    after_rotation = await anyone.post(_path(first), json={"current_token": first["token"]})
     await api.post(f"/apps/{SLUG}/rotate-keys?retire=immediately")
 
     assert after_rotation.status_code == 200
     for license in (first, after_rotation.json()["data"]):
-        answer = error(await anybody.post(_path(license), json={"current_token": license["token"]}))
+        answer = error(await anyone.post(_path(license), json={"current_token": license["token"]}))
         assert answer == UNAUTHORIZED
 
 
-async def test_a_token_that_is_not_a_good_one_of_the_license_is_unauthorized_whatever_the_key(
+async def test_an_invalid_token_is_unauthorized_with_any_key(
     api: httpx.AsyncClient,
-    anybody: httpx.AsyncClient,
+    anyone: httpx.AsyncClient,
     reader: httpx.AsyncClient,
     database: Database,
     vendor: Vendor,
     offer: Offer,
-):
+) -> None:
     license = await issued(api, offer)
     sibling = await issued(api, offer, installation_id=ANOTHER)
     other = await make_app(database, vendor.account, slug="other")
@@ -145,7 +154,7 @@ async def test_a_token_that_is_not_a_good_one_of_the_license_is_unauthorized_wha
         "tier_id": (await make_tier(database, other)).id,
     }
     foreign = (await api.post("/apps/other/licenses", json=body)).json()["data"]
-    pem = (await anybody.get(f"/apps/{SLUG}/public-key")).text
+    pem = (await anyone.get(f"/apps/{SLUG}/public-key")).text
 
     token = license["token"]
     header, payload, signature = token.split(".")
@@ -174,24 +183,24 @@ async def test_a_token_that_is_not_a_good_one_of_the_license_is_unauthorized_wha
     }
     before = await _stored(database)
     for name, current_token in bad.items():
-        for client in (anybody, reader, api):
+        for client in (anyone, reader, api):
             answer = error(await client.post(_path(license), json={"current_token": current_token}))
             assert answer == UNAUTHORIZED, name
     good = {"current_token": token}
     for path in (f"{LICENSES}/lic_1/regenerate", f"/apps/other/licenses/{license['id']}/regenerate"):
-        assert error(await anybody.post(path, json=good)) == UNAUTHORIZED
+        assert error(await anyone.post(path, json=good)) == UNAUTHORIZED
     nowhere = f"/apps/nothing/licenses/{license['id']}/regenerate"
-    assert error(await anybody.post(nowhere, json=good)) == UNAUTHORIZED
+    assert error(await anyone.post(nowhere, json=good)) == UNAUTHORIZED
     assert await _stored(database) == before
 
 
-async def test_without_a_token_it_takes_a_secret_key_whatever_the_body(
-    anybody: httpx.AsyncClient,
+async def test_without_a_token_a_secret_key_is_required_whatever_the_body(
+    anyone: httpx.AsyncClient,
     reader: httpx.AsyncClient,
     api: httpx.AsyncClient,
     database: Database,
     offer: Offer,
-):
+) -> None:
     license = await issued(api, offer)
     before = await _stored(database)
     as_json = {"Content-Type": "application/json"}
@@ -207,7 +216,7 @@ async def test_without_a_token_it_takes_a_secret_key_whatever_the_body(
     for body, headers, fault in bodies:
         for id in (license["id"], "lic_1"):
             path = f"{LICENSES}/{id}/regenerate"
-            assert error(await anybody.post(path, content=body, headers=headers)) == UNAUTHORIZED
+            assert error(await anyone.post(path, content=body, headers=headers)) == UNAUTHORIZED
             assert error(await reader.post(path, content=body, headers=headers)) == FORBIDDEN
         missing = error(await api.post(f"{LICENSES}/lic_1/regenerate", content=body, headers=headers))
         assert missing == NOT_FOUND
@@ -216,9 +225,9 @@ async def test_without_a_token_it_takes_a_secret_key_whatever_the_body(
     assert await _stored(database) == before
 
 
-async def test_a_bad_key_is_unauthorized_though_the_token_is_good(
+async def test_a_bad_key_is_unauthorized_even_with_a_valid_token(
     api: httpx.AsyncClient, client_with: MakeClient, database: Database, offer: Offer
-):
+) -> None:
     license = await issued(api, offer)
     before = await _stored(database)
 
@@ -230,8 +239,8 @@ async def test_a_bad_key_is_unauthorized_though_the_token_is_good(
 
 
 async def test_a_revoked_license_is_a_conflict_and_a_deleted_one_unauthorized(
-    api: httpx.AsyncClient, anybody: httpx.AsyncClient, database: Database, offer: Offer
-):
+    api: httpx.AsyncClient, anyone: httpx.AsyncClient, database: Database, offer: Offer
+) -> None:
     license = await issued(api, offer)
     token = {"current_token": license["token"]}
     await api.post(f"{LICENSES}/{license['id']}/revoke")
@@ -239,21 +248,21 @@ async def test_a_revoked_license_is_a_conflict_and_a_deleted_one_unauthorized(
 
     said = ["is of a revoked license"]
     assert error(await api.post(_path(license))) == (409, "conflict", {"id": said})
-    by_token = await anybody.post(_path(license), json=token)
+    by_token = await anyone.post(_path(license), json=token)
     assert error(by_token) == (409, "conflict", {"current_token": said})
     assert await _stored(database) == before
     await api.delete(f"{LICENSES}/{license['id']}")
-    assert error(await anybody.post(_path(license), json=token)) == UNAUTHORIZED
+    assert error(await anyone.post(_path(license), json=token)) == UNAUTHORIZED
     assert error(await api.post(_path(license))) == NOT_FOUND
 
 
-async def test_an_expired_license_is_a_conflict_and_its_token_no_good(
+async def test_an_expired_license_is_a_conflict_and_its_token_is_invalid(
     api: httpx.AsyncClient,
-    anybody: httpx.AsyncClient,
+    anyone: httpx.AsyncClient,
     database: Database,
     offer: Offer,
     monkeypatch: pytest.MonkeyPatch,
-):
+) -> None:
     license = await issued(api, offer)
     before = await _stored(database)
     later = clock.now() + timedelta(days=90, seconds=1)
@@ -261,17 +270,17 @@ async def test_an_expired_license_is_a_conflict_and_its_token_no_good(
     monkeypatch.setattr(clock, "now", now)
 
     assert error(await api.post(_path(license))) == (409, "conflict", {"id": ["is of an expired license"]})
-    answer = error(await anybody.post(_path(license), json={"current_token": license["token"]}))
+    answer = error(await anyone.post(_path(license), json={"current_token": license["token"]}))
     assert answer == UNAUTHORIZED
     assert await _stored(database) == before
 
 
-async def test_a_public_key_may_read_what_its_token_renewed(
+async def test_a_public_key_may_read_the_license_of_its_token(
     api: httpx.AsyncClient, reader: httpx.AsyncClient, offer: Offer
-):
+) -> None:
     license = await issued(api, offer)
 
-    renewed = (await reader.post(_path(license), json={"current_token": license["token"]})).json()["data"]
+    regenerated = (await reader.post(_path(license), json={"current_token": license["token"]})).json()["data"]
 
-    assert renewed["installation_id"] == INSTALLATION
+    assert regenerated["installation_id"] == INSTALLATION
     assert "token" not in (await reader.get(f"{LICENSES}/{license['id']}")).json()["data"]

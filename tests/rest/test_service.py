@@ -1,4 +1,4 @@
-"""The service's own routes (contract 9)."""
+"""The routes of the service: its health, and its OpenAPI document."""
 
 import sqlite3
 import tomllib
@@ -17,7 +17,7 @@ from tests.statements import Statements
 
 @asynccontextmanager
 async def refusing_writes(url: str) -> AsyncIterator[None]:
-    """A database that takes no writes: another process holds the file, or it is read-only."""
+    """Make the database refuse writes: SQLite's file is locked, and PostgreSQL's database is read-only."""
     if url.startswith("sqlite"):
         other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -36,7 +36,7 @@ async def refusing_writes(url: str) -> AsyncIterator[None]:
     await other.close()
 
 
-async def test_health_is_told_without_a_key(client: httpx.AsyncClient, app: Any, statements: Statements):
+async def test_health_needs_no_key(client: httpx.AsyncClient, app: Any, statements: Statements) -> None:
     with statements.recorded(app.state.database) as sent:
         response = await client.get("/api/health")
 
@@ -49,7 +49,7 @@ async def test_health_is_told_without_a_key(client: httpx.AsyncClient, app: Any,
 async def test_health_says_when_writes_are_refused(
     client: httpx.AsyncClient, app: Any, database_url: str
 ) -> None:
-    app.state.database._committed_at = 0  # nothing was written lately
+    app.state.database._committed_at = 0  # as if no write had succeeded recently
     async with refusing_writes(database_url):
         response = await client.get("/api/health")
     assert response.status_code == 200
@@ -59,12 +59,12 @@ async def test_health_says_when_writes_are_refused(
     assert response.json() == {"data": {"status": "ok", "version": "0.1.0"}}
 
 
-async def test_open_routes_do_not_look_at_a_key(client: httpx.AsyncClient):
+async def test_open_routes_ignore_keys(client: httpx.AsyncClient) -> None:
     for path in ("/api/health", "/api/openapi.json"):
         assert (await client.get(path, headers={"Authorization": "Bearer nonsense"})).status_code == 200
 
 
-async def test_the_document_is_served_without_a_key(client: httpx.AsyncClient):
+async def test_the_document_is_served_without_a_key(client: httpx.AsyncClient) -> None:
     response = await client.get("/api/openapi.json")
 
     assert response.status_code == 200
@@ -73,7 +73,7 @@ async def test_the_document_is_served_without_a_key(client: httpx.AsyncClient):
     assert response.json()["openapi"].startswith("3.1.")
 
 
-def test_the_version_is_that_of_the_project():
+def test_the_version_is_that_of_the_project() -> None:
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
 
     assert project["version"] == VERSION

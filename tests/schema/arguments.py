@@ -1,4 +1,4 @@
-"""Arguments of generated queries: values from the data set, as literals and as variables of every kind."""
+"""Arguments for generated queries: values from the data set, as literals or as any kind of variable."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from db import clock
 from db.features import MOST_IN_APP
+from db.keys import MOST_APPS
 from db.shaping import cursors
 from tests.reference.pages import ORDERS
 from tests.reference.rows import Row
@@ -16,9 +17,13 @@ from tests.schema.dataset import NOW, Dataset, Vendor
 
 T = TypeVar("T")
 
-KINDS = ("App", "Customer", "License", "Tier", "Feature")
+MANAGED = ("ApiKey", "RegisteredDocument")
+"""The types that only a key with the scope MANAGE_KEYS can read."""
 
-_FILTERED = ("Customer", "License")
+_SOLD = ("App", "Customer", "License", "Tier", "Feature")
+KINDS = (*_SOLD, *MANAGED)
+
+_FILTERED = ("Customer", "License", "ApiKey")
 _IN_THE_ORDER_ASKED = ("App", "Customer", "License")
 
 _DEFAULT_SIZE = 20
@@ -29,13 +34,13 @@ _NO_IDS: Sequence[str | int] = ("", "nope", "cus_", f"app_{'0' * 26}", "lic_!", 
 
 
 class EnumValue(str):
-    """A text that a literal writes without quotes."""
+    """A string whose literal has no quotes."""
 
     __slots__ = ()
 
 
 class Facts:
-    """What can be asked for: ids, texts and moments of the data set."""
+    """Values for queries: ids, strings and timestamps from the data set."""
 
     def __init__(self, data: Dataset) -> None:
         self.vendors = data.vendors
@@ -45,14 +50,19 @@ class Facts:
             "License": data.rows.licenses,
             "Tier": data.rows.tiers,
             "Feature": data.rows.features,
+            "ApiKey": data.rows.keys,
+            "RegisteredDocument": data.rows.documents,
         }
-        # Cursors outlive their rows, and ids may be asked for when these are gone.
+        # Queries may also use deleted rows: a cursor stays valid after its row is deleted, and any id may be
+        # sent.
         deleted: Mapping[str, Sequence[Row]] = {
             "App": data.deleted.apps,
             "Customer": data.deleted.customers,
             "License": data.deleted.licenses,
             "Tier": data.deleted.tiers,
             "Feature": data.deleted.features,
+            "ApiKey": data.deleted.keys,
+            "RegisteredDocument": data.deleted.documents,
         }
         self.known = {kind: (*rows, *deleted[kind]) for kind, rows in self.rows.items()}
         customers = self.known["Customer"]
@@ -62,34 +72,37 @@ class Facts:
         self.slugs: list[str] = [row["slug"] for row in data.rows.apps]
         self.tier_slugs: list[str] = [row["slug"] for row in self.known["Tier"]]
         self.feature_slugs: list[str] = [row["slug"] for row in self.known["Feature"]]
-        # Those that have many licenses come up more often.
+        # One entry per license, so that installations with many licenses are picked more often.
         self.installations: list[str] = [row["installation_id"] for row in self.known["License"]]
-        self.created = sorted({row["created_at"] for rows in self.known.values() for row in rows})
+        self.sets: list[str] = [row["set"] for row in self.known["RegisteredDocument"]]
+        self.created = sorted({row["created_at"] for kind in _SOLD for row in self.known[kind]})
         self.expiries = sorted({row["expires_at"] for row in self.known["License"] if row["expires_at"]})
         self.app_owners = {row["id"]: row["account_id"] for row in data.rows.apps}
 
     def own(self, kind: str, vendor: Vendor) -> Sequence[Row]:
-        """The rows of a kind that a vendor may see."""
+        """Return the rows of a kind that a vendor may see."""
+        if kind in MANAGED:
+            return [row for row in self.rows[kind] if row["account_id"] == vendor.account_id]
         app = "id" if kind == "App" else "app_id"
         return [row for row in self.rows[kind] if self.app_owners[row[app]] == vendor.account_id]
 
 
 class Choices:
-    """Choices that Hypothesis makes, and shrinks towards the first and the fewest."""
+    """Choices that Hypothesis makes, and shrinks towards the first option and the smallest number."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
 
     def chance(self, percent: int) -> bool:
-        """True so often."""
+        """Return True with a probability of `percent`."""
         return self._random.randint(0, 99) >= 100 - percent
 
     def number(self, least: int, most: int) -> int:
-        """A number between two, both included."""
+        """Return a number in a range, both ends included."""
         return self._random.randint(least, most)
 
     def pick(self, choices: Iterable[T]) -> T:
-        """One of several."""
+        """Return one of the choices."""
         among = list(choices)
         return among[self.number(0, len(among) - 1)]
 
@@ -102,7 +115,7 @@ class _Variable:
 
 
 class Arguments:
-    """Writes the arguments of one document's fields, and remembers the variables."""
+    """Writes the arguments of a document's fields, and remembers the variables that they use."""
 
     def __init__(self, choices: Choices, facts: Facts, vendor: Vendor) -> None:
         self._choices = choices
@@ -111,13 +124,13 @@ class Arguments:
         self._variables: dict[str, _Variable] = {}
 
     def variables_in(self, text: str) -> tuple[str, dict[str, Any]]:
-        """The declarations of the variables that a text uses, and the values that go with the request."""
+        """Return the declarations of the variables in a part of a document, and the values to send."""
         used = {name: each for name, each in self._variables.items() if f"${name} " in text}
         declarations = ", ".join(each.declaration for each in used.values())
         return declarations, {name: each.value for name, each in used.items() if each.given}
 
     def page(self, kind: str, largest: int) -> tuple[str, int]:
-        """The arguments of a connection, and how many objects it returns at most."""
+        """Return the arguments of a connection, and the maximum number of objects on the page."""
         order, descending = self._order(kind)
         backward = self._choices.chance(40)
         sizes = [size for size in _SIZES if size <= largest] or [1]
@@ -135,10 +148,16 @@ class Arguments:
             arguments["orderBy"] = self._order_by(kind, order, descending)
         if kind in _FILTERED:
             arguments["filter"] = self._filter(kind)
+        if kind == "RegisteredDocument":
+            chosen = self._choices.pick((*self._facts.sets, "unknown"))
+            arguments["set"] = self._optional("String", chosen if self._choices.chance(40) else None)
         return self._listed(arguments), given or _DEFAULT_SIZE
 
     def _listed(self, arguments: Mapping[str, str | None]) -> str:
-        """Arguments, or an input object's fields, in any order; None is left out."""
+        """Write arguments, or the fields of an input object, in either order.
+
+        Values that are None are left out.
+        """
         given = [f"{name}: {text}" for name, text in arguments.items() if text is not None]
         if len(given) > 1 and self._choices.chance(30):
             given = given[::-1]
@@ -147,7 +166,7 @@ class Arguments:
     def _order(self, kind: str) -> tuple[str, bool]:
         if kind not in _IN_THE_ORDER_ASKED:
             (only,) = ORDERS[kind]
-            return only, False
+            return only, kind in MANAGED
         if self._choices.chance(50):
             return self._choices.pick(ORDERS[kind]), self._choices.chance(50)
         return "CREATED_AT", True
@@ -165,14 +184,14 @@ class Arguments:
         if "direction" in value:
             fields["direction"] = self.written("OrderDirection!", direction)
         elif self._choices.chance(30):
-            # Where there is a default, a variable that is not given leaves room for it.
+            # The variable has no value, so the default of the input field applies.
             fields["direction"] = self._variable("OrderDirection", given=False)
         return "{" + self._listed(fields)[1:-1] + "}"
 
     def _cursor(self, kind: str, field: str, descending: bool) -> str:
         rows, order = self._facts.known[kind], ORDERS[kind][field]
         row = self._choices.pick(rows)
-        # Now and then of a row that has changed since: its id with a value it no longer has.
+        # Sometimes the cursor is stale: it has the row's id, but the sort value of another row.
         value = order.value(self._choices.pick(rows) if self._choices.chance(15) else row)
         direction = "desc" if descending else "asc"
         return cursors.encode(f"{kind}.{order.name}.{direction}", row["id"], value)
@@ -200,6 +219,13 @@ class Arguments:
                 "expiresAfter": ("DateTime", lambda: self._moment(facts.expiries)),
                 "tierSlug": ("String", lambda: self._slug_of(facts.tier_slugs)),
                 "feature": ("String", lambda: self._slug_of(facts.feature_slugs)),
+                "installationId": ("UUID", self._installation),
+            }
+        if kind == "ApiKey":
+            kinds = ("SECRET", "PUBLIC", "RESTRICTED", "SESSION")
+            return {
+                "kind": ("KeyKind", lambda: EnumValue(self._choices.pick(kinds))),
+                "live": ("Boolean", lambda: self._choices.chance(50)),
             }
         return {
             "email": ("String", self._text),
@@ -229,21 +255,32 @@ class Arguments:
         )
 
     def _slug_of(self, slugs: Sequence[str]) -> str:
-        """A slug of a tier or a feature; or a part of one, or what SQL or JSON might take for more."""
+        """Return the slug of a tier or feature, a part of one, or a text that is special in SQL or JSON."""
         return self._choices.pick(
             (*slugs, *slugs, "", "ss", "export_", "%", "SSO", '"', '","', "[", "é", "[]")
         )
 
+    def _installation(self) -> str:
+        id = self._choices.pick((*self._facts.installations, "00000000-0000-4000-8000-000000000000"))
+        return self._choices.pick((id, id.upper(), id.replace("-", "")))
+
     def _node_id(self) -> str | int:
-        """An id, or what is none: it names no node, which is no error."""
-        kind = self._choices.pick(KINDS)
+        """Return an id, or a value that is not the id of any node.
+
+        Such a value is no error: the query finds nothing.
+        """
+        # A query with the id of a key or of a registered document is refused if the vendor cannot read these.
+        kind = self._choices.pick(KINDS if self._vendor.manages_keys else _SOLD)
         if self._choices.chance(80):
             return self._id(kind)
         stranger: str = self._choices.pick(self._facts.known[kind])["id"]
         return self._choices.pick((stranger.upper(), f"lic{stranger[3:]}", self._vendor.account_id, *_NO_IDS))
 
     def _id(self, kind: str) -> str:
-        """An id of a kind: mostly the vendor's own, else another's, or one that names nothing any more."""
+        """Return the id of an object of a kind, usually one of the vendor's own.
+
+        Sometimes the object belongs to another vendor, is deleted, or has never existed.
+        """
         own = [row["id"] for row in self._facts.own(kind, self._vendor)]
         if self._choices.chance(80):
             return str(self._choices.pick(own))
@@ -280,18 +317,18 @@ class Arguments:
     def _one_of(self, input_: str, key: str, value: str, type_: str) -> str:
         if self._choices.chance(30):
             return self.written(input_, {key: value})
-        # Exactly one of: here GraphQL takes no variable that could be null, whatever its default.
+        # GraphQL does not allow nullable variables in a @oneOf input, even if the variable has a default.
         inside = (
             self._variable(type_, given=True, value=value) if self._choices.chance(50) else _literal(value)
         )
         return f"{{{key}: {inside}}}"
 
     def flag(self) -> str:
-        """The condition of a directive."""
+        """Return a Boolean argument for a directive."""
         return self.written("Boolean!", self._choices.chance(50))
 
     def lookup(self, parent: str, name: str) -> tuple[str, int]:
-        """The arguments of a field that finds objects, if it is one, and how many it finds at most."""
+        """Return the arguments of a field, and the maximum number of objects that the field returns."""
         match parent, name:
             case "Query", "app":
                 return f"(slug: {self.written('String!', self._slug())})", 1
@@ -313,15 +350,25 @@ class Arguments:
                 return f"(slug: {self.written('String!', self._slug_of(self._facts.feature_slugs))})", 1
             case "Tier", "features":
                 return "", MOST_IN_APP
+            case "ApiKey", "apps":
+                return "", MOST_APPS
+            case "ApiKey", "usage":
+                days = self._choices.pick((1, 2, 7, 90)) if self._choices.chance(50) else None
+                return ("", 30) if days is None else (f"(days: {self.written('Int!', days)})", days)
             case _, "totalCount":
                 at_most = self._choices.pick((1, 2, 5, 20, 1000)) if self._choices.chance(40) else None
                 return self._listed({"atMost": self._optional("Int", at_most)}), 1
             case _:
-                # The parts of a connection hold what its size has been multiplied by already.
+                # `nodes` and `edges` add no factor, because the size of their connection has already been
+                # counted.
                 return "", 1
 
     def _optional(self, type_: str, value: Any) -> str | None:
-        """A value that may be missing, which can be said in four ways."""
+        """Write an optional value.
+
+        None is written in one of four ways: left out, null, a variable without a value, or a variable that is
+        null.
+        """
         if value is not None:
             return self.written(type_, value)
         if self._choices.chance(85):
@@ -334,7 +381,7 @@ class Arguments:
         return self._choices.pick(ways)()
 
     def written(self, type_: str, value: Any) -> str:
-        """A value: as a literal, or as a variable, which may have its value as its default."""
+        """Return a value as a literal or as a variable. The variable may have the value as its default."""
         if self._choices.chance(65):
             return _literal(value)
         if self._choices.chance(70):
@@ -357,7 +404,7 @@ class Arguments:
 
 
 def _literal(value: Any) -> str:
-    """A value as GraphQL writes it."""
+    """Return a value as a GraphQL literal."""
     match value:
         case EnumValue():
             return str(value)

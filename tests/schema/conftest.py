@@ -1,4 +1,4 @@
-"""What tests of the graph share: an account with a key, and a way to ask."""
+"""Shared by the tests of the graph: an account with a key, and a client."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,17 +9,18 @@ from sqlalchemy import literal_column
 
 from asgi.authentication import Authentication
 from db.engine import Database
-from db.shaping import pages
+from db.shaping import search
 from resolvers.viewer import Policy
-from schema.door import GraphQLDoor
-from schema.limits import Limits
+from schema.graph import graphql_schema
+from schema.pipeline.endpoint import GraphQLEndpoint
+from schema.pipeline.limits import Limits
 from tests.factories import Account, make_account, make_key
-from tests.keyrings import SETTINGS
+from tests.keyrings import KEYRING, SETTINGS
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Asks `/graphql` with a key."""
+    """Sends requests to `/graphql`, with a key if there is one."""
 
     client: httpx.AsyncClient
     token: str | None
@@ -32,7 +33,7 @@ class Graph:
         return await self.client.post("/graphql", json=body, headers={**authorization, **headers})
 
     async def data(self, query: str, **variables: Any) -> Any:
-        """The data of a document that is answered without an error."""
+        """Return the data of a response. Fails if the response has errors."""
         response = await self.post(query, variables)
         answer = response.json()
         assert response.status_code == 200, answer
@@ -40,7 +41,7 @@ class Graph:
         return answer["data"]
 
     async def refusal(self, query: str, **variables: Any) -> tuple[str, str]:
-        """The code and message of the one error of a document of which nothing is answered."""
+        """Return the code and message of a response's only error. Fails if the response has data."""
         answer = (await self.post(query, variables)).json()
         (error,) = answer["errors"]
         assert not answer.get("data") or set(answer["data"].values()) == {None}, answer
@@ -50,16 +51,21 @@ class Graph:
         return replace(self, token=token)
 
 
-UNLIMITED_COST = {**SETTINGS, "max_cost": 0}
-"""The settings of tests that ask what costs much, of little data."""
+UNLIMITED_COST = {**SETTINGS, "max_cost": 0, "budget_burst": 0}
+"""Settings for tests with queries that have a high cost but read little data."""
 
 
 def limited(graph: Graph, database: Database, limits: Limits, *, introspection: bool = True) -> Graph:
-    """The same graph within other limits."""
-    door = GraphQLDoor(
-        database, Authentication(database, Policy()), limits=limits, introspection=introspection
+    """Return a client with the same key, for a graph with other limits."""
+    api = GraphQLEndpoint(
+        graphql_schema,
+        database,
+        KEYRING,
+        Authentication(database, Policy()),
+        limits=limits,
+        introspection=introspection,
     )
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://testserver")
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://testserver")
     return Graph(client, graph.token)
 
 
@@ -70,11 +76,11 @@ async def account(database: Database) -> Account:
 
 @pytest.fixture
 async def graph(client: httpx.AsyncClient, database: Database, account: Account) -> Graph:
-    """Asks with the secret key of `account`."""
+    """A client with the secret key of `account`."""
     return Graph(client, await make_key(database, account))
 
 
 @pytest.fixture(params=["1", "1000"], ids=["by the index", "by walking"])
 def walked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set how many rows pages walk over before they use an index."""
-    monkeypatch.setattr(pages, "WALKED", literal_column(request.param))
+    """Set how many rows a search checks one by one before it uses an index."""
+    monkeypatch.setattr(search, "WALK_LIMIT", literal_column(request.param))

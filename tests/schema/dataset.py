@@ -1,4 +1,7 @@
-"""Two vendors and all that they sell: small, believable, and nasty wherever two databases might disagree."""
+"""Two accounts with their apps, customers and licenses: a small and realistic data set.
+
+Some of its values are chosen because databases might treat them differently.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +11,9 @@ from typing import Any
 
 from sqlalchemy import Table, delete
 
+from db import ids
 from db.customers import customers
+from db.documents import documents
 from db.engine import Database
 from db.features import features
 from db.licenses import licenses
@@ -19,20 +24,23 @@ from tests.factories import (
     Customer,
     Feature,
     Tier,
+    key_id,
     make_account,
     make_app,
     make_customer,
+    make_document,
     make_feature,
     make_key,
     make_license,
     make_signing_key,
     make_tier,
     make_token,
+    make_usage,
 )
 from tests.reference.rows import Row, Rows, load
 
 NOW = datetime(2026, 1, 23, 10, tzinfo=UTC)
-"""The moment at which the data set is looked at: one license expires in this very second."""
+"""The current time for all queries. Some licenses expire in exactly this second."""
 
 _APPS: Sequence[Mapping[str, Any]] = (
     {"slug": "editor", "name": "Editor", "description": 'Edits "things"\n\\ and 100 % more'},
@@ -45,7 +53,8 @@ _OTHER_APPS: Sequence[Mapping[str, Any]] = (
     {"slug": "foreign", "name": "Editor"},
     {"slug": "foreign-2", "name": "Zażółć"},
 )
-# Ties once folded, final sigmas, a dotted capital I, a combining mark, wildcards, all that JSON escapes.
+# Names that become equal when their case is folded, final sigmas, a dotted capital I, a combining mark,
+# wildcards, and characters that JSON escapes.
 _NAMES: Sequence[str | None] = (
     "Zoë",
     "ZOË",
@@ -107,7 +116,7 @@ _LIFETIMES: Sequence[timedelta | None] = (
     timedelta(days=365),
 )
 _FEATURES: Sequence[str] = ("sso", "export", "a", "a_b", "_", "0", "export_2", "z" * 63)
-# Each tier with its position and its features. Two stand at one place.
+# Each tier with its position and its features. Two tiers have the same position.
 _TIERS: Sequence[tuple[str, int, Sequence[str]]] = (
     ("team", 0, ("sso", "export")),
     ("solo", 0, ()),
@@ -117,22 +126,40 @@ _TIERS: Sequence[tuple[str, int, Sequence[str]]] = (
     ("9", 5, ("export_2",)),
 )
 _INSTALLATIONS: Sequence[str] = tuple(f"8f14e45f-ceea-467f-a3b5-2d1b6f0c9e1{number}" for number in range(4))
-# The generation of keys that is current and the last one there is, by app.
+_TEXTS: Sequence[str] = (
+    "query A { viewer { accountName } }",
+    'query A {\n  app(slug: "ß\\u00df 👩‍👩‍👧 \\" \\\\") { name }\n}\r\n',
+    "{ apps { totalCount } }\n",
+    'query A { __typename } query _B1 { a: __typename } # </script> \x7f\u2028\t"',
+)
+_OPERATIONS: Sequence[Sequence[str]] = (("A",), ("A",), (), ("A", "_B1"))
+_SETS: Sequence[str] = ("portal@1.4.2", "a/b", "PORTAL@1.4.2", "gone", "_")
+_DOCUMENT_IDS: Sequence[str] = ("", "x-relay:a'b\"c\\d/e ß", "~._-", "9e107d9d372bb6826bd81d3542a419d6")
+# For each app, the generation of the current signing key and of the newest one.
 _GENERATIONS: Sequence[tuple[int, int]] = ((2, 3), (1, 2), (3, 3))
 
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """An account, with a key that is allowed to read, and whether that one shows tokens of licenses."""
+    """An account with a key that can read.
+
+    `reads_tokens` says whether the key can read the tokens of licenses, and `manages_keys` whether it can
+    read keys and registered documents.
+    """
 
     account_id: str
     token: str
     reads_tokens: bool
+    manages_keys: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What there is to ask about. `deleted`: rows that are gone, whose cursors and ids live on."""
+    """Two accounts with two keys each, and all rows that queries may find.
+
+    `vendors` has one entry for each key. The rows in `deleted` no longer exist, but queries may still send
+    their cursors and ids.
+    """
 
     vendors: Sequence[Vendor]
     rows: Rows
@@ -140,7 +167,7 @@ class Dataset:
 
 
 async def make_dataset(database: Database) -> Dataset:
-    """Fill an empty database."""
+    """Fill an empty database, and return its vendors and rows."""
     vendors = [*await _make_vendor(database, _APPS, 21), *await _make_vendor(database, _OTHER_APPS, 5)]
     everything = await load(database)
     doomed = [row for row in everything.tiers if row["slug"] == "gone"]
@@ -150,6 +177,7 @@ async def make_dataset(database: Database) -> Dataset:
         everything.licenses[7:10],
         doomed,
         [row for row in everything.features if row["slug"] == "gone"],
+        documents=[row for row in everything.documents if row["set"] == "gone"],
     )
     await _delete(database, gone)
     rows = await load(database)
@@ -171,18 +199,72 @@ async def _make_vendor(
         for number, values in enumerate(apps)
     ]
     for number in range(customer_count):
-        # The last app stays empty, if there is one to spare, and the first has more than a page holds.
+        # The first app gets most of the customers. If there are several apps, the last one gets none.
         sold = made[0] if number % 3 else made[number % max(len(made) - 1, 1)]
         await _make_licenses(database, sold, await _make_customer(database, sold.app, number), number)
+    await _make_keys(database, account, [each.app for each in made])
+    await _make_documents(database, account, customer_count // 2)
     return [
-        Vendor(account.id, await make_key(database, account, kind=kind), reads_tokens=kind == "secret")
+        Vendor(
+            account.id,
+            await make_key(database, account, kind=kind, created_at=_day(90)),
+            reads_tokens=kind == "secret",
+            manages_keys=kind == "secret",
+        )
         for kind in ("secret", "public")
     ]
 
 
+async def _make_keys(database: Database, account: Account, apps: Sequence[App]) -> None:
+    """Create keys with and without limits, and usage of some of them."""
+    gone = App(ids.new_id(ids.APP).id, account.id, "gone", NOW)
+    created_by = None
+    for number, kind in enumerate(("restricted", "session", "secret", "public", "restricted", "session")):
+        token = await make_key(
+            database,
+            account,
+            kind=kind,
+            name=_NAMES[number],
+            scopes=None if kind == "secret" else ("read", "read_tokens", "manage_keys")[: 1 + number % 3],
+            apps=(None, (gone,), apps, (*apps[:1], gone))[number % 4],
+            origins=["https://a.example", "http://localhost:5000"] if number % 2 else None,
+            documents="registered" if number % 3 else "any",
+            document_sets=["portal@1.4.2", "a/b"] if number % 4 == 1 else None,
+            expires_at=NOW + timedelta(days=number - 2) if number % 2 else None,
+            revoked_at=_day(60) if number % 3 == 2 else None,
+            created_by=created_by,
+            created_at=_day(50 + number // 2),
+        )
+        created_by = await key_id(database, token)
+        for days in range(number):
+            for minute in (NOW - timedelta(days=days * days), NOW - timedelta(days=days * days, minutes=1)):
+                await make_usage(
+                    database, created_by, minute=minute, requests=number, points=10**9, refused=days
+                )
+
+
+async def _make_documents(database: Database, account: Account, count: int) -> None:
+    for number in range(count):
+        text = number % len(_TEXTS)
+        await make_document(
+            database,
+            account,
+            text=f"{_TEXTS[text]}#{number}",
+            document_id=None if number % 3 else f"{_DOCUMENT_IDS[text]}{number}",
+            set=_SETS[number % len(_SETS)],
+            operations=_OPERATIONS[text],
+            max_cost=(1, 20_000, 2**31 - 1)[number % 3],
+            registered_at=_day(70 + number // 2),
+            last_used_at=_day(80) if number % 2 else None,
+        )
+
+
 @dataclass(slots=True)
 class _Sold:
-    """An app, and what is sold of it; `taken`: the installations that have a current license."""
+    """An app, with the tiers and features that its licenses can have.
+
+    `taken` has the installations that already have a current license.
+    """
 
     app: App
     tiers: Sequence[Tier]
@@ -257,7 +339,7 @@ async def _make_licenses(database: Database, sold: _Sold, customer: Customer, nu
         lifetime = _LIFETIMES[nth % len(_LIFETIMES)]
         is_revoked = nth % 5 == 0
         is_active = not is_revoked and (lifetime is None or lifetime > timedelta())
-        # Of some installations there are many licenses, of which one may be active.
+        # Some installations have many licenses, of which at most one is active.
         installation_id: str | None = _INSTALLATIONS[nth % 4] if nth % 3 else None
         if is_active and installation_id in sold.taken:
             installation_id = None
@@ -280,7 +362,7 @@ async def _make_licenses(database: Database, sold: _Sold, customer: Customer, nu
             created_at=_day(20 + nth // 4),
         )
         if nth % 7 == 0:
-            continue  # was not live when keys were rotated
+            continue  # This license was not active when the keys were rotated, so it gets no new token.
         again = nth % 2 == 1
         for generation in range(2, sold.last_generation + 1):
             superseded = again or generation < sold.generation
@@ -296,6 +378,7 @@ async def _delete(database: Database, gone: Rows) -> None:
         (licenses, gone.licenses),
         (tiers, gone.tiers),
         (features, gone.features),
+        (documents, gone.documents),
     )
     async with database.write() as session:
         for table, rows in doomed:

@@ -1,4 +1,4 @@
-"""How a database goes about a statement: what it reads in full, and what it sorts before it cuts a page."""
+"""Query plans of statements, and their faults: whole tables that are read, and sorts of more than a page."""
 
 import json
 import re
@@ -14,9 +14,10 @@ _READING = re.compile(
 
 
 async def faults(database: Database, statement: str) -> list[str]:
-    """Where a statement reads a table from end to end, or others' rows too, or sorts more than a page.
+    """Return the steps of the plan that are faults: reading too many rows, or sorting more than a page.
 
-    PostgreSQL is asked for the plan it makes without knowing any value, which a statement used often gets.
+    Reading a whole table, or the rows of other owners, is too many. On PostgreSQL, the plan is the generic
+    one, which does not depend on the values. PostgreSQL often uses the generic plan for frequent statements.
     """
     if database.is_sqlite:
         return list(_sqlite_faults(await _explained(database, "EXPLAIN QUERY PLAN", statement)))
@@ -25,7 +26,7 @@ async def faults(database: Database, statement: str) -> list[str]:
 
 
 async def described(database: Database, statement: str) -> str:
-    """The plan as the database words it, without what it guesses of costs and rows."""
+    """Return the plan as the database prints it, without estimated costs and rows."""
     if not database.is_sqlite:
         return "\n".join(line for (line,) in await _explained(database, "EXPLAIN (COSTS OFF)", statement))
     depths = {0: -1}
@@ -37,7 +38,7 @@ async def described(database: Database, statement: str) -> str:
 
 
 async def analyze(database: Database) -> None:
-    """Have PostgreSQL take stock of its tables, as it does on its own in time. SQLite never does."""
+    """Collect statistics on PostgreSQL, as autovacuum does later. On SQLite, do nothing."""
     if not database.is_sqlite:
         async with database.read() as session:
             await session.rows(Query("VACUUM ANALYZE", ()), {})
@@ -49,13 +50,13 @@ async def _explained(database: Database, explain: str, statement: str) -> list[t
             values = tuple((str(place), None) for place in range(statement.count("?")))
             query = Query(f"{explain} {statement}", values, (None,) * len(values))
             return [tuple(row) for row in await session.rows(query, {})]
-        # Parameters that are sent along with EXPLAIN would be looked at.
+        # EXPLAIN gets no parameters, because PostgreSQL would make a plan for their values.
         for step in ("SET plan_cache_mode = force_generic_plan", f"PREPARE explained AS {statement}"):
             await session.rows(Query(step, ()), {})
         nulls = ["NULL"] * len(set(re.findall(r"\$\d+", statement)))
-        values = f"({', '.join(nulls)})" if nulls else ""
+        arguments = f"({', '.join(nulls)})" if nulls else ""
         try:
-            found = await session.rows(Query(f"{explain} EXECUTE explained {values}", ()), {})
+            found = await session.rows(Query(f"{explain} EXECUTE explained {arguments}", ()), {})
             return [tuple(row) for row in found]
         finally:
             await session.rows(Query("DEALLOCATE explained", ()), {})
@@ -64,25 +65,26 @@ async def _explained(database: Database, explain: str, statement: str) -> list[t
 def _sqlite_faults(steps: list[tuple[Any, ...]]) -> Iterator[str]:
     readings = [(parent, detail) for _, parent, _, detail in steps if _READING.match(detail)]
     yield from (detail for _, detail in readings if detail.startswith("SCAN"))
-    # A sort beside the reading of a table is one of all that is read there.
+    # A sort on the same level as a table access sorts every row that this access reads.
     together = {parent for parent, _ in readings}
     yield from (detail for _, parent, _, detail in steps if "TEMP B-TREE" in detail and parent in together)
 
 
 def _postgresql_faults(node: dict[str, Any], sorted_for: str | None) -> Iterator[str]:
     kind, table = node["Node Type"], node.get("Relation Name")
-    if kind == "Seq Scan" and table != "app_counters":  # which is a page long in a test, and read at once
+    # In tests, app_counters fits in one block on disk, so PostgreSQL is right to scan it.
+    if kind == "Seq Scan" and table != "app_counters":
         yield f"Seq Scan on {table}"
     is_by_id = re.search(r"\((id|jti|tier_id) = ", node.get("Index Cond", "")) is not None
     if str(node.get("Index Name")).startswith("pk_") and not is_by_id:
-        yield f"walk over the ids of everybody's {table}"
+        yield f"walk over the ids of all {table}"
     if kind == "Limit":
         sorted_for = None
     elif kind == "Sort":
         sorted_for = f"Sort by {node['Sort Key']}"
-    if table and sorted_for and not is_by_id:  # a sort of one row, as a merge join wants it
+    if table and sorted_for and not is_by_id:  # A read by id sorts only one row, for a merge join.
         yield f"{sorted_for} of {table}"
     for child in node.get("Plans", []):
-        # What a row has nested in it is no part of what is sorted.
+        # A sort does not include the rows of a subplan that runs once for each row.
         inner = child["Parent Relationship"] in {"Outer", "Inner", "Member", "Subquery"}
         yield from _postgresql_faults(child, sorted_for if inner else None)

@@ -1,7 +1,7 @@
 """Hypothesis strategies: queries over a data set, valid by construction and within the limits.
 
-A query is built from the top, with an allowance of cost handed down, so that fragments, aliases and repeated
-fields can be thrown together freely.
+A query is built from the top down. Each level has a budget of cost, so fragments, aliases and repeated fields
+can be combined freely.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,22 +12,33 @@ from graphql import GraphQLField, GraphQLSchema, get_named_type, is_composite_ty
 from hypothesis import strategies as st
 
 from db.features import MOST_IN_APP
+from db.keys import MOST_APPS
 from tests.schema.arguments import KINDS, Arguments, Choices, Facts
 from tests.schema.dataset import Dataset, Vendor
 from tests.schema.merging import NODE, Claim, Scope
 
-# Below the product's own limits (depth 15, cost 20,000, 100 aliases), since it may count otherwise.
+# Lower than the server's own limits (depth 15, cost 20,000, 100 aliases), because the server may count
+# differently.
 _DEPTH = 13
 _COST = 12_000
 _ALIASES = 80
 _FIELDS = 250
 
-_COSTS: Mapping[str, int] = {"totalCount": 1, "token": 1}
-"""What leaves cost, where they cost anything."""
+_COSTS: Mapping[str, int] = {"totalCount": 1, "token": 1, "text": 5}
+"""The leaf fields that have a cost."""
+
+_LISTS = {("Tier", "features"): 2 * MOST_IN_APP, ("ApiKey", "apps"): 2 * MOST_APPS}
+"""The fields that are lists of objects, with an allowance that is enough for each."""
+
+_OF_MANAGERS = ("apiKeys", "registeredDocuments")
+"""The fields that only a key with the scope MANAGE_KEYS can read."""
 
 _TIMES = ("createdAt", "updatedAt")
 _ASKED: Mapping[str, Sequence[str]] = {
-    "Query": ("app", "apps", "customer", "license", "node", "nodes"),
+    "Query": (
+        *("app", "apps", "customer", "license", "node", "nodes"),
+        *("apiKeys", "registeredDocuments"),
+    ),
     NODE: ("id",),
     "App": (
         *("id", "slug", "name", "description", "webhookUrl", "signingAlgorithm", "publicKeyPem", *_TIMES),
@@ -40,22 +51,30 @@ _ASKED: Mapping[str, Sequence[str]] = {
     ),
     "Tier": ("id", "slug", "name", "position", "createdAt", "app", "features", "licenses"),
     "Feature": ("id", "slug", "name", "description", "createdAt", "app"),
+    "ApiKey": (
+        *("id", "kind", "name", "prefix", "last4", "scopes", "apps", "origins", "documents", "documentSets"),
+        *("createdAt", "createdBy", "expiresAt", "revokedAt", "lastUsedAt", "usage"),
+    ),
+    "KeyUsage": ("day", "requests", "points", "refused"),
+    "RegisteredDocument": (
+        *("id", "documentId", "set", "operations", "text", "maxCost", "registeredAt", "lastUsedAt"),
+    ),
     "PageInfo": ("hasNextPage", "hasPreviousPage", "startCursor", "endCursor"),
     **{f"{kind}Connection": ("edges", "nodes", "pageInfo", "totalCount") for kind in KINDS},
     **{f"{kind}Edge": ("cursor", "node") for kind in KINDS},
 }
-"""What is asked of each type: what the reference executor can answer."""
+"""The fields of each type that queries select: those that the reference executor supports."""
 
 _ALIASES_TO_CHOOSE_FROM = (
     *("a", "b", "c", "_", "ID", "id", "name", "nodes", "cursor", "email", "totalCount", "select", "data"),
-    # PostgreSQL cuts names after 63 bytes, and takes capitals for what they are only when quoted.
+    # PostgreSQL truncates names after 63 bytes, and keeps capitals only in quoted names.
     *("x" * 63, "x" * 63 + "Y", "x" * 63 + "Z", "Name", "NAME", "row_to_json"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query as it is sent, and who sends it."""
+    """A query, and the vendor that sends the query."""
 
     document: str
     variables: Mapping[str, Any]
@@ -64,10 +83,10 @@ class Question:
 
 
 def questions(schema: GraphQLSchema, data: Dataset) -> st.SearchStrategy[Question]:
-    """Queries over the data set, by any of its vendors."""
+    """Return a strategy for queries over the data set, each sent by one of its vendors."""
     facts = Facts(data)
-    # Each choice is one of Hypothesis's own, which it can shrink. But it takes many draws of one strategy
-    # for values worth repeating, and would ask for little else than variations of a few queries.
+    # Hypothesis makes each choice, so it can shrink the choices. The choices come from `st.randoms`, because
+    # with many draws from one strategy Hypothesis would mostly repeat variations of a few queries.
     return st.randoms(use_true_random=False).map(
         lambda random: _Writer(Choices(random), schema, facts).question()
     )
@@ -75,7 +94,7 @@ def questions(schema: GraphQLSchema, data: Dataset) -> st.SearchStrategy[Questio
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A piece of a document, and what it adds to the limits. `depth`: the levels of fields below it."""
+    """A part of a document, with its cost, number of levels and number of aliases."""
 
     text: str
     cost: int = 0
@@ -92,7 +111,7 @@ class _Fragment:
 
 
 class _Writer:
-    """Writes one document."""
+    """Writes one query document, with the values of its variables."""
 
     def __init__(self, choices: Choices, schema: GraphQLSchema, facts: Facts) -> None:
         self._choices = choices
@@ -113,7 +132,7 @@ class _Writer:
             scope = Scope()
             body = self._selection(on, scope, _DEPTH - 7, 200)
             self._fragments.append(_Fragment(f"F{number}", on, scope, body))
-        # A fragment on the root is the last, since it may spread the others.
+        # A fragment on Query is written last, because it may contain the fragments before it.
         root = Scope()
         if self._choices.chance(15):
             body = self._selection("Query", root, _DEPTH, _COST // 3)
@@ -147,7 +166,7 @@ class _Writer:
     # ---------------------------------------------------------------- selections
 
     def _selection(self, parent: str, scope: Scope, depth: int, allowance: int) -> _Part:
-        """A selection set on a type, with at least one field or fragment in it."""
+        """Return a selection set on a type, with at least one field or fragment."""
         if parent in KINDS and self._aliases < _ALIASES and self._choices.chance(2):
             return self._wide_selection(parent, scope)
         parts: list[_Part] = []
@@ -163,7 +182,10 @@ class _Writer:
         )
 
     def _wide_selection(self, parent: str, scope: Scope) -> _Part:
-        """More fields than a function of either database takes arguments for."""
+        """Return a selection set with up to 70 fields.
+
+        On both databases, one SQL function cannot take that many.
+        """
         names = [
             name for name in _ASKED[parent] if not self._is_composite(parent, name) and name not in _COSTS
         ]
@@ -199,7 +221,8 @@ class _Writer:
 
     def _inline_fragment(self, parent: str, scope: Scope, depth: int, allowance: int) -> _Part:
         on = self._choices.pick(("", parent, *self._overlapping(parent)))
-        # Not a level of the answer, but without end if it were none here.
+        # An inline fragment is not a level of the response, but is counted as one here. Otherwise, fragments
+        # could nest forever.
         body = self._selection(on or parent, scope, depth - 1, allowance)
         head = f"... on {on} " if on else "... "
         return _Part(head + self._directives() + body.text, body.cost, body.depth, body.aliases)
@@ -231,8 +254,8 @@ class _Writer:
         asked = [
             name
             for name in _ASKED[parent]
-            if allowance
-            > (2 * MOST_IN_APP if (parent, name) == ("Tier", "features") else _COSTS.get(name, -1))
+            if allowance > _LISTS.get((parent, name), _COSTS.get(name, -1))
+            and (name not in _OF_MANAGERS or self._vendor.manages_keys)
         ]
         leaves = [name for name in asked if not self._is_composite(parent, name)]
         branches = [name for name in asked if name not in leaves]
@@ -251,14 +274,17 @@ class _Writer:
         else:
             arguments, size = self._arguments.lookup(parent, name)
         claim = Claim(parent, name, arguments, size)
-        # A response key that is taken can only be made free by an alias.
+        # If the response key is taken, the field needs an alias, but the number of aliases is limited.
         if self._aliases >= _ALIASES and not scope.allows(name, str(declaration.type), claim):
             return self._typename(parent, scope)
         text, below, aliases = self._named(scope, str(declaration.type), claim)
         return self._selected(text, below, aliases, claim, depth, allowance)
 
     def _repeated(self, parent: str, scope: Scope, depth: int, allowance: int) -> _Part | None:
-        """A field that is selected here already, with more below it: the two are one in the answer."""
+        """Select a field again, with more fields below it, or return None if none can be repeated.
+
+        GraphQL merges both selections in the response.
+        """
         there = [
             (key, entry.below, claim)
             for key, entry in scope.entries.items()
@@ -277,7 +303,7 @@ class _Writer:
     def _selected(
         self, text: str, below: Scope, aliases: int, claim: Claim, depth: int, allowance: int
     ) -> _Part:
-        """A field with its directives and, where it has any, what is selected of its value."""
+        """Return a field with its directives and, if its type needs one, its selection set."""
         text = f"{text} {self._directives()}".strip()
         self._fields += 1
         if not self._is_composite(claim.parent, claim.name):
@@ -292,7 +318,7 @@ class _Writer:
         )
 
     def _named(self, scope: Scope, type_: str, claim: Claim) -> tuple[str, Scope, int]:
-        """A field under a response key that is free, or that stands for the very same field already."""
+        """Return a field under a response key that is free or already stands for the same field."""
         key = claim.name
         if self._choices.chance(25) and self._aliases < _ALIASES:
             key = self._choices.pick(_ALIASES_TO_CHOOSE_FROM)
@@ -306,7 +332,7 @@ class _Writer:
         return (f"{key}: " if aliases else "") + claim.name + claim.arguments, below, aliases
 
     def _overlapping(self, parent: str) -> Sequence[str]:
-        """The other types an object of this type may be of."""
+        """Return the other types that an object of this type may match."""
         if parent == NODE:
             return KINDS
         return (NODE,) if parent in KINDS else ()

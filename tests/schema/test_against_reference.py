@@ -1,4 +1,4 @@
-"""The application's answers and the reference executor's are the same, to the byte, whatever is asked."""
+"""The application and the reference executor return the same bytes for any query."""
 
 import asyncio
 import json
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 import structlog
 from graphql import build_schema
@@ -14,8 +15,7 @@ from sqlalchemy import literal_column
 
 from db import clock
 from db.engine import Database
-from db.shaping import pages
-from schema import worker
+from db.shaping import search
 from tests.reference.executor import Reference
 from tests.schema.conftest import UNLIMITED_COST
 from tests.schema.dataset import NOW, make_dataset
@@ -31,7 +31,8 @@ OF_TIER = f"licenses(last: 1) {{ nodes {{ {LICENSE} customer {{ %s {CUSTOMER} }}
 
 OF_FEATURES = f"{TIER} features {{ slug app {{ customer(by: {{id: $id}}) {{ %s {CUSTOMER} }} {APP} }} }}"
 
-# How a document goes down from a customer to a customer, and how often within the limit of depth.
+# Ways for a document to get from one customer to another, each with the number of times that it can be
+# repeated within the depth limit.
 WAYS_DOWN = {
     "objects": (f"app {{ customer(by: {{id: $id}}) {{ %s {CUSTOMER} }} {APP} }}", 6),
     "nodes": (f"app {{ customers(first: 2) {{ nodes {{ %s {CUSTOMER} }} {PAGE} }} {APP} }}", 4),
@@ -54,14 +55,8 @@ WIDE = " ".join(f"w{number}: metadata" for number in range(95))
 
 @pytest.fixture
 def settings() -> Mapping[str, Any]:
-    """Whatever a question costs: there is little data."""
+    """Settings without a limit on cost, because the data set is small."""
     return UNLIMITED_COST
-
-
-@pytest.fixture(autouse=True)
-def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every question is a new document."""
-    monkeypatch.setattr(worker, "RESTS", 0)
 
 
 @pytest.fixture(autouse=True)
@@ -73,12 +68,13 @@ def frozen_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_generated_queries(
     client: httpx.AsyncClient, database: Database, sdl: str, monkeypatch: pytest.MonkeyPatch, walked: int
 ) -> None:
-    # Few rows walked over, and the rest of a searched page comes from the index.
-    monkeypatch.setattr(pages, "WALKED", literal_column(str(walked)))
+    # A search checks `walked` rows one by one, and finds the rest with the index.
+    monkeypatch.setattr(search, "WALK_LIMIT", literal_column(str(walked)))
     data = await make_dataset(database)
     reference = Reference(sdl, data.rows)
     loop = asyncio.get_running_loop()
 
+    @hypothesis.settings(max_examples=hypothesis.settings().max_examples // 2)  # for each `walked`
     @given(questions(build_schema(sdl), data))
     def answers_are_equal(question: Question) -> None:
         note(f"{question.document}\n{json.dumps(question.variables, ensure_ascii=False)}")
@@ -88,8 +84,8 @@ async def test_generated_queries(
         assert written(first) == expected
         assert written(again) == expected
 
-    # Hypothesis is no coroutine: it runs in a thread and hands its questions to the loop that serves them.
-    # Hundreds of log lines would bury the one query that it reports.
+    # Hypothesis cannot run coroutines. It runs in a thread, and sends its queries through this event loop.
+    # Logs are captured, because hundreds of lines would hide the one query that Hypothesis reports.
     with structlog.testing.capture_logs():
         await asyncio.to_thread(answers_are_equal)
 
@@ -119,12 +115,12 @@ async def test_the_deepest_documents(
 
 
 async def ask_twice(client: httpx.AsyncClient, question: Question) -> list[Mapping[str, Any]]:
-    """The application's answers to a document that is new to it, and to one that is prepared."""
+    """Return the responses to a new document, and to the same document once it is prepared."""
     return [await ask(client, question) for _ in range(2)]
 
 
 async def ask(client: httpx.AsyncClient, question: Question) -> Mapping[str, Any]:
-    """The application's answer."""
+    """Return the application's response."""
     response = await client.post(
         "/graphql",
         json={
@@ -140,7 +136,7 @@ async def ask(client: httpx.AsyncClient, question: Question) -> Mapping[str, Any
 
 
 def answer_of(reference: Reference, question: Question) -> Mapping[str, Any]:
-    """The reference executor's answer."""
+    """Return the reference executor's response."""
     data = reference.answer(
         question.document,
         question.variables,
@@ -153,5 +149,5 @@ def answer_of(reference: Reference, question: Question) -> Mapping[str, Any]:
 
 
 def written(answer: Mapping[str, Any]) -> str:
-    """An answer as text, its keys in the order in which they came."""
+    """Return a response as text, with its keys in their original order."""
     return json.dumps(answer, ensure_ascii=False, indent=1)

@@ -1,4 +1,4 @@
-"""Arguments of reads that cannot be understood: a clear error that names the argument, and nothing asked."""
+"""Invalid arguments of reads: an error names the argument, and no statement runs."""
 
 import json
 
@@ -49,7 +49,7 @@ async def test_pages_and_filters(graph: Graph, arguments: str, argument: str) ->
 
 
 @pytest.mark.parametrize("first", [2147483648, "10", 1.5, True, [1, 2]])
-async def test_page_sizes_that_are_no_int(graph: Graph, first: object) -> None:
+async def test_page_sizes_that_are_not_integers(graph: Graph, first: object) -> None:
     code, message = await graph.refusal("query($n: Int) { apps(first: $n) { totalCount } }", n=first)
 
     assert code == "BAD_USER_INPUT"
@@ -129,7 +129,7 @@ async def test_unknown_slugs_are_null(graph: Graph, slug: str) -> None:
 @pytest.mark.parametrize(
     "by", [{}, {"id": ID, "email": "a@b.de"}, {"email": None}, {"nonsense": "x"}, None, {"email": 1}]
 )
-async def test_a_customer_is_named_in_exactly_one_way(graph: Graph, by: object) -> None:
+async def test_a_customer_is_looked_up_by_exactly_one_field(graph: Graph, by: object) -> None:
     query = 'query($by: CustomerRef!) { app(slug: "atlas") { customer(by: $by) { id } } }'
 
     answer = (await graph.post(query, {"by": by})).json()
@@ -158,7 +158,7 @@ async def test_a_customer_is_named_in_exactly_one_way(graph: Graph, by: object) 
         "２０２６-01-23T10:00:00Z",
     ],
 )
-async def test_moments_that_are_none(graph: Graph, moment: object) -> None:
+async def test_invalid_timestamps(graph: Graph, moment: object) -> None:
     query = """query($at: DateTime) {
       app(slug: "atlas") { customers(filter: {createdAfter: $at}) { totalCount } }
     }"""
@@ -193,7 +193,7 @@ async def test_surrogates_in_a_documents_own_strings_are_a_syntax_error(graph: G
     assert code == "GRAPHQL_PARSE_FAILED"
 
 
-async def test_a_bad_argument_anywhere_means_that_nothing_is_done(graph: Graph) -> None:
+async def test_a_bad_argument_anywhere_refuses_the_whole_document(graph: Graph) -> None:
     mutation = """mutation {
       createApp(input: {name: "Atlas", slug: "atlas"}) { app { customers(first: 0) { totalCount } } }
     }"""

@@ -1,4 +1,4 @@
-"""Documents of unusual form that must be answered like any other."""
+"""Unusual documents that are valid, and work like any other."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from db.engine import Database
 from tests.factories import Account, make_app, make_customer
 from tests.schema.conftest import Graph
 
-LONG = "a" * 64  # longer than an identifier of PostgreSQL may be
+LONG = "a" * 64  # longer than PostgreSQL's limit for identifiers
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ async def customer_id(database: Database, account: Account) -> str:
         ("{ apps @include(if: false) { totalCount } }", {}),
     ],
 )
-async def test_selections_of_which_everything_is_skipped(
+async def test_selections_whose_fields_are_all_skipped(
     graph: Graph, customer_id: str, document: str, answer: object
 ) -> None:
     assert await graph.data(document) == answer
@@ -57,7 +57,7 @@ async def test_aliases_longer_than_an_identifier(graph: Graph, customer_id: str)
     }
 
 
-async def test_fragments_that_stand_before_their_operation(graph: Graph, customer_id: str) -> None:
+async def test_fragments_that_are_defined_before_their_operation(graph: Graph, customer_id: str) -> None:
     document = """
       fragment F on App { customer(by: {email: $email}) { id } }
       query A($email: String!) { app(slug: "atlas") { ...F } }

@@ -1,4 +1,4 @@
-"""What GraphiQL shows to whoever comes for the first time runs on a new installation, as it stands."""
+"""The documents in GraphiQL's first tabs run unchanged on a new installation."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ DOCUMENTS = sorted(TABS.glob("*.graphql"))
 
 @pytest.fixture
 async def fresh(client: AsyncClient, database: Database, keyring: Keyring) -> Graph:
-    """Asks a new installation with the key that its first start has printed."""
+    """A client of a new installation, with the key that the server printed at its first start."""
     return Graph(client, await begin(database, keyring))
 
 
@@ -48,7 +48,7 @@ async def test_the_dashboard_is_nested_and_needs_no_variables(fresh: Graph) -> N
     assert [node["licenses"]["totalCount"] for node in customers["nodes"]] == [1, 1, 1, 3, 1]
 
 
-async def test_the_mutation_makes_a_customer_once(fresh: Graph) -> None:
+async def test_the_mutation_creates_the_customer_once(fresh: Graph) -> None:
     document = TABS / "get_or_create.graphql"
 
     first = await fresh.data(document.read_text(), **variables_of(document))
@@ -62,7 +62,7 @@ async def test_the_mutation_makes_a_customer_once(fresh: Graph) -> None:
 async def test_paging_ends_after_all_customers(fresh: Graph) -> None:
     document = TABS / "paging.graphql"
     variables = variables_of(document)
-    pages = []
+    pages: list[Any] = []
 
     while not pages or pages[-1]["pageInfo"]["hasNextPage"]:
         data = await fresh.data(document.read_text(), **variables)

@@ -1,4 +1,6 @@
-"""GraphQL over HTTP: methods, media types, statuses, and errors in GraphQL's shape whatever went wrong."""
+"""GraphQL over HTTP: methods, media types and statuses. All errors have GraphQL's shape."""
+
+import json
 
 import httpx
 import pytest
@@ -16,7 +18,7 @@ def code(response: httpx.Response) -> str:
     (error,) = response.json()["errors"]
     assert set(error) <= {"message", "locations", "path", "extensions"}
     assert error["message"]
-    return error["extensions"]["code"]
+    return str(error["extensions"]["code"])
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,23 @@ def code(response: httpx.Response) -> str:
         (f"{JSON}, {RESPONSE};q=0.5", JSON),
         (f"{RESPONSE}; charset=utf-8, {JSON}; charset=utf-8", RESPONSE),
         (f"text/html, {RESPONSE};q=0", None),
+        (f"{JSON};q=0", None),
+        (f"{JSON};q=0.0, text/html", None),
+        ("*/*;q=0", None),
+        ("application/*;q=0", None),
+        (f"{JSON};q=0, {RESPONSE};q=0, */*", None),
+        (f"{JSON};q=0, */*", RESPONSE),
+        (f"*/*, {JSON};q=0", RESPONSE),
+        (f"{RESPONSE};q=0, */*", JSON),
+        (f"{JSON};q=0, application/*;q=0.1", RESPONSE),
+        (f"{JSON}, */*;q=0", JSON),
+        (f"{RESPONSE}, application/*;q=0", RESPONSE),
+        (f"{JSON};Q=0, {RESPONSE}", RESPONSE),
+        (f"{RESPONSE}, */*", RESPONSE),
+        (f"{JSON}, {RESPONSE}", JSON),
+        (f"{RESPONSE};q=0.5, */*", JSON),
+        (f"{JSON};q=nan", None),
+        (f"{JSON};q=2", None),
         ("text/plain", None),
         (f"{RESPONSE};q=nonsense", None),
     ],
@@ -94,7 +113,14 @@ async def test_refused_documents_are_400_in_the_new_media_type_and_200_in_the_ol
         (b'{"query": "   "}', JSON, 400),
         (b'{"query": null}', JSON, 400),
         (b'{"query": 1}', JSON, 400),
-        (b'{"query": "{ __typename }", "variables": []}', JSON, 400),
+        (b'{"query": "{ __typename }", "variables": [1]}', JSON, 400),
+        (b'{"query": "{ __typename }", "variables": 0}', JSON, 400),
+        (b'{"query": "{ __typename }", "variables": ""}', JSON, 400),
+        (b'{"query": "{ __typename }", "extensions": [{}]}', JSON, 400),
+        (b'{"extensions": {}}', JSON, 400),
+        (b'{"extensions": []}', JSON, 400),
+        (b'{"query": [], "extensions": {"persistedQuery": {"version": 1}}}', JSON, 400),
+        (b'{"extensions": {"persistedQuery": null}}', JSON, 400),
         (b'{"query": "{ __typename }", "variables": "x"}', JSON, 400),
         (b'{"query": "{ __typename }", "operationName": 1}', JSON, 400),
         (b'{"query": "{ __typename }", "extensions": 1}', JSON, 400),
@@ -121,6 +147,59 @@ async def test_broken_requests_are_answered_in_graphql_s_shape(
     assert code(response) == "BAD_USER_INPUT"
 
 
+@pytest.mark.parametrize("name", ["variables", "extensions"])
+async def test_an_empty_list_is_an_empty_object_as_in_php(client: httpx.AsyncClient, name: str) -> None:
+    query = 'query($name: String = "App") { __type(name: $name) { name } }'
+
+    posted = await client.post("/graphql", json={"query": query, name: []})
+    got = await client.get("/graphql", params={"query": query, name: "[]"})
+
+    for response in (posted, got):
+        assert response.status_code == 200
+        assert response.json()["data"] == {"__type": {"name": "App"}}
+
+
+PERSISTED = {"persistedQuery": {"version": 1, "sha256Hash": "a" * 64}}
+
+
+@pytest.mark.parametrize(("accept", "status"), [(JSON, 200), (RESPONSE, 400)])
+@pytest.mark.parametrize("rest", [{}, {"operationName": "A"}, {"variables": {"x": 1}}, {"query": ""}])
+async def test_a_persisted_query_is_not_supported_so_that_clients_send_its_text(
+    client: httpx.AsyncClient, accept: str, status: int, rest: dict[str, object]
+) -> None:
+    headers = {"Accept": accept}
+    parameters = {name: json.dumps(value) for name, value in rest.items() if name == "variables"}
+
+    posted = await client.post("/graphql", json={"extensions": PERSISTED, **rest}, headers=headers)
+    got = await client.get(
+        "/graphql", params={"extensions": json.dumps(PERSISTED), **parameters}, headers=headers
+    )
+
+    for response in (posted, got):
+        assert response.status_code == status
+        assert response.headers["content-type"] == f"{accept}; charset=utf-8"
+        assert response.json() == {
+            "errors": [
+                {
+                    "message": "PersistedQueryNotSupported",
+                    "extensions": {"code": "PERSISTED_QUERY_NOT_SUPPORTED"},
+                }
+            ]
+        }
+
+
+async def test_the_text_of_a_persisted_query_is_executed(graph: Graph) -> None:
+    body = {"query": "{ apps { totalCount } }", "extensions": PERSISTED}
+    headers = {"Authorization": f"Bearer {graph.token}"}
+
+    posted = await graph.client.post("/graphql", json=body, headers=headers)
+    parameters = {"query": "{ apps { totalCount } }", "extensions": json.dumps(PERSISTED)}
+    got = await graph.client.get("/graphql", params=parameters, headers=headers)
+
+    for response in (posted, got):
+        assert response.json()["data"] == {"apps": {"totalCount": 0}}
+
+
 async def test_content_type_may_carry_parameters(client: httpx.AsyncClient) -> None:
     headers = {"Content-Type": "Application/JSON; charset=UTF-8"}
 
@@ -138,7 +217,7 @@ async def test_other_methods_are_405(client: httpx.AsyncClient, method: str) -> 
     assert code(response) == "BAD_USER_INPUT"
 
 
-async def test_queries_may_be_asked_by_get(graph: Graph, database: Database, account: Account) -> None:
+async def test_queries_may_be_sent_by_get(graph: Graph, database: Database, account: Account) -> None:
     await make_app(database, account, slug="atlas")
     parameters = {
         "query": "query A($slug: String!) { app(slug: $slug) { slug } } query B { __typename }",
@@ -201,7 +280,7 @@ async def test_without_a_key_only_open_documents_run(graph: Graph) -> None:
     ],
 )
 async def test_a_bad_key_refuses_the_whole_request(client: httpx.AsyncClient, authorization: str) -> None:
-    headers = {"Authorization": authorization.encode()}
+    headers = [(b"Authorization", authorization.encode())]
 
     response = await client.post("/graphql", json=TYPENAME, headers=headers)
 
@@ -209,7 +288,7 @@ async def test_a_bad_key_refuses_the_whole_request(client: httpx.AsyncClient, au
     assert code(response) == "UNAUTHENTICATED"
 
 
-async def test_scheme_is_taken_in_any_letter_case(graph: Graph) -> None:
+async def test_the_scheme_is_not_case_sensitive(graph: Graph) -> None:
     headers = {"Authorization": f"bEARER {graph.token}"}
 
     response = await graph.client.post("/graphql", json={"query": "{ apps { totalCount } }"}, headers=headers)
@@ -236,10 +315,15 @@ async def test_a_public_key_reads_and_its_mutations_are_forbidden(
     assert await public.data("{ apps { nodes { slug } } }") == {"apps": {"nodes": [{"slug": "atlas"}]}}
 
 
-async def test_cost_is_told(graph: Graph) -> None:
+async def test_the_answer_says_the_cost(graph: Graph) -> None:
     answer = (await graph.post("{ apps(first: 7) { totalCount nodes { id } } }")).json()
 
-    assert answer["extensions"] == {"cost": {"requested": 8, "maximum": 20_000}}
+    assert answer["data"] == {"apps": {"totalCount": 0, "nodes": []}}
+    available = answer["extensions"]["cost"].pop("available")
+    assert 99_998 <= available <= 100_000
+    assert answer["extensions"] == {
+        "cost": {"requested": 8, "maximum": 20_000, "actual": 2, "restoreRate": 5_000}
+    }
 
 
 async def test_a_trailing_slash_is_the_same_address(client: httpx.AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""Filters of licenses by tier and by feature: an index finds what passes, however many others there are."""
+"""License filters by tier and by feature use an index, no matter how many licenses there are."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,12 +32,12 @@ FOUND = """query($feature: String, $status: LicenseStatus) { app(slug: "atlas") 
 
 @pytest.fixture
 def settings() -> Mapping[str, Any]:
-    """Of filters, which cost much, as many as a test wants."""
+    """Settings without a limit on cost, because filters have a high cost."""
     return UNLIMITED_COST
 
 
 async def found(graph: Graph, feature: str, **variables: Any) -> list[str]:
-    """The licenses with a feature, found in every way there is."""
+    """Return the ids of the licenses with a feature, and check that all ways to find them agree."""
     app = (await graph.data(FOUND, feature=feature, **variables))["app"]
     ids = [node["id"] for node in app["page"]["nodes"]]
     assert app["counted"]["totalCount"] == len(ids)

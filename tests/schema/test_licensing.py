@@ -1,4 +1,4 @@
-"""Tiers, features and the tokens of licenses, as clients of the graph change them."""
+"""Mutations of tiers, of features, and of the tokens of licenses."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ async def ada(database: Database, atlas: App) -> Customer:
 
 
 async def errors(graph: Graph, mutation: str, input: Any) -> list[dict[str, Any]]:
-    """The userErrors of a mutation that changes nothing, each with its code and field."""
+    """Run a mutation, and return its userErrors, each with its code and field."""
     type_ = f"{mutation[0].upper()}{mutation[1:]}Input!"
     data = await graph.data(
         f"mutation($input: {type_}) {{ {mutation}(input: $input) {{ userErrors {{ code field }} }} }}",
@@ -144,7 +144,7 @@ async def test_the_life_of_a_feature_and_a_tier(graph: Graph, atlas: App) -> Non
         ({"appSlug": ""}, [error("BLANK", "appSlug")]),
         ({"features": ["nope"]}, [error("NOT_FOUND", "features")]),
         ({"slug": "taken"}, [error("TAKEN", "slug")]),
-        # A form that is wrong comes before what the store would say.
+        # The database is queried only if the input is well-formed.
         ({"slug": "taken", "name": "", "features": ["nope"]}, [error("BLANK", "name")]),
     ],
 )
@@ -184,7 +184,7 @@ async def test_user_errors_of_a_new_feature(
     assert await everything(database) == before
 
 
-async def test_slugs_of_tiers_and_features_are_no_input_of_their_updates(graph: Graph) -> None:
+async def test_slugs_of_tiers_and_features_cannot_be_updated(graph: Graph) -> None:
     for mutation in ("updateTier", "updateFeature"):
         code, message = await graph.refusal(
             f'mutation {{ {mutation}(input: {{id: "x", slug: "new"}}) {{ userErrors {{ code }} }} }}'
@@ -193,7 +193,7 @@ async def test_slugs_of_tiers_and_features_are_no_input_of_their_updates(graph: 
         assert "slug" in message
 
 
-async def test_what_is_in_use_is_not_deleted(
+async def test_tiers_and_features_in_use_are_not_deleted(
     graph: Graph, database: Database, atlas: App, ada: Customer
 ) -> None:
     sso, export = [await make_feature(database, atlas, slug=slug) for slug in ("sso", "export")]
@@ -223,7 +223,9 @@ async def test_what_is_in_use_is_not_deleted(
 
 
 @pytest.mark.parametrize("mutation", ["updateTier", "deleteTier", "updateFeature", "deleteFeature"])
-async def test_another_account_s_are_not_found(graph: Graph, database: Database, mutation: str) -> None:
+async def test_tiers_and_features_of_another_account_are_not_found(
+    graph: Graph, database: Database, mutation: str
+) -> None:
     foreign = await make_app(database, await make_account(database))
     tier, feature = await make_tier(database, foreign), await make_feature(database, foreign)
 
@@ -250,7 +252,7 @@ async def test_a_license_with_a_tier_and_its_token(
     await graph.data(
         "mutation($t: ID!) { updateTier(input: {id: $t, features: []}) { tier { id } } }", t=tier.id
     )
-    renewed = await graph.data(
+    regenerated = await graph.data(
         f"""mutation($id: ID!) {{ regenerateLicense(input: {{id: $id}}) {{ {fields} {ERRORS} }} }}""",
         id=license["id"],
     )
@@ -262,7 +264,7 @@ async def test_a_license_with_a_tier_and_its_token(
     )
     assert (claims["jti"], claims["lic_id"], claims["sub"]) == (license["jti"], license["id"], PLACE)
     assert (claims["tier"], claims["features"]) == ("team", ["sso", "export"])
-    again = renewed["regenerateLicense"]["license"]
+    again = regenerated["regenerateLicense"]["license"]
     assert {**again, "token": "", "jti": ""} == {
         **license,
         "token": "",
@@ -286,7 +288,7 @@ async def test_user_errors_of_licenses(
         error("NOT_FOUND", "tierId"),
         error("NOT_FOUND", "features"),
     ]
-    # Wrong in form and unknown at once: the form is told.
+    # The database is queried only if the input is well-formed.
     assert await errors(graph, "createLicense", {**term, "tierId": "nope", "durationDays": 0}) == [
         error("INVALID", "durationDays"),
         error("INVALID"),
@@ -328,7 +330,7 @@ async def test_an_app_s_keys_are_rotated(graph: Graph, database: Database, atlas
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "EDDSA"])
-async def test_an_app_s_algorithm_is_chosen_when_it_is_made(graph: Graph, algorithm: str) -> None:
+async def test_an_app_s_algorithm_is_chosen_when_it_is_created(graph: Graph, algorithm: str) -> None:
     data = await graph.data(
         """mutation($a: SigningAlgorithm!) {
           a: createApp(input: {name: "A", slug: "a", signingAlgorithm: $a}) {

@@ -1,9 +1,11 @@
-"""Limits: beyond them a document is refused before anything is asked, with a code that says why."""
+"""Limits: a document that exceeds one is refused before any statement runs, with a code that says why."""
+
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from db.engine import Database
-from schema.limits import Limits
+from schema.pipeline.limits import Limits
 from tests.factories import Account, make_app, make_customer, make_feature, make_license, make_tier
 from tests.schema.conftest import Graph, limited
 
@@ -29,8 +31,8 @@ async def test_a_document_of_a_megabyte(graph: Graph) -> None:
     assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-async def test_a_body_that_does_not_tell_its_length(graph: Graph) -> None:
-    async def chunks():
+async def test_a_body_without_a_content_length(graph: Graph) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
         for _ in range(20):
             yield b" " * 100_000
 
@@ -106,13 +108,13 @@ async def test_circular_and_missing_fragments(graph: Graph) -> None:
     await refused(graph, "{ ...Nowhere }", "GRAPHQL_VALIDATION_FAILED")
 
 
-async def test_fragments_that_unfold_without_end(graph: Graph) -> None:
+async def test_fragments_that_unfold_to_too_many_fields(graph: Graph, database: Database) -> None:
     body = "licenses { nodes { customer { app { ...%s } } } edges { node { app { ...%s } } } }"
     fragments = [f"fragment F{i} on App {{ {body % (f'F{i + 1}', f'F{i + 1}')} }}" for i in range(12)]
     query = '{ app(slug: "x") { ...F0 } }' + "".join(fragments) + "fragment F12 on App { id }"
     limits = Limits(max_depth=0, max_cost=0)
 
-    code, message = await limited(graph, graph.client._transport.app.state.database, limits).refusal(query)
+    code, message = await limited(graph, database, limits).refusal(query)
 
     assert code == "GRAPHQL_VALIDATION_FAILED"
     assert "unfolds to more than 5000 fields" in message
@@ -152,7 +154,8 @@ async def test_fragments_that_unfold_without_end(graph: Graph) -> None:
               tier { features { id } } features } } } } } }""",
             1 + 2 * (1 + 3 * (1 + 1 + 20)),
         ),
-        # What may go through all rows costs it, whatever comes of it: once, since apps have different rows,
+        # A scan of all rows of an app has a fixed cost, whatever it finds. On a page of apps, it is counted
+        # once for all of them, because each row is in only one app.
         ('{ app(slug: "x") { customers(filter: {search: "an"}) { totalCount } } }', 1 + 1 + 4_500),
         ('{ app(slug: "x") { customers(filter: {email: "an"}) { nodes { id } } } }', 1 + 20 + 4_000),
         ('{ app(slug: "x") { customers(filter: {search: "an"}) { totalCount nodes { id } } } }', 22 + 4_500),
@@ -169,13 +172,13 @@ async def test_fragments_that_unfold_without_end(graph: Graph) -> None:
         ('{ app(slug: "x") { tier(slug: "y") { licenses { totalCount } } } }', 3 + 500),
         ('{ app(slug: "x") { tier(slug: "y") { licenses { totalCount(atMost: 5) } } } }', 3),
         ("{ apps(first: 50) { nodes { licenses(filter: {status: ACTIVE}) { totalCount } } } }", 100 + 2_000),
-        # but for each time that one app is come to again;
+        # A scan is counted again each time the document returns to the same app.
         (
             """{ app(slug: "x") { customers(first: 2) { nodes {
               app { licenses(filter: {status: ACTIVE}) { totalCount } } } } } }""",
             1 + 2 * (1 + 1 + 1 + 2_000),
         ),
-        # and of a customer's few licenses it costs a hundredth.
+        # A scan of one customer's licenses has a hundredth of that cost, because a customer has few licenses.
         (
             """{ app(slug: "x") { customers(first: 50) { nodes {
               licenses(filter: {status: ACTIVE}) { totalCount } } } } }""",
@@ -196,6 +199,7 @@ async def test_fragments_that_unfold_without_end(graph: Graph) -> None:
         ('{ verifyLicenses(appSlug: "x", by: {jtis: []}) { valid } }', 0),
         ('{ verifyLicenses(appSlug: "x", by: {jtis: ["a", "b", "b"]}) { valid } }', 3),
         ('{ verifyLicenses(appSlug: "x", by: {jtis: "a"}) { valid } }', 1),
+        ('{ signingKeys(appSlug: "x") { kid } }', 100),
         ('mutation { deleteApp(input: {slug: "x"}) { deletedAppId } }', 10),
         ('mutation { regenerateLicense(input: {id: "x"}) { license { id token tier { id } } } }', 10 + 3),
         ('mutation { rotateAppKeys(input: {appSlug: "x"}) { licensesResigned } }', 2_000),
@@ -205,13 +209,15 @@ async def test_fragments_that_unfold_without_end(graph: Graph) -> None:
         ),
     ],
 )
-async def test_cost_is_the_most_objects_that_could_come(graph: Graph, query: str, cost: int) -> None:
+async def test_cost_is_the_largest_number_of_objects_that_could_be_returned(
+    graph: Graph, query: str, cost: int
+) -> None:
     answer = (await graph.post(query)).json()
 
-    assert answer["extensions"]["cost"] == {"requested": cost, "maximum": 20_000}
+    assert answer["extensions"]["cost"].items() >= {"requested": cost, "maximum": 20_000}.items()
 
 
-async def test_too_dear(graph: Graph) -> None:
+async def test_a_document_that_costs_too_much(graph: Graph) -> None:
     page = "customers(first: $n) { nodes { id } edges { cursor } }"
     query = f"query($n: Int) {{ apps(first: 100) {{ nodes {{ {page} }} }} }}"
 
@@ -233,7 +239,7 @@ async def test_zero_switches_a_limit_off(graph: Graph, database: Database) -> No
     answer = (await limited(graph, database, none).post(query + " " * 2_000_000)).json()
 
     assert len(answer["data"]) == 250
-    assert answer["extensions"]["cost"] == {"requested": 25_000, "maximum": None}
+    assert answer["extensions"]["cost"].items() >= {"requested": 25_000, "maximum": None}.items()
 
 
 async def test_introspection_can_be_closed(graph: Graph, database: Database) -> None:
@@ -278,7 +284,10 @@ def through_customers(levels: int) -> str:
 
 
 def through_searches(levels: int) -> str:
-    """As `through_customers`, without the totals: so its pages are walked over first."""
+    """Return a selection like that of `through_customers`, but only with totals that have a bound.
+
+    If every total has a bound, a search first checks rows one by one. It uses another statement for that.
+    """
     capped = PAGE_INFO.replace(" totalCount ", " ")
     if levels < 3:
         return "id"
@@ -311,18 +320,21 @@ def through_look_ups(levels: int) -> str:
     "deep", [through_licenses, through_customers, through_searches, through_tiers, through_look_ups]
 )
 async def test_the_deepest_documents_are_answered(
-    graph: Graph, database: Database, account: Account, deep: object
+    graph: Graph, database: Database, account: Account, deep: Callable[[int], str]
 ) -> None:
-    """SQLite before 3.46 parses no statement with more than 100 constructs open; see docs/decisions.md."""
+    """SQLite before 3.46 cannot parse a statement with more than 100 open constructs.
+
+    See docs/decisions.md.
+    """
     app = await make_app(database, account, slug="atlas")
     customer = await make_customer(database, app, email="a@b.de", name="Ann")
     tier = await make_tier(database, app, slug="team", features=[await make_feature(database, app)])
     await make_license(database, customer, tier=tier)
-    below = deep(14)  # type: ignore[operator]
+    below = deep(14)
     query = f"""query($ids: [ID!]!) {{
       app(slug: "atlas") {{ {below} }}
       nodes(ids: $ids) {{ ... on App {{ {below} }} ... on Customer {{ app {{ id {deep(13)} }} }} }}
-    }}"""  # type: ignore[operator]
+    }}"""
 
     data = await limited(graph, database, Limits(max_cost=0)).data(query, ids=[app.id, customer.id])
 
@@ -362,4 +374,4 @@ async def test_apps_and_rotations_cost_what_their_signing_keys_do(
     assert await graph.data("{ apps { totalCount } }") == {"apps": {"totalCount": 0}}
 
     response = await graph.post(f"mutation {{ {made(2)} {rotation} }}")
-    assert response.json()["extensions"]["cost"] == {"requested": 6_000, "maximum": 20_000}
+    assert response.json()["extensions"]["cost"].items() >= {"requested": 6_000, "maximum": 20_000}.items()

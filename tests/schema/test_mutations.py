@@ -1,4 +1,4 @@
-"""Mutations as clients see them: payloads, userErrors with camelCase paths, one transaction a field."""
+"""Mutations as clients see them: payloads, camelCase paths in userErrors, and one transaction per field."""
 
 from typing import Any
 
@@ -91,7 +91,7 @@ async def test_a_customer_s_life(graph: Graph, database: Database, account: Acco
     assert created["createCustomer"] == {
         "customer": {
             "id": id,
-            "email": "Jane@example.com",
+            "email": "Jane@EXAMPLE.com",
             "name": None,
             "externalId": "x-1",
             "metadata": metadata,
@@ -105,7 +105,7 @@ async def test_a_customer_s_life(graph: Graph, database: Database, account: Acco
         "userErrors": [],
     }
     assert updated["updateCustomer"] == {
-        "customer": {"email": "Jane@example.com", "name": "Jane", "externalId": None, "metadata": {}},
+        "customer": {"email": "Jane@EXAMPLE.com", "name": "Jane", "externalId": None, "metadata": {}},
         "userErrors": [],
     }
     assert deleted["deleteCustomer"] == {"deletedCustomerId": id, "deletedLicenseCount": 1, "userErrors": []}
@@ -148,7 +148,7 @@ async def test_a_license_s_life(graph: Graph, database: Database, account: Accou
     assert deleted["a"] == {"deletedLicenseId": license["id"], "userErrors": []}
 
 
-async def test_all_faults_come_together_and_nothing_is_written(
+async def test_all_errors_are_reported_together_and_nothing_is_written(
     graph: Graph, database: Database, account: Account
 ) -> None:
     await make_app(database, account, slug="atlas")
@@ -192,7 +192,7 @@ async def test_all_faults_come_together_and_nothing_is_written(
         ({"expiresAt": "2020-01-01T00:00:00Z"}, ["expiresAt"]),
     ],
 )
-async def test_how_long_a_license_lasts_is_said_in_exactly_one_way(
+async def test_exactly_one_field_says_how_long_a_license_lasts(
     graph: Graph, database: Database, account: Account, term: dict[str, Any], field: list[str] | None
 ) -> None:
     customer = await make_customer(database, await make_app(database, account))
@@ -206,7 +206,9 @@ async def test_how_long_a_license_lasts_is_said_in_exactly_one_way(
     assert data["createLicense"] == {"license": None, "userErrors": [{"code": "INVALID", "field": field}]}
 
 
-async def test_a_second_active_license_is_taken(graph: Graph, database: Database, account: Account) -> None:
+async def test_a_second_active_license_is_refused_as_taken(
+    graph: Graph, database: Database, account: Account
+) -> None:
     customer = await make_customer(database, await make_app(database, account))
     license = await make_license(database, customer)
 
@@ -223,7 +225,7 @@ async def test_a_second_active_license_is_taken(graph: Graph, database: Database
     assert data["createLicense"]["userErrors"] == [{"code": "TAKEN", "field": ["installationId"]}]
 
 
-async def test_fields_are_transactions_of_their_own_in_the_order_written(
+async def test_each_field_is_a_transaction_and_they_run_in_document_order(
     graph: Graph, database: Database, account: Account
 ) -> None:
     data = await graph.data(
@@ -245,7 +247,7 @@ async def test_fields_are_transactions_of_their_own_in_the_order_written(
     }
 
 
-async def test_payload_objects_may_be_asked_twice_and_with_arguments(graph: Graph) -> None:
+async def test_payload_objects_may_be_selected_twice_and_with_arguments(graph: Graph) -> None:
     data = await graph.data(
         """mutation($none: Boolean = false) { createApp(input: {name: "A", slug: "a"}) {
           one: app { slug ... @include(if: $none) { name } }
@@ -261,7 +263,7 @@ async def test_payload_objects_may_be_asked_twice_and_with_arguments(graph: Grap
     }
 
 
-async def test_a_customer_may_be_asked_for_several_times_when_it_is_got_or_created(
+async def test_get_or_create_may_select_its_customer_several_times(
     graph: Graph, database: Database, account: Account
 ) -> None:
     await make_app(database, account, slug="atlas")
@@ -307,7 +309,7 @@ async def test_a_customer_may_be_asked_for_several_times_when_it_is_got_or_creat
     }
 
 
-async def test_what_is_named_by_an_empty_text_is_blank(graph: Graph) -> None:
+async def test_an_empty_id_or_slug_is_blank(graph: Graph) -> None:
     data = await graph.data(
         """mutation {
           a: updateApp(input: {slug: ""}) { userErrors { code field } }

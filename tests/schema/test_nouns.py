@@ -1,4 +1,4 @@
-"""Objects of the graph: their fields, how they are found, and that another account's do not exist."""
+"""Objects of the graph: their fields, how they are found, and that those of another account are not."""
 
 from datetime import UTC, datetime
 
@@ -8,9 +8,11 @@ import pytest
 from asgi.authentication import Authentication
 from db.engine import Database
 from resolvers.viewer import Policy
-from schema.door import GraphQLDoor
-from schema.limits import Limits
+from schema.graph import graphql_schema
+from schema.pipeline.endpoint import GraphQLEndpoint
+from schema.pipeline.limits import Limits
 from tests.factories import Account, make_account, make_app, make_customer, make_key, make_license
+from tests.keyrings import KEYRING
 from tests.schema.conftest import Graph
 
 MOMENT = datetime(2026, 1, 23, 10, tzinfo=UTC)
@@ -123,7 +125,7 @@ async def test_a_customer_is_found_by_id_by_email_in_any_case_and_by_external_id
     assert data["app"] == {"a": found, "b": found, "c": found, "d": None, "e": None, "f": None}
 
 
-async def test_nodes_come_in_the_order_asked_with_null_for_the_unknown(
+async def test_nodes_are_returned_in_the_order_of_their_ids_with_null_for_unknown_ones(
     graph: Graph, database: Database, account: Account
 ) -> None:
     app = await make_app(database, account)
@@ -215,13 +217,13 @@ async def test_another_account_s_objects_cannot_be_changed(
 
 
 @pytest.mark.parametrize("forbidden", ["customers { totalCount }", "licenses { nodes { customer { id } } }"])
-async def test_an_installation_may_keep_customers_from_public_keys(
+async def test_an_installation_may_hide_customers_from_public_keys(
     graph: Graph, database: Database, account: Account, forbidden: str
 ) -> None:
     await make_app(database, account, slug="atlas")
     closed = Authentication(database, Policy(public_keys_read_customers=False))
-    door = GraphQLDoor(database, closed, limits=Limits())
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://testserver")
+    api = GraphQLEndpoint(graphql_schema, database, KEYRING, closed, limits=Limits())
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://testserver")
     public = Graph(client, await make_key(database, account, kind="public"))
     query = f'{{ app(slug: "atlas") {{ slug licenses {{ totalCount }} {forbidden} }} }}'
 

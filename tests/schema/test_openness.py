@@ -1,4 +1,4 @@
-"""Which documents run without a key, and what whoever holds a license's token may ask for."""
+"""Which documents run without a key, and what the holder of a license's token may read."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +39,7 @@ BEYOND = {
 
 @dataclass(frozen=True)
 class Held:
-    """A license as its holder knows it."""
+    """A license, as far as the holder of its token knows it."""
 
     id: str
     token: str
@@ -49,7 +49,7 @@ class Held:
 
 @pytest.fixture
 async def nobody(graph: Graph) -> Graph:
-    """Asks without a key."""
+    """A client without a key."""
     return graph.with_token(None)
 
 
@@ -71,7 +71,7 @@ async def held(graph: Graph, database: Database, account: Account) -> Held:
 
 
 async def refused_whole(graph: Graph, database: Database, query: str, **variables: Any) -> None:
-    """Twice, for the second time the document is prepared. Neither runs, and nothing is written."""
+    """Check that a document is refused and writes nothing, both when it is new and once it is prepared."""
     before = await everything(database)
     for _ in range(2):
         response = await graph.post(query, variables)
@@ -133,11 +133,11 @@ async def test_a_bad_key_refuses_open_documents_too(
         await refused_whole(bad, database, RENEW % "license { id }", t=held.token)
 
 
-# Renewal without a key
+# Getting a new token without a key
 
 
 @pytest.mark.parametrize("literal", [True, False])
-async def test_whoever_holds_the_token_renews_the_license(
+async def test_the_holder_of_the_token_regenerates_the_license(
     nobody: Graph, graph: Graph, held: Held, literal: bool
 ) -> None:
     query = RENEW % f"license {{ {OWN} }} userErrors {{ code }}"
@@ -157,18 +157,21 @@ async def test_whoever_holds_the_token_renews_the_license(
     assert again["license"]["tier"]["features"][0]["slug"] == "sso"
 
 
-async def test_the_whole_input_by_a_variable(nobody: Graph, database: Database, held: Held) -> None:
+async def test_the_whole_input_may_be_a_variable(nobody: Graph, database: Database, held: Held) -> None:
     query = """mutation($i: RegenerateLicenseInput!) { regenerateLicense(input: $i) {
       license { id } userErrors { code } } }"""
 
-    for _ in range(2):  # one document, open or not by its variables
+    # The document is the same, but the values of its variables decide whether it needs a key.
+    for _ in range(2):
         data = await nobody.data(query, i={"currentToken": held.token})
         assert data == {"regenerateLicense": {"license": {"id": held.id}, "userErrors": []}}
         await refused_whole(nobody, database, query, i={"id": held.id})
 
 
 @pytest.mark.parametrize("input", ["{id: $id}", '{id: "lic_x"}'])
-async def test_by_id_it_needs_a_key(nobody: Graph, database: Database, held: Held, input: str) -> None:
+async def test_regenerating_by_id_needs_a_key(
+    nobody: Graph, database: Database, held: Held, input: str
+) -> None:
     query = f"mutation($id: ID!) {{ regenerateLicense(input: {input}) {{ license {{ id }} }} }}"
     if "$id" not in input:
         query = query.replace("($id: ID!)", "")
@@ -178,7 +181,7 @@ async def test_by_id_it_needs_a_key(nobody: Graph, database: Database, held: Hel
 
 @pytest.mark.parametrize("beyond", BEYOND)
 @pytest.mark.parametrize("literal", [True, False])
-async def test_without_a_key_there_is_no_more_to_see(
+async def test_without_a_key_only_the_license_can_be_selected(
     nobody: Graph, database: Database, held: Held, beyond: str, literal: bool
 ) -> None:
     query, variables = RENEW % BEYOND[beyond], {"t": held.token}
@@ -188,7 +191,7 @@ async def test_without_a_key_there_is_no_more_to_see(
     await refused_whole(nobody, database, query, **variables)
 
 
-async def test_what_is_skipped_is_not_asked_for(nobody: Graph, database: Database, held: Held) -> None:
+async def test_skipped_fields_need_no_key(nobody: Graph, database: Database, held: Held) -> None:
     query = """mutation($t: String!, $all: Boolean!) { regenerateLicense(input: {currentToken: $t}) {
       license { id app @include(if: $all) { slug } } } }"""
 
@@ -198,7 +201,9 @@ async def test_what_is_skipped_is_not_asked_for(nobody: Graph, database: Databas
         await refused_whole(nobody, database, query, t=held.token, all=True)
 
 
-async def test_other_mutations_beside_it_need_a_key(nobody: Graph, database: Database, held: Held) -> None:
+async def test_other_mutations_in_the_document_need_a_key(
+    nobody: Graph, database: Database, held: Held
+) -> None:
     query = RENEW.replace("($t: String!)", "($t: String!, $id: ID!)") % "license { id }"
     query = query[:-1] + " revokeLicense(input: {id: $id}) { license { id } } }"
 
@@ -206,7 +211,7 @@ async def test_other_mutations_beside_it_need_a_key(nobody: Graph, database: Dat
 
 
 @pytest.mark.parametrize("key", ["none", "secret", "public", "another account's"])
-async def test_a_token_that_is_not_good_renews_nothing(
+async def test_an_invalid_token_regenerates_nothing(
     graph: Graph, database: Database, account: Account, held: Held, key: str
 ) -> None:
     asking = graph.with_token(await _key(database, account, key))
@@ -222,7 +227,7 @@ async def test_a_token_that_is_not_good_renews_nothing(
 
 
 @pytest.mark.parametrize("key", ["secret", "public", "another account's", "another account's public"])
-async def test_whatever_key_the_request_carries_the_token_is_shown_to_whoever_holds_one(
+async def test_with_any_key_the_token_is_shown_to_the_holder_of_a_token(
     graph: Graph, database: Database, account: Account, held: Held, key: str
 ) -> None:
     asking = graph.with_token(await _key(database, account, key))
@@ -236,7 +241,7 @@ async def test_whatever_key_the_request_carries_the_token_is_shown_to_whoever_ho
 
 
 @pytest.mark.parametrize("key", ["secret", "public"])
-async def test_a_key_of_the_account_sees_all_that_it_may(
+async def test_a_key_of_the_account_sees_everything_its_scopes_allow(
     graph: Graph, database: Database, account: Account, held: Held, key: str
 ) -> None:
     asking = graph.with_token(await _key(database, account, key))
@@ -249,9 +254,26 @@ async def test_a_key_of_the_account_sees_all_that_it_may(
     }
 
 
+async def test_the_token_of_one_license_shows_no_tokens_of_others(
+    graph: Graph, database: Database, account: Account, held: Held
+) -> None:
+    asking = graph.with_token(await _key(database, account, "public"))
+
+    query = (
+        "license { token app { slug } } again: license { app { licenses { nodes { token } } } } "
+        "tier: license { token tier { licenses { nodes { token } } } }"
+    )
+    data = await asking.data(RENEW % query, t=held.token)
+
+    answer = data["regenerateLicense"]
+    assert answer["license"]["token"].count(".") == 2
+    assert answer["again"] == {"app": {"licenses": {"nodes": [{"token": None}]}}}
+    assert answer["tier"] == {"token": None, "tier": {"licenses": {"nodes": [{"token": None}]}}}
+
+
 @pytest.mark.parametrize("beyond", BEYOND)
 @pytest.mark.parametrize("key", ["another account's", "another account's public"])
-async def test_a_key_of_another_account_sees_no_more_than_the_license(
+async def test_a_key_of_another_account_sees_only_the_license(
     graph: Graph, database: Database, account: Account, held: Held, beyond: str, key: str
 ) -> None:
     asking = graph.with_token(await _key(database, account, key))
@@ -280,7 +302,7 @@ async def test_a_public_key_does_not_regenerate_by_id(
     assert await everything(database) == before
 
 
-async def test_tokens_are_shown_to_secret_keys_alone(
+async def test_tokens_are_only_shown_to_secret_keys(
     graph: Graph, database: Database, account: Account, held: Held
 ) -> None:
     public = graph.with_token(await _key(database, account, "public"))
@@ -305,7 +327,7 @@ async def test_tokens_are_shown_to_secret_keys_alone(
         }
 
 
-async def test_a_refused_document_asks_nothing_of_the_database(
+async def test_a_refused_document_runs_no_statement(
     nobody: Graph, app: Starlette, statements: Statements, held: Held
 ) -> None:
     with statements.recorded(app.state.database) as sent:

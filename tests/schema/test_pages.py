@@ -1,6 +1,7 @@
-"""Connections: pages by keyset, forward and backward, that stay put while rows come and go."""
+"""Connections: pages in both directions, which do not shift when rows are added or deleted."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ async def atlas(database: Database, account: Account) -> App:
     return await make_app(database, account, slug="atlas")
 
 
-async def page(graph: Graph, **variables: object) -> dict:
+async def page(graph: Graph, **variables: object) -> dict[str, Any]:
     found = (await graph.data(PAGE, **variables))["app"]["customers"]
     assert [edge["node"] for edge in found["edges"]] == found["nodes"]
     cursors = [edge["cursor"] for edge in found["edges"]]
@@ -48,7 +49,7 @@ async def named(database: Database, app: App, *names: str | None) -> list[Custom
     return [await make_customer(database, app, name=name) for name in names]
 
 
-async def test_newest_first_unless_said_otherwise(graph: Graph, database: Database, atlas: App) -> None:
+async def test_the_default_order_is_newest_first(graph: Graph, database: Database, atlas: App) -> None:
     await named(database, atlas, "1", "2", "3")
 
     assert (await page(graph))["names"] == ["3", "2", "1"]
@@ -56,7 +57,7 @@ async def test_newest_first_unless_said_otherwise(graph: Graph, database: Databa
     assert ascending["names"] == ["1", "2", "3"]
 
 
-async def test_twenty_rows_when_no_size_is_given(graph: Graph, database: Database, atlas: App) -> None:
+async def test_the_default_size_is_twenty(graph: Graph, database: Database, atlas: App) -> None:
     await named(database, atlas, *(str(number) for number in range(21)))
 
     found = await page(graph)
@@ -67,7 +68,7 @@ async def test_twenty_rows_when_no_size_is_given(graph: Graph, database: Databas
 
 @pytest.mark.parametrize("size", [1, 2, 3, 6, 7])
 @pytest.mark.parametrize("direction", ["ASC", "DESC"])
-async def test_walking_forward_and_backward_meets_every_row_once(
+async def test_paging_forward_and_backward_returns_every_row_once(
     graph: Graph, database: Database, atlas: App, size: int, direction: str
 ) -> None:
     await named(database, atlas, "ada", None, "Zoë", "Ada", None, "ADA")
@@ -130,7 +131,7 @@ async def test_a_cursor_outlives_its_row_and_new_rows_do_not_shift_it(
     assert three
 
 
-async def test_before_alone_reads_backward(graph: Graph, database: Database, atlas: App) -> None:
+async def test_before_without_a_size_reads_backward(graph: Graph, database: Database, atlas: App) -> None:
     await named(database, atlas, "a", "b", "c")
     order = {"field": "NAME"}
     last = (await page(graph, order=order))["end"]
@@ -185,7 +186,7 @@ async def test_filters_of_customers(
     assert found["total"] == len(names)
 
 
-async def test_created_bounds_are_exclusive_also_within_a_second(
+async def test_created_bounds_are_exclusive_and_may_fall_within_a_second(
     graph: Graph, database: Database, atlas: App
 ) -> None:
     noon = datetime(2025, 5, 5, 12, tzinfo=UTC)
@@ -194,7 +195,7 @@ async def test_created_bounds_are_exclusive_also_within_a_second(
         await make_customer(database, atlas, name=str(seconds), created_at=at)
 
     async def names(**filter: str) -> list[str]:
-        return (await page(graph, filter=filter))["names"]
+        return list((await page(graph, filter=filter))["names"])
 
     assert await names(createdAfter="2025-05-05T12:00:01Z") == ["2"]
     assert await names(createdBefore="2025-05-05T12:00:01Z") == ["0"]
@@ -237,7 +238,7 @@ async def test_filters_and_order_of_licenses(graph: Graph, database: Database, a
     ]
 
 
-async def test_apps_are_the_account_s_own(
+async def test_only_apps_of_the_account_are_listed(
     graph: Graph, database: Database, account: Account, atlas: App
 ) -> None:
     await make_app(database, account, slug="zeta", name="alpha")

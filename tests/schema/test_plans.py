@@ -1,5 +1,6 @@
-"""Every page is a walk along an index: no table is read from end to end, nothing is sorted but a page."""
+"""Every page is read along an index: no table is read completely, and no sort is larger than a page."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -34,7 +35,7 @@ NULLABLE = {("customers", "NAME"), ("licenses", "EXPIRES_AT")}
 
 
 async def fill(url: str) -> None:
-    """An account with many apps, two of which have many rows."""
+    """Create an account with many apps, two of which have many rows."""
     database = Database(url)
     account = await make_account(database)
     for number in range(300):
@@ -65,14 +66,14 @@ async def account(database: Database) -> Account:
 
 @pytest.fixture
 async def customer_id(database: Database) -> str:
-    """One of the many customers."""
+    """The id of one customer of an app with many customers."""
     async with database.read() as session:
         (id,) = await session.row(select(func.max(customers.c.id)), {}) or ()
     return str(id)
 
 
 async def _sell_at_tiers(database: Database) -> None:
-    """Each app has tiers and features, and each license but a few a tier of its app, and a token."""
+    """Give each app tiers and features, each license a token, and about a third of the licenses a tier."""
     async with database.write() as session:
         for (app_id,) in list(await session.execute(select(apps.c.id))):
             made = [(ids.new_id(ids.TIER), f"tier_{number}") for number in range(5)]
@@ -107,7 +108,7 @@ async def _sell_at_tiers(database: Database) -> None:
 
 
 def pages(connection: str, order: str, direction: str) -> list[str]:
-    """The arguments of a first page, a last one, and of those on both sides of each kind of place."""
+    """Return the arguments of several pages: the first, the last, and those before and after a cursor."""
     kind = connection.removesuffix("s").capitalize()
     value = ORDERS[connection][order]
     places = [value, None] if (connection, order) in NULLABLE else [value]
@@ -150,7 +151,7 @@ async def test_every_order_in_both_directions_from_every_place(
 
 
 def is_sort(fault: str) -> bool:
-    return fault.startswith(("Sort by", "USE TEMP B-TREE FOR ORDER BY"))
+    return fault.startswith(("Sort by", "USE TEMP B-TREE FOR"))
 
 
 @pytest.mark.parametrize("direction", ["ASC", "DESC"])
@@ -175,7 +176,7 @@ async def test_licenses_of_a_tier(
     ("connection", "tag", "value"),
     [("tiers", "Tier.position.asc", rank(1, "tier_2")), ("features", "Feature.slug.asc", "feature_2")],
 )
-async def test_tiers_and_features_in_their_one_order(
+async def test_tiers_and_features_in_their_only_order(
     graph: Graph,
     app: Starlette,
     statements: Statements,
@@ -204,15 +205,14 @@ async def test_tiers_and_features_in_their_one_order(
         "publicKeyPem signingAlgorithm",
     ],
 )
-async def test_what_is_found_in_an_app(
-    graph: Graph, app: Starlette, statements: Statements, found: str
-) -> None:
+async def test_lookups_in_an_app(graph: Graph, app: Starlette, statements: Statements, found: str) -> None:
     database = app.state.database
 
     with statements.recorded(database) as sent:
         await graph.data(f'{{ app(slug: "atlas") {{ {found} }} }}')
 
-    # What is sorted here is little: the licenses of one installation, the features of one tier.
+    # Sorts are allowed here, because they are small: the licenses of one installation, or the features of a
+    # tier.
     assert [each for each in await faults(database, sent[-1]) if not is_sort(each)] == []
 
 
@@ -226,7 +226,7 @@ async def test_what_is_found_in_an_app(
         'verifyLicenses(appSlug: "atlas", by: {jtis: ["lic_01m82q4h06ep9b09e7rw1d5xyz"]}) { valid }',
     ],
 )
-async def test_verification_looks_up_what_it_is_asked_for(
+async def test_verification_uses_lookups(
     graph: Graph, app: Starlette, statements: Statements, asked: str
 ) -> None:
     database = app.state.database
@@ -235,6 +235,53 @@ async def test_verification_looks_up_what_it_is_asked_for(
         await graph.data(f"{{ {asked} }}")
 
     assert [each for each in await faults(database, sent[-1]) if not is_sort(each)] == []
+
+
+@pytest.mark.parametrize("noun", ["apps", "customers", "licenses", "tiers", "features"])
+async def test_pages_of_rest_by_cursor(
+    graph: Graph, app: Starlette, statements: Statements, noun: str
+) -> None:
+    database = app.state.database
+    path = "/api/v1/apps" if noun == "apps" else f"/api/v1/apps/atlas/{noun}"
+    cursor = ""
+    for _ in range(3):
+        headers = {"Authorization": f"Bearer {graph.token}"}
+        query = {"cursor": cursor, "per_page": "2"}
+        with statements.recorded(database) as sent:
+            answer = (await graph.client.get(path, params=query, headers=headers)).json()
+        cursor = answer["meta"]["next_cursor"]
+
+        # Sorts are allowed here, because they are small: the features of a tier.
+        assert [each for each in await faults(database, sent[-1]) if not is_sort(each)] == []
+        assert noun == "tiers" or await faults(database, sent[-1]) == []
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        '{ app(slug: "atlas") { %s } }',
+        '{ app(slug: "atlas") { tier(slug: "tier_1") { %s } } }',
+        "query($id: ID!) { customer(id: $id) { %s } }",
+    ],
+    ids=["of an app", "of a tier", "of a customer"],
+)
+async def test_licenses_of_an_installation(
+    graph: Graph, app: Starlette, statements: Statements, customer_id: str, around: str
+) -> None:
+    database = app.state.database
+    orders = ("", ", orderBy: {field: EXPIRES_AT}", ", orderBy: {field: EXPIRES_AT, direction: DESC}")
+    filters = ("", ', expiresAfter: "2026-01-01T00:00:00Z"', ', tierSlug: "tier_1"', ", status: ACTIVE")
+    for order in orders:
+        for filter in filters:
+            arguments = f'filter: {{installationId: "{NOWHERE}"{filter}}}{order}'
+            found = f"licenses({arguments}) {{ nodes {{ id }} pageInfo {{ endCursor }} totalCount }}"
+            with statements.recorded(database) as sent:
+                await graph.data(around % found, id=customer_id)
+
+            # Sorts are allowed here, because they are small: the licenses of one installation.
+            assert [each for each in await faults(database, sent[-1]) if not is_sort(each)] == [], arguments
+            plan = await described(database, sent[-1])
+            assert not re.search("ix_licenses_(app|tier)_id", plan), plan
 
 
 async def test_the_viewer_is_found_by_its_key(
@@ -265,7 +312,7 @@ async def test_creation_times_are_a_range_of_ids(
     assert await faults(database, sent[-1]) == []
 
 
-async def test_a_rest_page_is_found_by_walking_ids_alone(
+async def test_a_rest_page_skips_rows_in_an_index_of_ids(
     graph: Graph, app: Starlette, statements: Statements
 ) -> None:
     database = app.state.database
@@ -281,7 +328,7 @@ async def test_a_rest_page_is_found_by_walking_ids_alone(
     assert f"{how} ix_customers_app_id_id" in await described(database, sent[-1])
 
 
-async def test_what_a_bad_plan_looks_like(database: Database) -> None:
+async def test_bad_plans_are_recognized(database: Database) -> None:
     statement = "SELECT id FROM customers ORDER BY created_at"
 
     assert await faults(database, statement) == (

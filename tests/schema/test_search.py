@@ -1,4 +1,7 @@
-"""Search: whatever contains the text, letter case folded and all else taken literally, found by an index."""
+"""Search: it finds every email and name that contains the search text.
+
+Case is ignored, and no character is special.
+"""
 
 import asyncio
 import random
@@ -65,7 +68,7 @@ SEARCH = """query($text: String) { app(slug: "atlas") {
 
 @pytest.fixture
 def settings() -> Mapping[str, Any]:
-    """Of searches, which cost much, as many as a test wants."""
+    """Settings without a limit on cost, because searches have a high cost."""
     return UNLIMITED_COST
 
 
@@ -75,7 +78,10 @@ async def atlas(database: Database, account: Account) -> App:
 
 
 async def stock(database: Database, account: Account, atlas: App) -> dict[str, tuple[str, str | None]]:
-    """Customers with names of all kinds, and another app's with the same. Answers emails and names by id."""
+    """Create customers with all kinds of names in two apps.
+
+    Returns the email and name of each customer of the app `atlas`, by id.
+    """
     other = await make_app(database, account)
     made = {}
     for number, name in enumerate((*NAMES, None)):
@@ -86,10 +92,11 @@ async def stock(database: Database, account: Account, atlas: App) -> dict[str, t
 
 
 async def check(graph: Graph, made: dict[str, tuple[str, str | None]], needle: str) -> None:
-    """Hold every way to search for a text against Python's own."""
+    """Compare the results of every way to search for a text with those of a search in Python."""
     part = fold(needle)
-    emails = {id for id, (email, _) in made.items() if part in fold(email)}
-    both = emails | {id for id, (_, name) in made.items() if name is not None and part in fold(name)}
+    emails = {id for id, (email, _) in made.items() if part.strip() in fold(email)}
+    names = {id for id, (_, name) in made.items() if name is not None and part in fold(name)}
+    both = names | {id for id, (email, _) in made.items() if part in fold(email)}
     by_name = sorted(both, key=lambda each: (made[each][1] is None, fold(made[each][1] or ""), each))
 
     found = (await graph.data(SEARCH, text=needle))["app"]
@@ -107,7 +114,7 @@ async def check(graph: Graph, made: dict[str, tuple[str, str | None]], needle: s
 
 
 @pytest.mark.usefixtures("walked")
-async def test_whatever_contains_the_text_is_found(
+async def test_everything_that_contains_the_text_is_found(
     graph: Graph, database: Database, account: Account, atlas: App
 ) -> None:
     made = await stock(database, account, atlas)
@@ -173,14 +180,17 @@ async def test_the_index_follows_every_change(
 
 
 async def check_index(database: Database) -> None:
-    """Have SQLite hold its index against what is indexed; PostgreSQL keeps its own."""
+    """Check that the search index matches the customers, with the integrity check of SQLite's FTS5.
+
+    PostgreSQL keeps its index consistent by itself, so nothing is checked there.
+    """
     if database.is_sqlite:
         async with database.write() as session:
             await session.execute(
                 text("INSERT INTO customer_grams (customer_grams, rank) VALUES ('integrity-check', 1)")
             )
             counts = "SELECT (SELECT count(*) FROM customer_numbers), (SELECT count(*) FROM customers)"
-            numbers, rows = (await session.execute(text(counts))).one()
+            numbers, rows = tuple((await session.execute(text(counts))).one())
             assert numbers == rows
 
 
@@ -210,7 +220,7 @@ async def test_no_search_reads_all_customers(
         assert ("customer_grams VIRTUAL TABLE" if database.is_sqlite else "ix_customers_grams") in plan
 
 
-async def test_a_total_is_counted_no_further_than_asked(
+async def test_a_total_is_counted_up_to_its_bound(
     graph: Graph, client: httpx.AsyncClient, database: Database, account: Account, atlas: App
 ) -> None:
     for number in range(5):

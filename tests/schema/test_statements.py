@@ -1,4 +1,4 @@
-"""How many statements a request sends: one a root field, whatever it selects, and one for the key."""
+"""The statements of a request: one for the key, and one for each root field with all its selections."""
 
 from typing import Any
 
@@ -43,12 +43,12 @@ async def slug(database: Database, account: Account) -> str:
 
 
 @pytest.mark.parametrize(("customers", "licenses"), [(1, 1), (50, 10), (100, 100)])
-async def test_the_dashboard_is_one_statement_beside_the_key(
+async def test_the_dashboard_is_one_statement_after_the_key_lookup(
     graph: Graph, app: Starlette, statements: Statements, slug: str, customers: int, licenses: int
 ) -> None:
     variables = {"slug": slug, "customers": customers, "licenses": licenses}
 
-    await graph.data(DASHBOARD, **variables)  # SQLite tries once whether a statement is short
+    await graph.data(DASHBOARD, **variables)  # warm-up, because SQLite may run a new statement twice
     with statements.recorded(app.state.database) as sent:
         data = await graph.data(DASHBOARD, **variables)
 
@@ -82,7 +82,7 @@ query($slug: String!, $customers: Int!, $licenses: Int!) {
 
 
 @pytest.mark.parametrize(("customers", "licenses"), [(1, 1), (5, 3), (12, 2)])
-async def test_licenses_with_their_tiers_and_features_are_one_statement_beside_the_key(
+async def test_licenses_with_tiers_and_features_are_one_statement_after_the_key_lookup(
     graph: Graph,
     app: Starlette,
     database: Database,
@@ -136,7 +136,7 @@ async def test_every_root_field_is_one_statement(
     assert len(sent) == 3
 
 
-async def test_nodes_that_cannot_exist_are_not_asked_for(
+async def test_ids_that_cannot_exist_are_not_looked_up(
     graph: Graph, app: Starlette, statements: Statements
 ) -> None:
     with statements.recorded(app.state.database) as sent:
@@ -148,7 +148,7 @@ async def test_nodes_that_cannot_exist_are_not_asked_for(
     assert sent == []
 
 
-async def test_a_refused_document_asks_nothing(
+async def test_a_refused_document_runs_no_statement(
     client: httpx.AsyncClient, app: Starlette, statements: Statements
 ) -> None:
     with statements.recorded(app.state.database) as sent:
@@ -158,7 +158,7 @@ async def test_a_refused_document_asks_nothing(
     assert sent == []
 
 
-async def test_total_count_is_worked_out_only_when_selected(
+async def test_total_count_is_only_counted_when_selected(
     graph: Graph, app: Starlette, statements: Statements, slug: str
 ) -> None:
     with statements.recorded(app.state.database) as sent:
@@ -169,7 +169,7 @@ async def test_total_count_is_worked_out_only_when_selected(
     assert "count(" not in sent[0].lower()
 
 
-LONG_KEY = "k" * 64  # an identifier of PostgreSQL is shorter
+LONG_KEY = "k" * 64  # longer than PostgreSQL's limit for identifiers
 OF_THE_ROW = f"__typename id mail: email name externalId metadata createdAt {LONG_KEY}: updatedAt"
 BEYOND_THE_ROW = "id app { slug customers { totalCount } } licenses { totalCount nodes { id } }"
 GIVEN = {
@@ -192,7 +192,7 @@ async def read(graph: Graph, email: str, fields: str) -> Any:
 
 
 @pytest.mark.parametrize("fields", [OF_THE_ROW, BEYOND_THE_ROW])
-async def test_a_customer_that_is_there_is_got_in_one_statement(
+async def test_get_or_create_of_an_existing_customer_is_one_statement(
     graph: Graph, app: Starlette, database: Database, account: Account, statements: Statements, fields: str
 ) -> None:
     customer = await make_customer(
@@ -200,7 +200,7 @@ async def test_a_customer_that_is_there_is_got_in_one_statement(
     )
     await make_license(database, customer)
     mutation = making("getOrCreateCustomer", f"created customer {{ {fields} }}")
-    await graph.data(mutation, input=GIVEN)  # SQLite tries once whether a statement is short
+    await graph.data(mutation, input=GIVEN)  # warm-up, because SQLite may run a new statement twice
 
     with statements.recorded(app.state.database) as sent:
         data = await graph.data(mutation, input=GIVEN)
@@ -220,7 +220,7 @@ async def test_a_customer_that_is_there_is_got_in_one_statement(
         ("createCustomer", BEYOND_THE_ROW, 2),
     ],
 )
-async def test_a_new_customer_is_read_back_only_for_what_is_not_in_its_row(
+async def test_a_new_customer_is_only_read_back_for_fields_outside_its_row(
     graph: Graph,
     app: Starlette,
     database: Database,
@@ -243,7 +243,7 @@ async def test_a_new_customer_is_read_back_only_for_what_is_not_in_its_row(
     assert list(data["outcome"]["customer"]) == list(shown)
 
 
-async def test_a_customer_that_is_not_selected_is_only_looked_for(
+async def test_a_customer_that_is_not_selected_is_not_read_back(
     graph: Graph, app: Starlette, database: Database, account: Account, statements: Statements
 ) -> None:
     await make_app(database, account, slug="atlas")

@@ -1,4 +1,4 @@
-"""verifyLicense and verifyLicenses as anybody asks them: the answer's form, and what is refused."""
+"""verifyLicense and verifyLicenses without a key: the format of the responses, and what is refused."""
 
 from typing import Any
 
@@ -48,11 +48,11 @@ async def expired(database: Database, atlas: App) -> License:
 
 @pytest.fixture
 def nobody(graph: Graph) -> Graph:
-    """Asks without a key."""
+    """A client without a key."""
     return graph.with_token(None)
 
 
-async def test_all_that_is_told_of_a_license(nobody: Graph, expired: License) -> None:
+async def test_every_field_of_a_verification(nobody: Graph, expired: License) -> None:
     data = await nobody.data(
         f"""query($i: UUID!, $j: String!) {{
           __typename
@@ -91,7 +91,7 @@ async def test_all_that_is_told_of_a_license(nobody: Graph, expired: License) ->
     assert "ada" not in str(data).lower()
 
 
-async def test_many_come_in_the_order_asked(nobody: Graph, expired: License) -> None:
+async def test_several_results_are_in_the_order_of_their_proofs(nobody: Graph, expired: License) -> None:
     data = await nobody.data(
         f"""query($i: [UUID!]!, $j: [String!]!) {{
           a: verifyLicenses(appSlug: "atlas", by: {{installationIds: $i}}) {{ reason installationId }}
@@ -125,7 +125,7 @@ async def test_many_come_in_the_order_asked(nobody: Graph, expired: License) -> 
         '{customer: "a"}',
     ],
 )
-async def test_a_proof_that_is_none(nobody: Graph, expired: License, by: str) -> None:
+async def test_an_invalid_proof(nobody: Graph, expired: License, by: str) -> None:
     answer = (await nobody.post(f'{{ verifyLicense(appSlug: "atlas", by: {by}) {{ valid }} }}')).json()
 
     assert "data" not in answer
@@ -142,7 +142,7 @@ async def test_a_proof_that_is_none(nobody: Graph, expired: License, by: str) ->
         {"installationId": None, "jti": "x"},
     ],
 )
-async def test_a_proof_by_a_variable_that_is_none(nobody: Graph, expired: License, by: Any) -> None:
+async def test_an_invalid_proof_in_a_variable(nobody: Graph, expired: License, by: Any) -> None:
     query = 'query($by: LicenseProof!) { verifyLicense(appSlug: "atlas", by: $by) { valid } }'
 
     answer = (await nobody.post(query, {"by": by})).json()
@@ -163,7 +163,7 @@ async def test_a_proof_by_a_variable_that_is_none(nobody: Graph, expired: Licens
         ({}, None),
     ],
 )
-async def test_proofs_that_are_none_ask_nothing(
+async def test_invalid_proofs_run_no_statement(
     nobody: Graph, app: Starlette, statements: Statements, atlas: App, by: Any, argument: str | None
 ) -> None:
     query = 'query($by: LicenseProofs!) { verifyLicenses(appSlug: "atlas", by: $by) { valid } }'
@@ -205,7 +205,7 @@ async def test_each_field_is_one_statement(
         assert_one(sent)
 
 
-async def test_answers_are_not_to_be_stored(nobody: Graph, expired: License) -> None:
+async def test_responses_must_not_be_cached(nobody: Graph, expired: License) -> None:
     query = f'{{ verifyLicense(appSlug: "atlas", by: {{jti: "{expired.jti}"}}) {{ valid }} }}'
 
     posted = await nobody.post(query)

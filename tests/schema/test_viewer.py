@@ -1,4 +1,4 @@
-"""The viewer: a client learns who it is signed in as, and what its key allows."""
+"""The viewer field: which account the client's key belongs to, and what the key allows."""
 
 import httpx
 from starlette.applications import Starlette
@@ -6,17 +6,31 @@ from starlette.applications import Starlette
 from asgi.authentication import Authentication
 from db.engine import Database
 from resolvers.viewer import Policy
-from schema.door import GraphQLDoor
-from schema.limits import Limits
-from tests.factories import Account, make_account, make_key
+from schema.graph import graphql_schema
+from schema.pipeline.endpoint import GraphQLEndpoint
+from schema.pipeline.limits import Limits
+from tests.factories import Account, key_id, make_account, make_app, make_key
+from tests.keyrings import KEYRING
 from tests.schema.conftest import Graph
 from tests.statements import Statements, assert_one
 
-VIEWER = "{ viewer { accountName keyKind keyLast4 scopes } }"
-EVERYTHING = ["READ", "READ_CUSTOMERS", "READ_TOKENS", "WRITE"]
+VIEWER = "{ viewer { accountName keyId keyName keyKind keyLast4 scopes } }"
+EVERYTHING = [
+    "READ",
+    "READ_CUSTOMERS",
+    "READ_TOKENS",
+    "READ_EVENTS",
+    "WRITE",
+    "WRITE_CUSTOMERS",
+    "WRITE_LICENSES",
+    "WRITE_CATALOG",
+    "ROTATE_SIGNING_KEYS",
+    "MANAGE_KEYS",
+    "MANAGE_WEBHOOKS",
+]
 
 
-async def test_each_key_tells_of_itself_and_of_its_account(graph: Graph, database: Database) -> None:
+async def test_each_key_describes_itself_and_its_account(graph: Graph, database: Database) -> None:
     acme = await make_account(database, name="Acme")
     bolt = await make_account(database, name="Bolt <b>& Söhne</b> 🔩")
 
@@ -26,6 +40,8 @@ async def test_each_key_tells_of_itself_and_of_its_account(graph: Graph, databas
             assert await graph.with_token(token).data(VIEWER) == {
                 "viewer": {
                     "accountName": account.name,
+                    "keyId": await key_id(database, token),
+                    "keyName": "website",
                     "keyKind": kind.upper(),
                     "keyLast4": token[-4:],
                     "scopes": scopes,
@@ -33,19 +49,31 @@ async def test_each_key_tells_of_itself_and_of_its_account(graph: Graph, databas
             }
 
 
-async def test_scopes_follow_what_the_installation_lets_public_keys_do(
-    database: Database, account: Account
+async def test_a_key_knows_its_id_and_name_and_if_it_is_limited_to_apps(
+    graph: Graph, database: Database, account: Account
 ) -> None:
+    atlas = await make_app(database, account, slug="atlas")
+    query = "{ viewer { keyId keyName isLimitedToApps } apiKeys { nodes { id name } } }"
+    for name, apps, is_limited in ((None, None, False), ("crm", [atlas], True), ("old", [], True)):
+        scopes = ["read", "manage_keys"]
+        token = await make_key(database, account, kind="restricted", name=name, scopes=scopes, apps=apps)
+        data = await graph.with_token(token).data(query)
+        viewer = data["viewer"]
+        assert viewer == {"keyId": viewer["keyId"], "keyName": name, "isLimitedToApps": is_limited}
+        assert {"id": viewer["keyId"], "name": name} in data["apiKeys"]["nodes"]
+
+
+async def test_scopes_follow_the_settings_for_public_keys(database: Database, account: Account) -> None:
     closed = Authentication(database, Policy(public_keys_read_customers=False))
-    door = GraphQLDoor(database, closed, limits=Limits())
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://testserver")
+    api = GraphQLEndpoint(graphql_schema, database, KEYRING, closed, limits=Limits())
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://testserver")
 
     for kind, scopes in (("secret", EVERYTHING), ("public", ["READ"])):
         asking = Graph(client, await make_key(database, account, kind=kind))
         assert await asking.data("{ viewer { scopes } }") == {"viewer": {"scopes": scopes}}
 
 
-async def test_it_is_selected_as_anything_else(graph: Graph, account: Account) -> None:
+async def test_it_is_selected_like_any_other_field(graph: Graph, account: Account) -> None:
     query = """query($short: Boolean!) {
       viewer { may: scopes ...V name: accountName }
       me: viewer { __typename ... on Viewer { keyKind @include(if: $short) } }
@@ -69,7 +97,7 @@ async def test_it_is_selected_as_anything_else(graph: Graph, account: Account) -
     assert list(whole["viewer"]) == ["may", "what", "keyKind", "accountName", "name"]
 
 
-async def test_it_is_one_statement_beside_the_key_and_none_where_it_is_not_asked(
+async def test_it_is_one_statement_after_the_key_lookup_and_none_if_not_selected(
     graph: Graph, app: Starlette, statements: Statements
 ) -> None:
     await graph.data(VIEWER)

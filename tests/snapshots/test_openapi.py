@@ -1,4 +1,4 @@
-"""REST as it is published: the committed OpenAPI document."""
+"""The published REST API: the committed OpenAPI document."""
 
 import json
 from pathlib import Path

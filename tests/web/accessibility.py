@@ -1,4 +1,4 @@
-"""What axe finds on a page that keeps people from using it."""
+"""Uses axe to find accessibility problems of a page."""
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
@@ -7,7 +7,10 @@ _GRAVE = {"serious", "critical"}
 
 
 def axe(page: Page) -> None:
-    """Look at the page as it is now. Raises AssertionError with what is serious or critical, and where."""
+    """Check the page in its current state with axe.
+
+    Raises AssertionError with each serious or critical problem and the element that has it.
+    """
     found = Axe().run(page).response["violations"]
     said = [
         f"{violation['impact']}: {violation['id']} at {' '.join(map(str, node['target']))}\n"

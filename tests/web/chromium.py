@@ -1,4 +1,4 @@
-"""Chromium as the machine has it, and pages in it that begin with nothing."""
+"""The installed Chromium, and functions that open pages in it."""
 
 import json
 import shutil
@@ -14,18 +14,19 @@ from tests.web.watch import Watch
 ColorScheme: TypeAlias = Literal["light", "dark"]
 
 PATIENCE = 20
-"""For how many seconds what a page should do is waited for: the machine may be busy."""
+"""How many seconds a test waits for a page. This is long, because the machine may be busy."""
 
-# The same engine without a window around it takes two thirds of the time of the whole browser.
+# The headless shell is tried first. It has the same engine as Chromium but no window, and the tests take only
+# two thirds of the time with it.
 _NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 INSTALL = "apt-get install chromium-headless-shell"
 _ARGUMENTS = (
     "--disable-gpu",
     "--disable-quic",
-    # As if there were no network but this machine's own.
+    # Every host name is unknown, so pages can reach only this machine.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-# Once in the life of a page, and not again after somebody has signed out.
+# This script signs in only once per page, so that a page stays signed out after the user signs out.
 _SIGN_IN = """
 if (location.origin === %s && window.name === "") {
   window.name = "was signed in";
@@ -36,7 +37,7 @@ if (location.origin === %s && window.name === "") {
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What pages are shown on. `scale` is how many of its points a pixel of the page takes, each way."""
+    """The screen that displays a page. `scale` is the number of device pixels per CSS pixel."""
 
     width: int
     height: int
@@ -51,13 +52,13 @@ DESKTOP, PHONE = Screen(1280, 800), Screen(390, 844, is_touched=True)
 
 
 def find() -> str | None:
-    """Where Chromium is, if it is installed."""
+    """Return the path of Chromium, or None if it is not installed."""
     return next(filter(None, map(shutil.which, _NAMES)), None)
 
 
 @contextmanager
 def launched(executable: str) -> Iterator[Browser]:
-    """Chromium, without a window, to be used by the thread that launched it."""
+    """Start Chromium without a window. Only the thread that starts the browser may use it."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=_ARGUMENTS)
         yield browser
@@ -74,9 +75,9 @@ def opened(
     screen: Screen = DESKTOP,
     color_scheme: ColorScheme = "light",
 ) -> Iterator[Page]:
-    """A page with a browser session of its own, signed in with `key`. It is closed in the end.
+    """Open a page in a new browser session, signed in with `key`. Close the session at the end.
 
-    Addresses are relative to `url`. Nothing moves: the page is told that motion is not wanted.
+    Addresses are relative to `url`. The page is asked to reduce motion, so nothing moves.
     """
     context = browser.new_context(
         base_url=url,
@@ -101,7 +102,10 @@ def opened(
 
 
 def _settle(context: BrowserContext) -> None:
-    """Hear what the pages have said: it comes in order, and so before this answer."""
+    """Wait until all earlier events of the pages have been handled.
+
+    Events arrive in order, so the response to this call arrives after them.
+    """
     for page in context.pages:
-        with suppress(Error):  # it is on its way to another address
+        with suppress(Error):  # the page is loading another address
             page.evaluate("0")

@@ -1,13 +1,13 @@
-"""Chromium, a server for each kind of database, and pages that are watched.
+"""Chromium, a server for each kind of database, and pages that are watched for incidents.
 
-Playwright keeps an event loop in the thread that it is started in, and there no other loop can run: tests
-of other folders that come after in the same process would fail. So the browser is driven from a thread of
-its own, and the tests that use it run there. Their fixtures run in the main thread as ever, and leave pages
-alone: what touches a page is a function that the test calls.
+Playwright runs an event loop in the thread that starts it, and no other event loop can run in that thread.
+Later tests in the same process need one. The browser, and the tests that use it, therefore run in a separate
+thread. Fixtures run in the main thread, so they must not use pages. They may return functions that use pages,
+and tests may call these functions.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -24,14 +24,14 @@ from tests.web.watch import Watch
 OpenPage = Callable[..., Page]
 
 one_database = pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
-"""For tests of the browser alone, which ask the database nothing that others do not ask of both."""
+"""Runs a test with only one kind of database, because the test is about the browser."""
 
 expect.set_options(timeout=PATIENCE * 1_000)
 
 
 @pytest.fixture(scope="package", autouse=True)
 def everything_needed() -> None:
-    """Without a browser or a build there is nothing to test; in CI that is a failure."""
+    """Skip these tests if the browser or the built dashboard is missing. In CI, fail instead."""
     from server import WEB  # noqa: PLC0415
 
     absent = [
@@ -69,7 +69,7 @@ def browser(browser_thread: Thread) -> Iterator[Browser]:
 def installation(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
-    """A server, the same for all tests of one kind of database."""
+    """A server for one kind of database, shared by all tests that use this kind."""
     template = request.getfixturevalue(f"{request.param}_template")
     with template.copied() as url, installed(tmp_path_factory.mktemp("server"), url) as installation:
         yield installation
@@ -77,26 +77,29 @@ def installation(
 
 @pytest.fixture
 def site(installation: Installation) -> Iterator[Site]:
-    """A running server where nothing is but an account with its keys."""
+    """A running server whose only data is an account with its keys, and what the test creates."""
     with visited(installation) as site:
         yield site
 
 
 @pytest.fixture
 def screen() -> Screen:
-    """What the test's page is shown on. Tests parametrize it."""
+    """The screen of the test's page. Tests override it as a parameter."""
     return DESKTOP
 
 
 @pytest.fixture
 def color_scheme() -> ColorScheme:
-    """What the test's page is told that people prefer. Tests parametrize it."""
+    """The preferred color scheme of the test's page. Tests override it as a parameter."""
     return "light"
 
 
 @pytest.fixture
 def watch() -> Watch:
-    """Watches all pages of the test. One that brings about an incident says so: ``watch.expect("401")``."""
+    """Watches all pages of the test for incidents.
+
+    A test must declare each incident that it causes: ``watch.expect("401")``.
+    """
     return Watch()
 
 
@@ -110,9 +113,9 @@ def open_page(
     color_scheme: ColorScheme,
     tmp_path: Path,
 ) -> Iterator[OpenPage]:
-    """Opens another page, in a browser session of its own: ``open_page(key=site.public_key)``.
+    """A function that opens another page in a new browser session: ``open_page(key=site.public_key)``.
 
-    Without a key nobody is signed in.
+    Without a key, the page is not signed in.
     """
     with ExitStack() as stack:
 
@@ -129,15 +132,15 @@ def open_page(
 
 @pytest.fixture
 def page(browser_thread: Thread, open_page: OpenPage, site: Site) -> Page:
-    """An empty page, of somebody who is signed in with the secret key."""
+    """An empty page, signed in with the secret key."""
     return browser_thread.run(partial(open_page, key=site.key))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
-    thread: Thread | None = pyfuncitem.funcargs.get("browser_thread")
+    thread = pyfuncitem.funcargs.get("browser_thread")
     test = pyfuncitem.obj
-    if thread is not None:
+    if isinstance(thread, Thread):
         pyfuncitem.obj = partial(thread.run, test)
     try:
         return (yield)
@@ -146,17 +149,22 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Function, call: pytest.CallInfo[None]) -> Iterator[None]:
-    report: pytest.TestReport = yield
+def pytest_runtest_makereport(
+    item: pytest.Function, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
     if report.failed and call.when == "call" and "open_page" in item.funcargs:
         watch, thread, folder = (item.funcargs[name] for name in ("watch", "browser_thread", "tmp_path"))
+        assert isinstance(watch, Watch)
+        assert isinstance(thread, Thread)
+        assert isinstance(folder, Path)
         report.sections.append(("console", "\n".join(watch.console)))
         report.sections += thread.run(lambda: list(_shown(watch, folder)))
     return report
 
 
 def _shown(watch: Watch, folder: Path) -> Iterator[tuple[str, str]]:
-    """What the pages of a test that failed show, as sections of the report."""
+    """Yield a report section for each page of a failed test, with what the page shows."""
     for number, page in enumerate(watch.pages, start=1):
         picture = folder / f"page-{number}.png"
         page.screenshot(path=picture)

@@ -1,8 +1,8 @@
-"""A server as people run it, and what a test has on it: an account with two keys, and whatever it makes."""
+"""A real server, and the data of one test: an account with two keys, and what the test creates."""
 
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from subprocess import Popen
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -14,13 +14,14 @@ from sqlalchemy import delete
 from commands.believable import CUSTOMER_COLUMNS, LICENSE_COLUMNS, Believable
 from db import clock, ids
 from db.accounts import accounts
-from db.apps import apps
+from db.apps import apps, retired_slugs
 from db.customers import customers
 from db.engine import Database
 from db.licenses import licenses
 from db.tokens import tokens
 from resolvers.keys import revoke_key
 from tests import factories
+from tests.databases import stopped
 from tests.factories import Account, App, Customer, Feature, License, Tier
 from tests.keyrings import MASTER_KEY
 from tests.processes import Server, ready, start
@@ -34,10 +35,10 @@ T = TypeVar("T")
 
 
 class Installation:
-    """A server, and its database for those who arrange data there. To be closed.
+    """A server, and its database, where tests create their data. The caller must close it.
 
-    `variables` are of the server's environment. The database lives on a thread of its own: where a test
-    runs, Playwright's event loop does.
+    `variables` are added to the server's environment. The database is used in a separate thread, because
+    Playwright runs its own event loop in the thread of the tests.
     """
 
     def __init__(self, folder: Path, database_url: str, portal: BlockingPortal, **variables: str) -> None:
@@ -48,7 +49,7 @@ class Installation:
         self._database = portal.call(_opened, database_url)
         self._process: Popen[str] | None = None
         self._server: Server | None = None
-        # With an account there, it is not a new installation, for which the server would make an app.
+        # Without an account, this would be a new installation, and the server would create an app.
         self.make(factories.make_account)
         self.start()
 
@@ -63,37 +64,44 @@ class Installation:
         *arguments: P.args,
         **named: P.kwargs,
     ) -> T:
-        """Call a factory, or anything else that takes the database first."""
+        """Call a factory, or any other function that takes the database as its first argument."""
 
         async def called() -> T:
             return await call(self._database, *arguments, **named)
 
         return self._portal.call(called)
 
-    def start(self) -> None:
-        """Start the server where it was before."""
+    def start(self, **variables: str) -> None:
+        """Start the server, at the same address each time. `variables` are added for this time only."""
         if self._process is not None:
             return
         port = 0 if self._server is None else httpx.URL(self._server.url).port or 0
         self._process = start(
             self._folder,
             "--no-migrate",
-            port=port,
+            "--port",
+            str(port),
             DATABASE_URL=self._database_url,
             LICENSEGRAPH_MASTER_KEY=MASTER_KEY,
-            **self._variables,
+            **{**self._variables, **variables},
         )
         self._server = ready(self._process)
 
     def stop(self) -> None:
-        """Stop the server, after it has answered what it was asked."""
+        """Stop the server after it has responded to all requests."""
         if self._process is not None:
             with self._process as process:
                 process.terminate()
             self._process = None
 
+    @contextmanager
+    def without_database(self) -> Iterator[None]:
+        """Make the PostgreSQL database unavailable while the block runs."""
+        with self._portal.wrap_async_context_manager(stopped(self._database_url)):
+            yield
+
     def close(self) -> None:
-        """Stop it whatever it does."""
+        """Kill the server, and close the database."""
         if self._process is not None:
             with self._process as process:
                 process.kill()
@@ -101,9 +109,9 @@ class Installation:
 
 
 class Site:
-    """What a test has of an installation: nobody else's rows are there.
+    """A server with the data of one test. No other account has an app.
 
-    `key` is a secret key and `public_key` a public one, of the same account.
+    `key` is a secret key of the account, and `public_key` is a public one.
     """
 
     def __init__(self, installation: Installation) -> None:
@@ -117,11 +125,14 @@ class Site:
         return self._installation.url
 
     def make_key(self, **fields: Any) -> str:
-        """Make another key of the account, a secret one unless said otherwise, and answer it."""
+        """Create another key of the account, a secret one by default, and return the key."""
         return self._installation.make(factories.make_key, self.account, **fields)
 
     def make_app(self, slug: str = "atlas", name: str = "Atlas", **fields: Any) -> App:
         return self._installation.make(factories.make_app, self.account, slug=slug, name=name, **fields)
+
+    def make_signing_key(self, app: App, generation: int, **fields: Any) -> str:
+        return self._installation.make(factories.make_signing_key, app, generation, **fields)
 
     def make_feature(self, app: App, **fields: Any) -> Feature:
         return self._installation.make(factories.make_feature, app, **fields)
@@ -133,37 +144,81 @@ class Site:
         return self._installation.make(factories.make_customer, app, **fields)
 
     def make_license(self, customer: Customer, **fields: Any) -> License:
-        """Make a license as `tests.factories` does: of any dates, but without a signed token."""
+        """Create a license with `tests.factories`, which allows dates in the past.
+
+        Its token is not signed.
+        """
         return self._installation.make(factories.make_license, customer, **fields)
 
     def make_customers(self, app: App, count: int, *, licenses_each: int = 0) -> None:
-        """Make believable customers of the past two years, thousands in a second.
+        """Create realistic customers who were added in the past two years, thousands of them per second.
 
-        Licenses have no tier, and tokens that are not signed.
+        Their licenses have no tier, and their tokens have no text.
         """
         self._installation.make(_load_believable, app.id, count, licenses_each)
 
     def graph(self, document: str, /, **variables: Any) -> Any:
-        """Ask the graph with the secret key, and answer the data. Raises AssertionError for errors."""
+        """Send an operation to the graph with the secret key, and return the data.
+
+        Errors raise AssertionError.
+        """
         answer = self._ask(self.key, document, variables).json()
         assert "errors" not in answer, answer
         return answer["data"]
 
+    def graph_with(self, key: str, document: str) -> Any:
+        """Send a query to the graph with another key, and return the data. Errors raise AssertionError."""
+        answer = self._ask(key, document, {}).json()
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    def make_usage_of(self, key: str, **fields: Any) -> None:
+        """Record how much a key was used in one minute."""
+        id = self._installation.make(factories.key_id, key)
+        self._installation.make(factories.make_usage, id, **fields)
+
     def revoke(self, key: str) -> None:
-        """Revoke a key, and wait until the server knows."""
+        """Revoke a key, and wait until the server refuses the key."""
         self._installation.make(_revoke, key)
+        self.wait_until_refused(key)
+
+    def wait_until_refused(self, key: str) -> None:
+        """Wait until the server refuses a key that was revoked or replaced."""
+        self._wait(lambda: self._ask(key, "{ __typename }", {}).status_code == 401)
+
+    def wait_for_scopes(self, key: str, *scopes: str) -> None:
+        """Wait until the server knows that a key has these scopes and no others."""
+        query = "{ viewer { scopes } }"
+        self._wait(lambda: self.graph_with(key, query) == {"viewer": {"scopes": list(scopes)}})
+
+    def _wait(self, has_changed: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE
-        while self._ask(key, "{ __typename }", {}).status_code != 401:
-            assert time.monotonic() < deadline, "a revoked key still serves"
+        while not has_changed():
+            assert time.monotonic() < deadline, "the server does not know yet that the key has changed"
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Stop the server, after it has answered what it was asked."""
+        """Stop the server after it has responded to all requests."""
         self._installation.stop()
 
     def start(self) -> None:
         """Start the server again, at the same address."""
         self._installation.start()
+
+    @contextmanager
+    def with_settings(self, **variables: str) -> Iterator[None]:
+        """Run the server with these settings while the block runs."""
+        self._installation.stop()
+        self._installation.start(**variables)
+        try:
+            yield
+        finally:
+            self._installation.stop()
+            self._installation.start()
+
+    def without_database(self) -> AbstractContextManager[None]:
+        """Make the PostgreSQL database unavailable while the block runs."""
+        return self._installation.without_database()
 
     def _ask(self, key: str, document: str, variables: dict[str, Any]) -> httpx.Response:
         headers = {"Authorization": f"Bearer {key}"}
@@ -173,7 +228,7 @@ class Site:
 
 @contextmanager
 def installed(folder: Path, database_url: str, **variables: str) -> Iterator[Installation]:
-    """A server on a migrated database. `variables` are of its environment."""
+    """Run a server on a migrated database. `variables` are added to its environment."""
     with start_blocking_portal() as portal:
         installation = Installation(folder, database_url, portal, **variables)
         try:
@@ -184,7 +239,10 @@ def installed(folder: Path, database_url: str, **variables: str) -> Iterator[Ins
 
 @contextmanager
 def visited(installation: Installation) -> Iterator[Site]:
-    """An empty site, emptied afterwards, with its server running."""
+    """Yield a site that has no data except an account with its keys. At the end, delete all data.
+
+    If the test has stopped the server, start it again.
+    """
     try:
         yield Site(installation)
     finally:
@@ -212,5 +270,5 @@ async def _revoke(database: Database, key: str) -> None:
 
 async def _empty(database: Database) -> None:
     async with database.write() as session:
-        for table in (tokens, licenses, customers, apps, accounts):
+        for table in (tokens, licenses, customers, apps, accounts, retired_slugs):
             await session.execute(delete(table))

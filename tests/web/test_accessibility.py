@@ -1,12 +1,14 @@
-"""Everybody gets everywhere: axe finds nothing serious, and the keyboard is enough."""
+"""Accessibility: axe finds no serious problems in any view, and all views can be used with the keyboard."""
 
 from datetime import UTC, datetime
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
+from db import clock
 from tests.factories import App, Customer
 from tests.web.accessibility import axe
+from tests.web.chromium import DESKTOP, PHONE
 from tests.web.conftest import OpenPage, one_database
 from tests.web.site import Site
 from tests.web.traffic import answered
@@ -16,6 +18,7 @@ LONG_AGO = datetime(2025, 3, 1, 9, 30, tzinfo=UTC)
 
 pytestmark = one_database
 IN_BOTH_SCHEMES = pytest.mark.parametrize("color_scheme", ["light", "dark"])
+ON_BOTH_SCREENS = pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=str)
 
 
 @pytest.fixture
@@ -39,10 +42,15 @@ def jane(site: Site, app: App) -> Customer:
 
 
 @IN_BOTH_SCHEMES
+@ON_BOTH_SCREENS
 def test_axe_finds_nothing_serious_in_any_view(
-    page: Page, open_page: OpenPage, site: Site, jane: Customer, watch: Watch
+    page: Page, open_page: OpenPage, site: Site, app: App, jane: Customer, watch: Watch
 ) -> None:
     watch.expect("status of 503")
+    key = site.make_key(kind="restricted", name="old shop", scopes=["read", "manage_keys"], apps=[app])
+    site.make_usage_of(key, minute=clock.now(), requests=3, refused=1)
+    old_shop = site.graph_with(key, "{ viewer { keyId } }")["viewer"]["keyId"]
+    site.revoke(key)
     stranger = open_page()
     stranger.goto("/")
     stranger.get_by_role("button", name="Sign in").click()
@@ -52,7 +60,10 @@ def test_axe_finds_nothing_serious_in_any_view(
         ("/apps/atlas/customers", "Jane Doe"),
         (f"/apps/atlas/customers/{jane.id}", "Jane Doe"),
         ("/apps/atlas/settings", "Atlas"),
-        ("/no/such/view", "There is no such page"),
+        ("/keys?state=all", "old shop"),
+        (f"/keys/{old_shop}", "old shop"),
+        ("/no/such/view", "Page not found"),
+        ("/apps/atlas/customers/cus_00000000000000000000000000", "Customer not found"),
     ):
         page.goto(path)
         expect(page.get_by_role("main").get_by_text(name).first).to_be_visible()
@@ -67,32 +78,39 @@ def test_axe_finds_nothing_serious_in_any_view(
         axe(page)
 
 
+def look_at(page: Page, dialog: str) -> None:
+    """Check an open dialog with axe, and close it."""
+    expect(page.get_by_role("dialog", name=dialog)).to_be_visible()
+    axe(page)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name=dialog)).to_have_count(0)
+
+
 @IN_BOTH_SCHEMES
+@ON_BOTH_SCREENS
 def test_axe_finds_nothing_serious_in_any_dialog(
     page: Page, site: Site, jane: Customer, watch: Watch
 ) -> None:
     watch.expect("status of 401")
 
-    def look_at(dialog: str) -> None:
-        expect(page.get_by_role("dialog", name=dialog)).to_be_visible()
-        axe(page)
-        page.keyboard.press("Escape")
-        expect(page.get_by_role("dialog")).to_have_count(0)
-
     page.goto("/")
     page.get_by_role("button", name="New app").click()
-    look_at("New app")
+    look_at(page, "New app")
     page.goto("/apps/atlas/customers")
     page.get_by_role("button", name="New customer").click()
-    look_at("New customer")
+    page.get_by_role("dialog").get_by_label("Name").fill("Jane")
+    page.keyboard.press("Escape")
+    look_at(page, "Discard your changes?")
+    page.get_by_role("button", name="Cancel").click()
     page.goto("/apps/atlas/settings")
     for opener, dialog in (
         ("Edit tier Team", "Edit tier"),
         ("Add feature", "New feature"),
+        ("Rotate…", "Rotate signing keys"),
         ("Delete app…", "Delete app"),
     ):
         page.get_by_role("button", name=opener).click()
-        look_at(dialog)
+        look_at(page, dialog)
     page.goto(f"/apps/atlas/customers/{jane.id}")
     page.get_by_role("button", name="Edit metadata").click()
     for opener, dialog in (
@@ -101,17 +119,17 @@ def test_axe_finds_nothing_serious_in_any_dialog(
         ("Issue license", "Issue license"),
     ):
         page.get_by_role("button", name=opener, exact=True).click()
-        look_at(dialog)
+        look_at(page, dialog)
     active = page.get_by_role("listitem", name="Active license")
     for item, dialog in (
         ("Show token", "Token"),
-        ("Show metadata", "Metadata of the license"),
+        ("Show details", "License"),
         ("Revoke with a reason…", "Revoke license"),
         ("Delete…", "Delete license"),
     ):
         active.get_by_role("button", name="More actions").click()
         active.get_by_role("menuitem", name=item).click()
-        look_at(dialog)
+        look_at(page, dialog)
     active.get_by_role("button", name="More actions").click()
     axe(page)
     page.keyboard.press("Escape")
@@ -124,8 +142,29 @@ def test_axe_finds_nothing_serious_in_any_dialog(
     axe(page)
 
 
+@IN_BOTH_SCHEMES
+@ON_BOTH_SCREENS
+def test_axe_finds_nothing_serious_in_any_dialog_of_keys(page: Page, site: Site, app: App) -> None:
+    site.make_key(kind="public", name="portal", origins=["https://portal.example"])
+    page.goto("/keys")
+    page.get_by_role("button", name="New key").click()
+    page.get_by_text("Only some", exact=True).click()
+    page.get_by_role("checkbox", name="Atlas").wait_for()
+    page.get_by_text("All apps").click()
+    look_at(page, "New key")
+    page.get_by_role("link", name="portal").click()
+    for opener, dialog in (("Edit", "Edit key"), ("Rotate…", "Rotate key"), ("Revoke…", "Revoke key")):
+        page.get_by_role("button", name=opener, exact=True).click()
+        look_at(page, dialog)
+    page.get_by_role("button", name="Rotate…").click()
+    page.get_by_role("button", name="Rotate key").click()
+    expect(page.get_by_role("dialog", name="Copy the key now")).to_be_visible()
+    axe(page)
+    page.get_by_role("button", name="I have stored the key").click()
+
+
 def tab_to(page: Page, name: str, *, back: bool = False) -> None:
-    """Press Tab until a control of this name has the focus."""
+    """Press Tab until the control with this name gets the focus."""
     control = page.locator(":focus").and_(
         page.get_by_role("button", name=name, exact=True).or_(page.get_by_role("link", name=name, exact=True))
     )
@@ -133,7 +172,7 @@ def tab_to(page: Page, name: str, *, back: bool = False) -> None:
         page.keyboard.press("Shift+Tab" if back else "Tab")
         if control.count():
             return
-    raise AssertionError(f"Tab does not lead to {name}")
+    raise AssertionError(f"Tab never reaches {name}")
 
 
 def test_the_keyboard_is_enough(open_page: OpenPage, site: Site, app: App) -> None:
@@ -183,6 +222,9 @@ def test_the_keyboard_is_enough(open_page: OpenPage, site: Site, app: App) -> No
     page.keyboard.press("ArrowRight")
     expect(form.get_by_role("radio", name="Forever")).to_be_checked()
     page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Keep editing")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
     expect(form).to_have_count(0)
     expect(page.get_by_role("button", name="Issue license")).to_be_focused()
 
@@ -217,3 +259,73 @@ def test_the_focus_stays_in_a_dialog_and_comes_back_from_it(page: Page, jane: Cu
     expect(editor).to_be_focused()
     page.get_by_role("button", name="Cancel").press("Enter")
     expect(page.get_by_role("button", name="Edit metadata")).to_be_focused()
+
+
+CONTRAST = """element => {
+  const canvas = Object.assign(document.createElement("canvas"), {width: 1, height: 1});
+  const context = canvas.getContext("2d", {willReadFrequently: true});
+  const luminance = (color) => {
+    context.fillStyle = color;
+    context.fillRect(0, 0, 1, 1);
+    const [red, green, blue] = [...context.getImageData(0, 0, 1, 1).data].slice(0, 3)
+      .map((part) => part / 255)
+      .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const contrast = (one, other) => {
+    const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const around = (start) => {
+    for (let at = start; at; at = at.parentElement) {
+      const color = getComputedStyle(at).backgroundColor;
+      if (!/, 0\\)$/.test(color)) return color;
+    }
+  };
+  const {color, borderTopColor} = getComputedStyle(element);
+  return {
+    text: contrast(color, around(element)),
+    border: contrast(borderTopColor, around(element.parentElement)),
+    shape: contrast(around(element), around(element.parentElement.parentElement)),
+  };
+}"""
+"""A script that returns three contrasts of an element: of its text, its border, and its background.
+
+The text is compared with the background of the element, and the other two colors with the background around
+the element.
+"""
+
+
+@IN_BOTH_SCHEMES
+def test_chips_and_switches_have_enough_contrast(page: Page, site: Site, jane: Customer) -> None:
+    page.goto(f"/apps/atlas/customers/{jane.id}")
+    for status in ("Active", "Expired", "Revoked"):
+        row = page.get_by_role("listitem", name=f"{status} license")
+        chip = row.get_by_text(status, exact=True).first.evaluate(CONTRAST)
+        assert chip["text"] >= 4.5
+        assert chip["border"] >= 3
+
+    def look_at_switch(group: Locator) -> None:
+        chosen = group.locator("input:checked + span").evaluate(CONTRAST)
+        assert chosen["text"] >= 4.5
+        assert chosen["shape"] >= 3, "the chosen option must stand out"
+        other = group.locator("input:not(:checked) + span").first.evaluate(CONTRAST)
+        assert other["text"] >= 4.5
+
+    look_at_switch(page.get_by_role("group", name="Status"))
+    page.get_by_role("button", name="Issue license").click()
+    look_at_switch(page.get_by_role("group", name="Valid"))
+    page.goto("/apps/atlas/settings")
+    chip = page.get_by_role("region", name="Tiers").get_by_text("SSO", exact=True).evaluate(CONTRAST)
+    assert chip["text"] >= 4.5
+    assert chip["border"] >= 3
+    assert page.get_by_role("button", name="Theme").evaluate(CONTRAST)["text"] >= 4.5
+
+
+@pytest.mark.parametrize("screen", [PHONE], ids=str)
+def test_the_brand_has_a_name_on_a_phone(page: Page, app: App) -> None:
+    page.goto("/apps/atlas/settings")
+
+    page.get_by_role("link", name="Licensegraph", exact=True).click()
+
+    expect(page.get_by_role("link", name="Atlas")).to_be_visible()

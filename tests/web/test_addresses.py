@@ -1,4 +1,4 @@
-"""Every view has an address of its own, wherever the server is offered."""
+"""Every view has an address of its own, also if the server is available below a path."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +55,7 @@ def test_every_view_can_be_opened_by_its_address(page: Page, site: Site) -> None
         ("/apps/atlas/customers/", "/apps/atlas/customers/"),
     ],
 )
-def test_addresses_between_views_lead_to_one(page: Page, site: Site, path: str, leads_to: str) -> None:
+def test_addresses_without_a_view_redirect_to_one(page: Page, site: Site, path: str, leads_to: str) -> None:
     site.make_customer(site.make_app("atlas", name="Atlas"), name="Jane Roe")
 
     page.goto(path)
@@ -65,8 +65,8 @@ def test_addresses_between_views_lead_to_one(page: Page, site: Site, path: str, 
 
 
 @one_database
-def test_addresses_of_nothing_say_so(page: Page, site: Site, watch: Watch) -> None:
-    watch.expect("status of 400")  # what is no id at all is refused
+def test_unknown_addresses_show_a_message(page: Page, site: Site, watch: Watch) -> None:
+    watch.expect("status of 400")  # The server returns status 400 for a string that is not an id.
     customer = site.make_customer(site.make_app("atlas", name="Atlas"), name="Jane Roe")
     site.make_app("zephyr", name="Zephyr")
     absent = {
@@ -83,10 +83,26 @@ def test_addresses_of_nothing_say_so(page: Page, site: Site, watch: Watch) -> No
     }
     for path, what in absent.items():
         page.goto(path)
-        heading(page, f"There is no such {what}")
+        heading(page, f"{what.capitalize()} not found")
         expect(page).to_have_title("Not found · Licensegraph")
     page.get_by_role("link", name="All apps").click()
     expect(page.get_by_role("link", name="Zephyr")).to_be_visible()
+
+
+@one_database
+@pytest.mark.parametrize("path", ["customers/cus_00000000000000000000000000", "customers/hello", "nothing"])
+def test_what_an_app_does_not_have_leads_back_to_the_app(
+    page: Page, site: Site, watch: Watch, path: str
+) -> None:
+    if path.endswith("hello"):
+        watch.expect("status of 400")
+    site.make_customer(site.make_app("atlas", name="Atlas"), name="Jane Roe")
+    page.goto(f"/apps/atlas/{path}")
+
+    page.get_by_role("link", name="Customers of atlas").click()
+
+    expect(page).to_have_url(f"{site.url}/apps/atlas/customers")
+    expect(page.get_by_role("link", name="Jane Roe")).to_be_visible()
 
 
 def test_going_back_and_forward_goes_through_the_views(page: Page, site: Site) -> None:
@@ -122,12 +138,13 @@ def test_a_link_opens_in_another_tab(page: Page, site: Site) -> None:
         page.get_by_role("link", name="Jane Roe").click(modifiers=["ControlOrMeta"])
 
     expect(opened.value).to_have_url(f"{page.url}/{customer.id}")
+    heading(opened.value, "Jane Roe")
     expect(page.get_by_role("link", name="Jane Roe")).to_be_visible()
 
 
 @pytest.fixture
 def below(sqlite_template: SqliteTemplate, tmp_path: Path) -> Iterator[Installation]:
-    """A server that is told the path below which it is offered."""
+    """A server with a setting for the path under which a proxy makes it available."""
     with (
         sqlite_template.copied() as url,
         installed(tmp_path, url, LICENSEGRAPH_PATH_PREFIX="/tools/licenses") as installation,
@@ -138,11 +155,11 @@ def below(sqlite_template: SqliteTemplate, tmp_path: Path) -> Iterator[Installat
 def test_everything_works_below_a_path_that_the_server_knows(
     browser: Browser, watch: Watch, below: Installation
 ) -> None:
-    walk(browser, watch, Site(below), below.url)
+    walk(browser, watch, Site(below), below.url.removesuffix("/tools/licenses"))
 
 
 @one_database
-def test_everything_works_behind_a_proxy_that_takes_the_path_away(
+def test_everything_works_behind_a_proxy_that_strips_the_path(
     browser: Browser, watch: Watch, site: Site
 ) -> None:
     with proxied(site.url) as url:
@@ -150,12 +167,12 @@ def test_everything_works_behind_a_proxy_that_takes_the_path_away(
 
 
 def walk(browser: Browser, watch: Watch, site: Site, origin: str) -> None:
-    """Go through the views of a server that is offered at ``{origin}/tools/licenses/``."""
+    """Visit the views of a server that is available at ``{origin}/tools/licenses/``."""
     site.make_customer(site.make_app("atlas", name="Atlas"), name="Jane Roe")
     home = f"{origin}/tools/licenses"
     with chromium.opened(browser, origin, watch, key=site.key) as page:
-        outside = []
-        page.on("request", lambda r: r.url.startswith(f"{home}/") or outside.append(r.url))
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{home}/")
         page.get_by_role("link", name="Atlas").click()
         page.get_by_role("link", name="Jane Roe").click()
@@ -182,13 +199,13 @@ def walk(browser: Browser, watch: Watch, site: Site, origin: str) -> None:
         page.get_by_role("link", name="GraphiQL").click()
         expect(page).to_have_url(f"{home}/graphql")
         expect(page).to_have_title("GraphiQL · Licensegraph")
-        assert outside == []
+        assert [url for url in asked if not url.startswith(f"{home}/")] == []
     watch.check()
 
 
 @contextmanager
 def proxied(url: str) -> Iterator[str]:
-    """A proxy that offers what is at `url` below /tools/licenses, of which the server learns nothing."""
+    """Run a proxy that makes `url` available at /tools/licenses. The server does not know this path."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""The apps of an account: what is in each, and making another."""
+"""The apps of an account: the list of apps with their counts, and creating an app."""
 
 import re
 
@@ -8,12 +8,12 @@ from tests.web.site import Site
 
 
 def card(page: Page, name: str) -> list[str]:
-    """What an app's card says, line by line."""
+    """Return the lines of text on an app's card."""
     app = page.get_by_role("main").get_by_role("listitem").filter(has=page.get_by_role("heading", name=name))
     return [line for line in app.inner_text().splitlines() if line.strip()]
 
 
-def test_apps_stand_in_the_order_of_their_names_with_what_is_in_them(page: Page, site: Site) -> None:
+def test_apps_are_ordered_by_name_and_show_their_counts(page: Page, site: Site) -> None:
     zephyr = site.make_app("zephyr", name="Zephyr", description="Forecasts")
     site.make_app("atlas", name="atlas")
     site.make_customers(zephyr, 1_200)
@@ -28,14 +28,14 @@ def test_apps_stand_in_the_order_of_their_names_with_what_is_in_them(page: Page,
     added = zephyr.created_at.strftime("%b %-d, %Y")
     assert card(page, "Zephyr") == [
         *("Zephyr", "zephyr", "Forecasts"),
-        *("Customers", "1,201", "Licenses", "3", "Active", "2", f"Since {added}"),
+        *("Customers", "1,201", "Licenses", "3", "Active", "2", f"Created {added}"),
     ]
     page.get_by_role("link", name="Zephyr").click()
     expect(page.get_by_role("heading", name="Zephyr")).to_be_visible()
     expect(page.get_by_role("status").filter(has_text="1,201 customers")).to_be_visible()
 
 
-def test_an_app_is_made_with_a_slug_of_its_name(page: Page, site: Site) -> None:
+def test_a_new_app_has_a_slug_made_from_its_name(page: Page, site: Site) -> None:
     page.goto("/")
     expect(page.get_by_role("heading", name="No apps yet")).to_be_visible()
     page.get_by_role("button", name="New app").click()
@@ -69,7 +69,7 @@ def test_an_app_is_made_with_a_slug_of_its_name(page: Page, site: Site) -> None:
     assert card(page, "Ätlas")[1:5] == ["atlas-maps-more", "Maps of everywhere", "Customers", "0"]
 
 
-def test_what_is_wrong_with_an_app_stands_at_its_fields(page: Page, site: Site) -> None:
+def test_errors_of_an_app_are_shown_at_its_fields(page: Page, site: Site) -> None:
     site.make_app("atlas", name="Atlas")
     page.goto("/")
     page.get_by_role("button", name="New app").click()
@@ -91,13 +91,13 @@ def test_what_is_wrong_with_an_app_stands_at_its_fields(page: Page, site: Site) 
     expect(slug).to_be_focused()
     expect(name).to_have_value("Other")
 
-    page.keyboard.press("Escape")
+    form.get_by_role("button", name="Cancel").click()
     expect(form).to_have_count(0)
     expect(page.get_by_role("button", name="New app")).to_be_focused()
     assert site.graph("{ apps { totalCount } }") == {"apps": {"totalCount": 1}}
 
 
-def test_more_apps_than_a_page_has_are_shown_on_demand(page: Page, site: Site) -> None:
+def test_more_apps_than_a_page_are_shown_on_demand(page: Page, site: Site) -> None:
     for number in range(1, 53):
         site.make_app(f"app-{number:02}", name=f"App {number:02}")
     page.goto("/")

@@ -1,4 +1,4 @@
-"""What the dashboard promises: how much it loads, how often it asks, and how much of a long list it holds."""
+"""Limits of the dashboard: how much it loads, how many requests it sends, and how many rows it renders."""
 
 import re
 from collections.abc import Callable
@@ -7,20 +7,20 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request, expect
 
 from tests.web.conftest import one_database
 from tests.web.site import Site
 from tests.web.traffic import held, requests
 
 SCRIPT = 180_000
-"""Bytes of compressed script that the dashboard may load at first."""
+"""The maximum size of all scripts that the dashboard loads at first, in compressed bytes."""
 BETWEEN_SEARCHES = 200
-"""Milliseconds between two searches while somebody types."""
+"""The minimum time between two searches while the user types, in milliseconds."""
 
 ASKED_AT = """() => performance.getEntriesByType("resource")
   .filter(({name}) => name.endsWith("/graphql")).map(({startTime}) => startTime)"""
-"""When the page asked the graph, in milliseconds."""
+"""Returns the times at which the page sent requests to the graph, in milliseconds."""
 KEPT = "() => ({local: {...localStorage}, session: Object.keys(sessionStorage)})"
 
 
@@ -29,12 +29,12 @@ def rows(page: Page) -> Locator:
 
 
 def row_at(page: Page, index: int) -> Locator:
-    """A row by its place in the whole list."""
+    """Return a row by its index in the list, counting rows that are not rendered."""
     return page.locator(f"[aria-rowindex='{index + 2}']")
 
 
 def scroll_to(page: Page, index: int) -> Locator:
-    """Scroll down until a row is in sight, and answer it."""
+    """Scroll down until the row with this index is visible, and return the row."""
     row = row_at(page, index)
     page.mouse.move(600, 500)
     while not row.get_by_role("link").is_visible():
@@ -51,14 +51,19 @@ def search_box(page: Page) -> Locator:
 @one_database
 def test_the_first_load_is_small(page: Page, site: Site) -> None:
     site.make_customers(site.make_app("atlas"), 60)
-    loaded = []
-    page.on("requestfinished", lambda request: request.resource_type == "script" and loaded.append(request))
+    scripts: list[Request] = []
+
+    def note(request: Request) -> None:
+        if request.resource_type == "script":
+            scripts.append(request)
+
+    page.on("requestfinished", note)
 
     page.goto("/apps/atlas/customers", wait_until="networkidle")
 
     expect(rows(page).first).to_be_visible()
-    assert [request.url for request in loaded]
-    assert sum(request.sizes()["responseBodySize"] for request in loaded) <= SCRIPT
+    assert scripts
+    assert sum(script.sizes()["responseBodySize"] for script in scripts) <= SCRIPT
 
 
 def test_the_first_page_of_customers_is_one_request(page: Page, site: Site) -> None:
@@ -79,7 +84,7 @@ def test_the_first_page_of_customers_is_one_request(page: Page, site: Site) -> N
     assert len(answer.json()["data"]["app"]["customers"]["nodes"]) == 50
 
 
-def test_typing_asks_no_more_often_than_it_may(page: Page, site: Site) -> None:
+def test_typing_limits_the_rate_of_searches(page: Page, site: Site) -> None:
     app = site.make_app("atlas")
     site.make_customer(app, name="Hildegard von Bingen of the Rupertsberg")
     site.make_customers(app, 60)
@@ -100,7 +105,7 @@ def test_typing_asks_no_more_often_than_it_may(page: Page, site: Site) -> None:
 
 
 @one_database
-def test_an_older_answer_never_shows_over_a_newer_one(page: Page, site: Site) -> None:
+def test_an_older_response_never_replaces_a_newer_one(page: Page, site: Site) -> None:
     app = site.make_app("atlas")
     for name in ("Jane Roe", "Joe Bloggs", "Ann Other"):
         site.make_customer(app, name=name)
@@ -117,7 +122,7 @@ def test_an_older_answer_never_shows_over_a_newer_one(page: Page, site: Site) ->
         expect(rows(page)).to_contain_text(["Joe Bloggs"])
         expect(page.get_by_text("1 matching customer")).to_be_visible()
         assert answers.waiting[0].variables["filter"] == {"search": "jane"}
-        assert answers.waiting[0].request.failure == "net::ERR_ABORTED", "nobody wants this answer any more"
+        assert answers.waiting[0].request.failure == "net::ERR_ABORTED", "the page must cancel this request"
     page.wait_for_load_state("networkidle")
     expect(rows(page)).to_contain_text(["Joe Bloggs"])
     expect(search_box(page)).to_have_value("joe")
@@ -132,7 +137,7 @@ GO_BACK: dict[str, Callable[[Page], Any]] = {
 @one_database
 @pytest.mark.parametrize("minutes", [0, 10], ids=["soon", "later"])
 @pytest.mark.parametrize("way", GO_BACK)
-def test_a_list_is_where_it_was_after_going_back(page: Page, site: Site, way: str, minutes: int) -> None:
+def test_a_list_keeps_its_position_after_going_back(page: Page, site: Site, way: str, minutes: int) -> None:
     app = site.make_app("atlas", name="Atlas")
     site.make_customers(app, 300)
     page.goto("/apps/atlas/customers?order=email")
@@ -142,7 +147,8 @@ def test_a_list_is_where_it_was_after_going_back(page: Page, site: Site, way: st
     row.get_by_role("link").click()
     expect(page.get_by_role("main").get_by_role("heading", level=1)).to_be_visible()
     assert page.evaluate("scrollY") == 0
-    # Somebody else adds one that belongs far above, and what was read may be too old to rely on.
+    # Meanwhile, another user adds a customer at the top. In one case, the cached rows also become too old to
+    # use.
     site.make_customer(app, email="0@example.com", name="Aaron Aardvark")
     page.clock.set_system_time(datetime.now(tz=UTC) + timedelta(minutes=minutes))
 
@@ -157,7 +163,7 @@ def test_a_list_is_where_it_was_after_going_back(page: Page, site: Site, way: st
 
 
 @one_database
-def test_a_long_list_is_read_by_cursors_and_held_in_part(page: Page, site: Site) -> None:
+def test_a_long_list_is_read_by_cursors_and_rendered_in_part(page: Page, site: Site) -> None:
     site.make_customers(site.make_app("atlas", name="Atlas"), 5_000)
     page.goto("/apps/atlas/customers")
     expect(page.get_by_text("5,000 customers")).to_be_visible()
@@ -168,7 +174,8 @@ def test_a_long_list_is_read_by_cursors_and_held_in_part(page: Page, site: Site)
 
     assert 15 < most < 60
     pages = [request for request in sent if request.operation == "Customers"]
-    answers = [request.request.response().json()["data"]["app"]["customers"] for request in pages]
+    responses = [request.request.response() for request in pages]
+    answers = [response.json()["data"]["app"]["customers"] for response in responses if response is not None]
     assert [request.variables["after"] for request in pages] == [
         None,
         *(answer["pageInfo"]["endCursor"] for answer in answers[:-1]),
@@ -191,7 +198,7 @@ SCROLL_TO_THE_END = """async () => {
 
 
 @one_database
-def test_nothing_outlives_the_browser_session_but_the_theme(page: Page, site: Site) -> None:
+def test_only_the_theme_outlives_the_browser_session(page: Page, site: Site) -> None:
     customer = site.make_customer(site.make_app("atlas", name="Atlas"), name="Jane Roe")
     for path in (
         "/",
@@ -214,6 +221,6 @@ def test_nothing_outlives_the_browser_session_but_the_theme(page: Page, site: Si
     page.reload()
     assert page.evaluate(scheme) == "dark"
     page.get_by_role("button", name="Theme").click()
-    page.get_by_role("menuitem", name="Like the system").click()
+    page.get_by_role("menuitem", name="Same as system").click()
     assert page.evaluate(scheme) == "light dark"
     assert page.evaluate(KEPT)["local"] == {}

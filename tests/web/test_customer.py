@@ -1,4 +1,4 @@
-"""The view of one customer: who it is, its metadata, its end."""
+"""The view of one customer: its fields, its metadata, and its deletion."""
 
 import json
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.factories import Customer
 from tests.web.site import Site
 
-# In the order that both databases and the client keep.
+# The keys are in the order in which both databases and the client keep them.
 METADATA = {"plan": "team", "seats": 5, "support": {"tags": ["vip", "eu"], "telephone": None}}
 
 
@@ -31,7 +31,7 @@ def open_customer(page: Page, customer: Customer) -> None:
     expect(page.get_by_role("region", name="Details")).to_be_visible()
 
 
-def test_all_that_is_known_of_a_customer_is_shown(page: Page, jane: Customer) -> None:
+def test_all_fields_of_a_customer_are_shown(page: Page, jane: Customer) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
 
     open_customer(page, jane)
@@ -79,19 +79,17 @@ def test_a_customer_is_edited_and_the_edit_undone(page: Page, site: Site, jane: 
     expect(page.get_by_role("heading", level=1)).to_have_text("Jane Roe")
     details = page.get_by_role("region", name="Details")
     expect(details.get_by_role("definition").nth(0)).to_have_text("jane.roe@example.com")
-    expect(details.get_by_role("definition").nth(2)).to_have_text("none")
+    expect(details.get_by_role("definition").nth(2)).to_have_text("None")
     assert stored(site, jane) == {"email": "jane.roe@example.com", "name": "Jane Roe", "externalId": None}
 
     page.get_by_role("button", name="Undo").click()
 
-    expect(page.get_by_text("The customer is as before.")).to_be_visible()
+    expect(page.get_by_text("The change to the customer was undone.")).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_have_text("Jane Doe")
     assert stored(site, jane) == {"email": "jane@example.com", "name": "Jane Doe", "externalId": "crm-42"}
 
 
-def test_an_edit_leaves_alone_what_others_have_changed_meanwhile(
-    page: Page, site: Site, jane: Customer
-) -> None:
+def test_an_edit_keeps_the_changes_of_others(page: Page, site: Site, jane: Customer) -> None:
     open_customer(page, jane)
     page.get_by_role("button", name="Edit", exact=True).click()
     form = page.get_by_role("dialog", name="Edit customer")
@@ -106,11 +104,11 @@ def test_an_edit_leaves_alone_what_others_have_changed_meanwhile(
     expect(form).to_have_count(0)
     assert stored(site, jane) == {"email": "jane@example.com", "name": "Jane Roe", "externalId": "crm-43"}
     page.get_by_role("button", name="Undo").click()
-    expect(page.get_by_text("The customer is as before.")).to_be_visible()
+    expect(page.get_by_text("The change to the customer was undone.")).to_be_visible()
     assert stored(site, jane) == {"email": "jane@example.com", "name": "Jane Doe", "externalId": "crm-43"}
 
 
-def test_what_is_wrong_with_an_edit_is_said_at_its_fields(page: Page, site: Site, jane: Customer) -> None:
+def test_errors_of_an_edit_are_shown_at_its_fields(page: Page, site: Site, jane: Customer) -> None:
     site.graph(
         """mutation { createCustomer(input: {
              appSlug: "atlas", email: "john@example.com", externalId: "crm-43"
@@ -130,7 +128,7 @@ def test_what_is_wrong_with_an_edit_is_said_at_its_fields(page: Page, site: Site
     expect(email).to_be_focused()
     expect(name).to_have_accessible_description("Name is too long (maximum is 255 characters).")
     expect(external_id).to_have_accessible_description(
-        "Your own id: of the shop, or the CRM. External ID is too long (maximum is 255 characters)."
+        "The customer's id in your shop or CRM. External ID is too long (maximum is 255 characters)."
     )
 
     name.fill("Jane Roe")
@@ -164,37 +162,37 @@ def test_metadata_is_edited_and_the_edit_undone(page: Page, site: Site, jane: Cu
 
     page.get_by_role("button", name="Undo").click()
 
-    expect(page.get_by_text("Metadata is as it was.")).to_be_visible()
+    expect(page.get_by_text("The change to the metadata was undone.")).to_be_visible()
     expect(shown).to_have_text(json.dumps(METADATA, indent=2))
     assert metadata_of(site, jane) == METADATA
 
     panel.get_by_role("button", name="Edit metadata").click()
     editor.fill("")
     panel.get_by_role("button", name="Save metadata").click()
-    expect(panel.get_by_text("Nothing is noted.")).to_be_visible()
+    expect(panel.get_by_text("No metadata.")).to_be_visible()
     assert metadata_of(site, jane) == {}
 
 
-def test_metadata_that_cannot_be_is_refused_at_the_field(page: Page, site: Site, jane: Customer) -> None:
+def test_invalid_metadata_is_refused_at_the_field(page: Page, site: Site, jane: Customer) -> None:
     open_customer(page, jane)
     panel = page.get_by_role("region", name="Metadata", exact=True).first
     panel.get_by_role("button", name="Edit metadata").click()
     editor = panel.get_by_label("Metadata as JSON")
 
     for typed, said in (
-        ('{"plan": }', "This is not JSON: "),
-        ("[1, 2]", "This must be an object: { … }."),
-        ("null", "This must be an object: { … }."),
+        ('{"plan": }', "This is not valid JSON: "),
+        ("[1, 2]", "This must be a JSON object: { … }."),
+        ("null", "This must be a JSON object: { … }."),
         (
             '{"id": 9007199254740993}',
-            "Write numbers beyond 9007199254740991 as texts: this browser rounds them.",
+            "Write numbers above 9007199254740991 as strings: browsers round them.",
         ),
         (json.dumps(dict.fromkeys(map(str, range(51)), 0)), "Metadata has too many keys (maximum is 50)."),
         ('{"a": {"b": {"c": {"d": {}}}}}', "Metadata › a is nested too deeply (maximum depth is 4)."),
         (json.dumps({"a": "x" * 17_000}), "Metadata is too large (maximum is 16384 bytes as JSON)."),
         (
             json.dumps({"k" * 65: 1}),
-            f"Metadata › {'k' * 64} has a key that is not 1 to 64 characters long.",
+            f"Metadata › {'k' * 64} has a key that is empty or longer than 64 characters.",
         ),
     ):
         editor.fill(typed)
@@ -219,12 +217,12 @@ def test_a_customer_is_deleted_once_its_email_is_typed(page: Page, site: Site, j
 
     page.get_by_role("button", name="Delete", exact=True).click()
     dialog = page.get_by_role("dialog", name="Delete customer")
-    expect(dialog).to_contain_text("2 licenses go with it, 1 of them active.")
+    expect(dialog).to_contain_text("2 licenses, 1 of them active, will also be deleted.")
     typed = dialog.get_by_label("Type the customer's email to confirm")
     expect(typed).to_be_focused()
     typed.fill("jane@example.org")
     typed.press("Enter")
-    expect(dialog.get_by_role("alert")).to_have_text("This is not the same.")
+    expect(dialog.get_by_role("alert")).to_have_text("This does not match.")
     assert stored(site, jane)["email"] == "jane@example.com"
     typed.fill("JANE@Example.com")
     dialog.get_by_role("button", name="Delete customer").click()
@@ -235,7 +233,7 @@ def test_a_customer_is_deleted_once_its_email_is_typed(page: Page, site: Site, j
     page.get_by_role("link", name="Apps", exact=True).click()
     expect(atlas).to_contain_text("Customers0Licenses0Active0")
     page.goto(f"/apps/atlas/customers/{jane.id}")
-    expect(page.get_by_role("heading", name="There is no such customer")).to_be_visible()
+    expect(page.get_by_role("heading", name="Customer not found")).to_be_visible()
 
 
 def stored(site: Site, customer: Customer) -> dict[str, str | None]:

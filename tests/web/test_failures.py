@@ -1,4 +1,4 @@
-"""What goes wrong between the dashboard and its server is said, loses nothing typed, and passes."""
+"""Failures between the dashboard and its server: the dashboard shows them, keeps all input, and recovers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def jane(site: Site) -> Customer:
 
 
 def begin_edit(page: Page, customer: Customer, name: str) -> Locator:
-    """Open a customer's form and type another name."""
+    """Open a customer's form, enter another name without saving, and return the form."""
     page.goto(f"/apps/atlas/customers/{customer.id}")
     page.get_by_role("button", name="Edit", exact=True).click()
     form = page.get_by_role("dialog", name="Edit customer")
@@ -38,7 +38,7 @@ def expect_saved(page: Page, name: str) -> None:
 
 
 @one_database
-def test_a_wrong_key_is_said_to_be_wrong(open_page: OpenPage, site: Site, watch: Watch) -> None:
+def test_a_wrong_key_is_reported(open_page: OpenPage, site: Site, watch: Watch) -> None:
     watch.expect("status of 401")
     site.make_app("atlas", name="Atlas")
     page = open_page()
@@ -49,9 +49,7 @@ def test_a_wrong_key_is_said_to_be_wrong(open_page: OpenPage, site: Site, watch:
     expect(key).to_have_accessible_description("Enter a key.")
     key.fill("sk_live_" + "x" * 32)
     key.press("Enter")
-    expect(key).to_have_accessible_description(
-        "This server does not know this key, or it has been revoked or has expired."
-    )
+    expect(key).to_have_accessible_description("This key is wrong, revoked or expired.")
     expect(key).to_have_value("sk_live_" + "x" * 32)
     key.fill(f" {site.key} ")
     key.press("Enter")
@@ -59,7 +57,7 @@ def test_a_wrong_key_is_said_to_be_wrong(open_page: OpenPage, site: Site, watch:
     expect(page.get_by_role("heading", name="No customers yet")).to_be_visible()
 
 
-def test_a_key_revoked_in_mid_session_is_asked_for_anew_over_what_was_typed(
+def test_a_key_revoked_in_mid_session_is_asked_for_again_and_input_is_kept(
     page: Page, site: Site, jane: Customer, watch: Watch
 ) -> None:
     watch.expect("status of 401")
@@ -78,9 +76,7 @@ def test_a_key_revoked_in_mid_session_is_asked_for_anew_over_what_was_typed(
     expect(dialog).to_be_visible()
     key.fill(site.key)
     key.press("Enter")
-    expect(key).to_have_accessible_description(
-        "This server does not know this key, or it has been revoked or has expired."
-    )
+    expect(key).to_have_accessible_description("This key is wrong, revoked or expired.")
     site.key = site.make_key()
     key.fill(site.key)
     key.press("Enter")
@@ -104,7 +100,7 @@ def test_a_key_revoked_in_mid_session_is_asked_for_anew_over_what_was_typed(
 
 
 @one_database
-def test_a_server_that_stops_while_a_form_is_filled_loses_nothing(
+def test_input_is_kept_when_the_server_stops_while_a_form_is_filled(
     page: Page, site: Site, jane: Customer, watch: Watch
 ) -> None:
     watch.expect("net::ERR_CONNECTION_")
@@ -112,7 +108,7 @@ def test_a_server_that_stops_while_a_form_is_filled_loses_nothing(
 
     site.stop()
     save(form)
-    expect(form.get_by_role("alert")).to_contain_text("The server does not answer. It may be restarting.")
+    expect(form.get_by_role("alert")).to_contain_text("The server is not responding. It may be restarting.")
     expect(form.get_by_label("Name")).to_have_value("Jane Roe")
     site.start()
     save(form)
@@ -120,14 +116,14 @@ def test_a_server_that_stops_while_a_form_is_filled_loses_nothing(
 
     site.stop()
     page.get_by_role("button", name="Undo").click()
-    expect(page.get_by_text("That could not be undone. The server does not answer.")).to_be_visible()
+    expect(page.get_by_text("That could not be undone. The server is not responding.")).to_be_visible()
     site.start()
     page.get_by_role("button", name="Try again").click()
     expect_saved(page, "Jane Doe")
 
 
 @one_database
-def test_a_list_that_could_not_be_read_comes_by_itself_when_the_server_is_back(
+def test_a_list_that_failed_to_load_is_loaded_when_the_server_is_back(
     page: Page, site: Site, jane: Customer, watch: Watch
 ) -> None:
     watch.expect("net::ERR_CONNECTION_")
@@ -137,19 +133,17 @@ def test_a_list_that_could_not_be_read_comes_by_itself_when_the_server_is_back(
 
     site.stop()
     page.get_by_role("link", name="Atlas").click()
-    expect(page.get_by_role("heading", name="The server does not answer")).to_be_visible()
+    expect(page.get_by_role("heading", name="The server is not responding")).to_be_visible()
     expect(page.get_by_role("button", name="Try again (")).to_be_visible()
     site.start()
     page.clock.fast_forward(5_000)
 
     expect(page.get_by_role("link", name="Jane Doe")).to_be_visible()
-    expect(page.get_by_role("heading", name="The server does not answer")).to_have_count(0)
+    expect(page.get_by_role("heading", name="The server is not responding")).to_have_count(0)
 
 
 @one_database
-def test_a_view_waits_as_long_as_the_server_asks_and_then_asks_again(
-    page: Page, jane: Customer, watch: Watch
-) -> None:
+def test_a_view_retries_after_the_time_that_the_server_says(page: Page, jane: Customer, watch: Watch) -> None:
     watch.expect("status of 429")
     page.clock.install()
     again = page.get_by_role("button", name="Try again")
@@ -157,7 +151,7 @@ def test_a_view_waits_as_long_as_the_server_asks_and_then_asks_again(
         with answered(page, 429, "RATE_LIMITED", operation="Customers", headers={"Retry-After": "60"}):
             page.goto("/apps/atlas/customers")
             expect(page.get_by_role("heading", name="Too many requests")).to_be_visible()
-            expect(page.get_by_text("The server asks to wait for 60 s.")).to_be_visible()
+            expect(page.get_by_text("Wait for 60 s.")).to_be_visible()
             page.clock.fast_forward(40_000)
             expect(again).to_have_text("Try again (20 s)")
         asked = [request.operation for request in sent].count("Customers")
@@ -171,11 +165,11 @@ def test_a_view_waits_as_long_as_the_server_asks_and_then_asks_again(
 @pytest.mark.parametrize(
     ("status", "code", "said"),
     [
-        (429, "RATE_LIMITED", "Too many requests. The server asks to wait for 7 s. Nothing is lost."),
-        (503, "UNAVAILABLE", "The server cannot answer just now. Something on its side is not well."),
+        (429, "RATE_LIMITED", "Too many requests. Wait for 7 s. Nothing is lost."),
+        (503, "UNAVAILABLE", "The server has a problem. It could not process this request."),
     ],
 )
-def test_what_was_typed_stays_when_the_server_refuses(
+def test_input_is_kept_when_the_server_refuses_it(
     page: Page, jane: Customer, watch: Watch, status: int, code: str, said: str
 ) -> None:
     watch.expect(f"status of {status}")
@@ -191,15 +185,15 @@ def test_what_was_typed_stays_when_the_server_refuses(
 
 
 @one_database
-def test_a_slow_answer_is_awaited_and_remarked_on(page: Page, jane: Customer) -> None:
+def test_a_slow_response_is_awaited_with_a_message(page: Page, jane: Customer) -> None:
     page.clock.install()
     with held(page, "Customer") as reading:
         page.goto(f"/apps/atlas/customers/{jane.id}")
         loading = page.get_by_role("status").filter(has_text="Loading the customer…")
-        expect(loading).not_to_contain_text("taking its time")
+        expect(loading).not_to_contain_text("slow to respond")
         reading.wait_for(1)
         page.clock.fast_forward(5_000)
-        expect(loading).to_contain_text("The server is taking its time. Still waiting…")
+        expect(loading).to_contain_text("The server is slow to respond. Still waiting…")
         reading.release()
         expect(page.get_by_role("heading", level=1)).to_have_text("Jane Doe")
 
@@ -211,7 +205,7 @@ def test_a_slow_answer_is_awaited_and_remarked_on(page: Page, jane: Customer) ->
         form.get_by_role("button", name="Save").click(force=True)
         form.get_by_label("Name").press("Enter")
         page.clock.fast_forward(5_000)
-        expect(form).to_contain_text("The server is taking its time. What you typed is still here.")
+        expect(form).to_contain_text("The server is slow to respond. What you typed is still here.")
         expect(form.get_by_label("Name")).to_have_value("Jane Roe")
         writing.wait_for(1)
         writing.release()
@@ -220,10 +214,10 @@ def test_a_slow_answer_is_awaited_and_remarked_on(page: Page, jane: Customer) ->
 
 
 @one_database
-def test_without_a_network_what_was_read_and_typed_stays(page: Page, jane: Customer, watch: Watch) -> None:
+def test_data_and_input_are_kept_without_a_network(page: Page, jane: Customer, watch: Watch) -> None:
     watch.expect("net::ERR_INTERNET_DISCONNECTED")
     form = begin_edit(page, jane, "Jane Roe")
-    banner = page.get_by_role("status").filter(has_text="You are offline. What you see was read before")
+    banner = page.get_by_role("status").filter(has_text="You are offline. What you see may be out of date")
 
     page.context.set_offline(True)
     expect(banner).to_be_visible()
@@ -248,7 +242,7 @@ def test_without_a_network_what_was_read_and_typed_stays(page: Page, jane: Custo
         ("/", "Apps", "apps", "No apps yet"),
         ("/apps/atlas/customers", "Customers", "customers", "No customers yet"),
         ("/apps/atlas/customers/{jane}", "Customer", "the customer", "No licenses yet"),
-        ("/apps/atlas/settings", "AppSettings", "settings", "There are none yet."),
+        ("/apps/atlas/settings", "AppSettings", "settings", "No features yet."),
     ],
 )
 def test_every_view_has_a_state_while_it_loads_when_it_fails_and_when_it_is_empty(
@@ -270,7 +264,7 @@ def test_every_view_has_a_state_while_it_loads_when_it_fails_and_when_it_is_empt
 
     with answered(page, 503, "UNAVAILABLE", operation=operation):
         page.reload()
-        failed = page.get_by_role("alert").filter(has_text="The server cannot answer just now")
+        failed = page.get_by_role("alert").filter(has_text="The server has a problem")
         expect(failed).to_have_count(1)
     failed.get_by_role("button", name="Try again").click()
     expect(page.get_by_text(empty).first).to_be_visible()
@@ -278,7 +272,7 @@ def test_every_view_has_a_state_while_it_loads_when_it_fails_and_when_it_is_empt
 
 
 class TestCustomersKeptFromPublicKeys:
-    """An installation whose public keys, as shipped with apps, do not read customers."""
+    """The dashboard with a public key, on a server where public keys may not read customers."""
 
     @pytest.fixture
     def installation(self, sqlite_template: SqliteTemplate, tmp_path: Path) -> Iterator[Installation]:
@@ -291,7 +285,7 @@ class TestCustomersKeptFromPublicKeys:
     ) -> None:
         site.make_license(jane)
         page = open_page(key=site.public_key)
-        forbidden = page.get_by_role("heading", name="Your key may not see this")
+        forbidden = page.get_by_role("heading", name="Your key does not allow this")
         for path in ("/apps/atlas/customers", f"/apps/atlas/customers/{jane.id}"):
             page.goto(path)
             expect(forbidden).to_be_visible()

@@ -1,4 +1,4 @@
-"""GraphiQL in a browser: the key, the first tabs, the cost, the docs, and what is never kept."""
+"""GraphiQL in a browser: the key, the first tabs, the cost, the docs, and that responses are not stored."""
 
 import re
 
@@ -17,7 +17,7 @@ PANELS = ("Documentation Explorer", "History", "GraphiQL Explorer")
 
 
 def visit(page: Page, path: str = "/graphql") -> None:
-    """Open GraphiQL and wait until it can be used."""
+    """Open GraphiQL, and wait until it is ready."""
     page.goto(path)
     expect(page.get_by_label("Operation Editor")).to_contain_text("query Dashboard")
 
@@ -27,7 +27,7 @@ def key_field(page: Page) -> Locator:
 
 
 def standing(page: Page) -> Locator:
-    """What the page says of the key."""
+    """Return the element in which the page describes the key."""
     return page.locator("header").get_by_role("status")
 
 
@@ -48,7 +48,7 @@ def tab(page: Page, name: str) -> Locator:
 
 
 def write(page: Page, editor: str, text: str) -> None:
-    """Write into one of the editors below the document, in place of what is there."""
+    """Replace the text in one of the editors below the document's editor."""
     page.get_by_role("button", name=editor, exact=True).click()
     page.get_by_role("region", name=editor).locator(".monaco-editor:visible").click()
     page.keyboard.press("ControlOrMeta+A")
@@ -58,7 +58,7 @@ def write(page: Page, editor: str, text: str) -> None:
 
 @pytest.fixture
 def sample(site: Site) -> Site:
-    """A site with the app that the first tabs ask for, and one customer."""
+    """A site with one customer, in the app that the queries of the first tabs read."""
     app = site.make_app("my-app", name="My App")
     site.make_customer(app, email="jane@example.com")
     return site
@@ -69,16 +69,16 @@ def test_without_a_key_the_schema_can_be_read(open_page: OpenPage) -> None:
     page = open_page()
     visit(page)
 
-    expect(standing(page)).to_have_text("No key: the schema can be read, data cannot.")
+    expect(standing(page)).to_have_text("No key: you can read the schema, but no data.")
     page.get_by_role("button", name="Show Documentation Explorer").click()
     page.get_by_role("link", name="Query", exact=True).click()
     page.get_by_role("link", name="viewer", exact=True).click()
     expect(page.locator(".graphiql-plugin")).to_contain_text(
-        "Who asks: what the key of this request is, and what it allows."
+        "The API key of this request, and its permissions."
     )
 
 
-def test_a_key_that_is_put_in_goes_with_every_request_and_ends_with_the_session(
+def test_a_key_is_sent_with_every_request_and_ends_with_the_session(
     open_page: OpenPage, sample: Site
 ) -> None:
     page = open_page()
@@ -86,13 +86,13 @@ def test_a_key_that_is_put_in_goes_with_every_request_and_ends_with_the_session(
 
     key_field(page).fill(f" {sample.key} ")
     expect(key_field(page)).to_have_attribute("type", "password")
-    expect(standing(page)).to_have_text(f"Secret key of account {sample.account.name}: it reads and writes.")
+    expect(standing(page)).to_have_text(f"Secret key of account {sample.account.name}: can read and write.")
     with page.expect_request(lambda request: request.method == "POST") as asked:
         run(page)
 
     expect(answer(page)).to_contain_text("jane@example.com")
     assert asked.value.headers["authorization"] == f"Bearer {sample.key}"
-    page.wait_for_timeout(1_000)  # GraphiQL keeps its state half a second later.
+    page.wait_for_timeout(1_000)  # GraphiQL stores its state after half a second.
     assert sample.key in page.evaluate("JSON.stringify(sessionStorage)")
     kept = page.evaluate("JSON.stringify(localStorage)")
     assert "Dashboard" in kept
@@ -100,7 +100,7 @@ def test_a_key_that_is_put_in_goes_with_every_request_and_ends_with_the_session(
     assert "jane@example.com" not in kept
 
 
-def test_the_key_is_that_of_the_dashboard(page: Page, sample: Site) -> None:
+def test_the_key_is_shared_with_the_dashboard(page: Page, sample: Site) -> None:
     with page.expect_request(lambda request: "IntrospectionQuery" in (request.post_data or "")) as asked:
         visit(page)
 
@@ -115,7 +115,7 @@ def test_the_key_is_that_of_the_dashboard(page: Page, sample: Site) -> None:
 
 
 @one_database
-def test_the_key_is_shown_when_asked_for(page: Page, sample: Site) -> None:
+def test_the_key_is_shown_on_demand(page: Page, sample: Site) -> None:
     visit(page)
     page.get_by_role("button", name="Show key").click()
 
@@ -127,7 +127,7 @@ def test_a_public_key_reads_and_writes_nothing(open_page: OpenPage, sample: Site
     page = open_page(key=sample.public_key)
     visit(page)
 
-    expect(standing(page)).to_have_text(f"Public key of account {sample.account.name}: it only reads.")
+    expect(standing(page)).to_have_text(f"Public key of account {sample.account.name}: can only read.")
     run(page)
     expect(answer(page)).to_contain_text("jane@example.com")
     tab(page, "GetOrCreateCustomer").click()
@@ -137,16 +137,14 @@ def test_a_public_key_reads_and_writes_nothing(open_page: OpenPage, sample: Site
 
 @one_database
 @pytest.mark.parametrize("typed", ["sk_live_wrong", "sk_live_…", "\N{LOCK}"])
-def test_a_wrong_key_is_said_to_be_refused(
-    open_page: OpenPage, sample: Site, watch: Watch, typed: str
-) -> None:
+def test_a_wrong_key_is_reported(open_page: OpenPage, sample: Site, watch: Watch, typed: str) -> None:
     watch.expect(REFUSED)
     page = open_page()
     visit(page)
 
     key_field(page).fill(typed)
 
-    expect(standing(page)).to_contain_text("This key is refused")
+    expect(standing(page)).to_contain_text("This key is wrong, revoked or expired")
     expect(key_field(page)).to_have_attribute("aria-invalid", "true")
     page.reload()
     page.get_by_role("button", name="Show Documentation Explorer").click()
@@ -155,9 +153,7 @@ def test_a_wrong_key_is_said_to_be_refused(
     expect(standing(page)).to_contain_text("Secret key")
 
 
-def test_a_key_that_is_revoked_in_the_middle_is_said_to_be_refused(
-    page: Page, sample: Site, watch: Watch
-) -> None:
+def test_a_key_that_is_revoked_in_mid_session_is_reported(page: Page, sample: Site, watch: Watch) -> None:
     visit(page)
     expect(standing(page)).to_contain_text("Secret key")
     sample.revoke(sample.key)
@@ -166,11 +162,11 @@ def test_a_key_that_is_revoked_in_the_middle_is_said_to_be_refused(
     run(page)
 
     expect(answer(page)).to_contain_text("UNAUTHENTICATED")
-    expect(standing(page)).to_contain_text("This key is refused")
+    expect(standing(page)).to_contain_text("This key is wrong, revoked or expired")
 
 
 @one_database
-def test_a_header_that_is_written_out_wins(page: Page, sample: Site, watch: Watch) -> None:
+def test_a_typed_header_overrides_the_key(page: Page, sample: Site, watch: Watch) -> None:
     watch.expect(REFUSED)
     visit(page)
     expect(standing(page)).to_contain_text("Secret key")
@@ -180,7 +176,7 @@ def test_a_header_that_is_written_out_wins(page: Page, sample: Site, watch: Watc
 
     expect(answer(page)).to_contain_text("UNAUTHENTICATED")
     expect(standing(page)).to_contain_text("Secret key")
-    page.wait_for_timeout(1_000)  # GraphiQL keeps its state half a second later.
+    page.wait_for_timeout(1_000)  # GraphiQL stores its state after half a second.
     assert "sk_live_other" not in page.evaluate("JSON.stringify(localStorage)")
 
 
@@ -202,7 +198,7 @@ def test_no_answer_outlives_its_key(page: Page, sample: Site) -> None:
 
 
 @one_database
-def test_an_answer_that_comes_after_the_key_has_changed_is_not_shown(page: Page, sample: Site) -> None:
+def test_a_response_that_arrives_after_a_change_of_key_is_not_shown(page: Page, sample: Site) -> None:
     visit(page)
     with held(page, "Dashboard") as holding:
         run(page)
@@ -227,11 +223,11 @@ def test_an_answer_never_shows_in_another_tab(page: Page, sample: Site) -> None:
     expect(answer(page)).not_to_contain_text("jane@example.com")
 
 
-def test_the_first_tabs_run_and_tell_their_cost(page: Page, sample: Site) -> None:
+def test_the_first_tabs_run_and_show_their_cost(page: Page, sample: Site) -> None:
     visit(page)
 
     run(page)
-    expect(cost(page)).to_have_text(re.compile(r"Cost 122 of at most 20,000 · \d+ ms"))
+    expect(cost(page)).to_have_text(re.compile(r"Cost 122 of 20,000 allowed · \d+ ms"))
     tab(page, "GetOrCreateCustomer").click()
     expect(cost(page)).to_be_empty()
     run(page)
@@ -239,7 +235,25 @@ def test_the_first_tabs_run_and_tell_their_cost(page: Page, sample: Site) -> Non
     tab(page, "CustomersPage").click()
     run(page)
     expect(answer(page)).to_contain_text("ada@example.com")
-    expect(cost(page)).to_have_text(re.compile(r"Cost \d+ of at most 20,000 · \d+ ms"))
+    expect(cost(page)).to_have_text(re.compile(r"Cost \d+ of 20,000 allowed · \d+ ms"))
+
+
+@one_database
+def test_the_variables_editor_marks_wrong_values_and_no_right_ones(page: Page, sample: Site) -> None:
+    visit(page)
+    marks = page.get_by_role("region", name="Variables").locator(".squiggly-error")
+    for name in ("Dashboard", "GetOrCreateCustomer", "CustomersPage"):
+        tab(page, name).click()
+        expect(page.get_by_label("Operation Editor")).to_contain_text(name)
+        # The editor checks the variables in the background, which takes a moment.
+        page.wait_for_timeout(2_000)
+        expect(marks).to_have_count(0)
+
+    tab(page, "GetOrCreateCustomer").click()
+    write(page, "Variables", '{"input": {"appSlug": "my-app", "email": "a@b.example", "metadata": "annual"}}')
+    expect(marks).to_have_count(1)
+    write(page, "Variables", '{"input": {"appSlug": "my-app", "email": "a@b.example", "metadata": null}}')
+    expect(marks).to_have_count(0)
 
 
 @one_database
@@ -248,7 +262,7 @@ def test_tabs_and_history_are_there_on_the_next_visit(page: Page, sample: Site) 
     write(page, "Variables", '{"app": "my-app", "customers": 1}')
     run(page)
     expect(answer(page)).to_contain_text("jane@example.com")
-    page.wait_for_timeout(1_000)  # GraphiQL keeps its state half a second later.
+    page.wait_for_timeout(1_000)  # GraphiQL stores its state after half a second.
 
     page.reload()
 
@@ -260,16 +274,16 @@ def test_tabs_and_history_are_there_on_the_next_visit(page: Page, sample: Site) 
 
 
 @one_database
-def test_a_server_that_does_not_answer_is_said_so(page: Page, sample: Site, watch: Watch) -> None:
+def test_a_server_that_does_not_answer_is_reported(page: Page, sample: Site, watch: Watch) -> None:
     watch.expect("ERR_CONNECTION_REFUSED")
     visit(page)
     expect(standing(page)).to_contain_text("Secret key")
-    # The graph alone: the editor's workers may still be on their way.
+    # This aborts only requests to the graph, because the editor may still be loading its workers.
     page.route(GRAPH, lambda route: route.abort("connectionrefused"))
 
     run(page)
 
-    expect(answer(page)).to_contain_text("The server does not answer.")
+    expect(answer(page)).to_contain_text("The server is not responding.")
     page.unroute(GRAPH)
     run(page)
     expect(answer(page)).to_contain_text("jane@example.com")
@@ -293,7 +307,9 @@ def test_it_can_be_used_by_keyboard(page: Page, sample: Site) -> None:
 
 @one_database
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
-def test_it_is_light_or_dark_as_the_system_says_or_the_person(page: Page, color_scheme: ColorScheme) -> None:
+def test_the_theme_follows_the_system_or_the_choice_of_the_user(
+    page: Page, color_scheme: ColorScheme
+) -> None:
     visit(page)
     body, theme = page.locator("body"), page.get_by_label("Theme")
     expect(body).to_contain_class(f"graphiql-{color_scheme}")
@@ -312,9 +328,7 @@ def test_it_is_light_or_dark_as_the_system_says_or_the_person(page: Page, color_
 @one_database
 @pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=str)
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
-def test_nothing_keeps_people_from_using_it(
-    page: Page, sample: Site, screen: Screen, color_scheme: ColorScheme
-) -> None:
+def test_it_is_accessible(page: Page, sample: Site, screen: Screen, color_scheme: ColorScheme) -> None:
     visit(page)
     run(page)
     expect(cost(page)).to_contain_text("Cost 122")

@@ -1,4 +1,4 @@
-"""The tests' own tools: whatever goes wrong on a page is noticed, and only what is wrong."""
+"""The tools of the browser tests notice every incident on a page, and nothing else."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ from tests.web.watch import Watch
 BARE = """<!doctype html><html lang="en"><head><meta name="viewport" content="width=device-width">
 <link rel="icon" href="data:,"></head><body></body></html>"""
 
-# A browser does the same whichever database there is.
+# The kind of database makes no difference to the browser.
 pytestmark = one_database
 
 ASK = """([operation, key]) => fetch("/graphql", {
@@ -28,7 +28,7 @@ ASK = """([operation, key]) => fetch("/graphql", {
 
 
 def go_to_bare_page(page: Page, path: str = "/bare") -> None:
-    """A page of the site on which nothing happens that the test does not do."""
+    """Go to a page of the site where nothing happens except what the test does."""
     page.route(f"**{path}", lambda route: route.fulfill(content_type="text/html", body=BARE))
     page.goto(path)
 
@@ -46,10 +46,10 @@ WRONG = {
     ),
     "document.body.setAttribute('style', 'color: red')": r".*policy violation: style-src-attr inline .*",
 }
-"""What a page may do, and how its test then fails."""
+"""Scripts that cause an incident, each with a pattern for the message of the failure."""
 
 
-def test_what_is_wrong_on_a_page_fails_its_test(browser: Browser, site: Site) -> None:
+def test_incidents_on_a_page_fail_the_test(browser: Browser, site: Site) -> None:
     watch = Watch()
     with chromium.opened(browser, site.url, watch) as page:
         page.goto("/")
@@ -63,7 +63,7 @@ def test_what_is_wrong_on_a_page_fails_its_test(browser: Browser, site: Site) ->
     assert [said for said in WRONG.values() if not any(re.fullmatch(said, line) for line in lines)] == []
 
 
-def test_what_was_expected_has_to_come_and_nothing_else(browser: Browser, site: Site) -> None:
+def test_expected_incidents_must_happen_and_no_others(browser: Browser, site: Site) -> None:
     watch = Watch()
     watch.expect("status of 404", "status of 401")
     with chromium.opened(browser, site.url, watch) as page:
@@ -102,7 +102,7 @@ def test_a_page_begins_signed_in_and_may_sign_out(page: Page, open_page: OpenPag
     assert stranger.evaluate(key) is None
 
 
-def test_axe_tells_what_keeps_people_out(page: Page) -> None:
+def test_axe_reports_accessibility_problems(page: Page) -> None:
     go_to_bare_page(page)
     page.set_content("<html lang='en'><title>Page</title><main><h1>Page</h1><p>Fine.</p></main></html>")
     axe(page)
@@ -127,7 +127,7 @@ def test_requests_to_the_graph_are_recorded(page: Page, site: Site) -> None:
     assert sent[0].sent_at < sent[1].sent_at
 
 
-def test_answers_come_when_and_in_the_order_that_the_test_says(page: Page, site: Site) -> None:
+def test_held_responses_come_when_and_in_the_order_that_the_test_says(page: Page, site: Site) -> None:
     go_to_bare_page(page)
 
     with held(page) as answers:
@@ -142,7 +142,7 @@ def test_answers_come_when_and_in_the_order_that_the_test_says(page: Page, site:
     expect(page).to_have_title("Second 200 First 200 Third 200")
 
 
-def test_one_operation_is_held_alone(page: Page, site: Site) -> None:
+def test_a_single_operation_can_be_held(page: Page, site: Site) -> None:
     go_to_bare_page(page)
 
     with held(page, "First") as answers:
@@ -153,7 +153,7 @@ def test_one_operation_is_held_alone(page: Page, site: Site) -> None:
     expect(page).to_have_title("Second 200 First 200")
 
 
-def test_the_test_answers_in_the_place_of_the_server(page: Page, site: Site, watch: Watch) -> None:
+def test_the_test_can_answer_instead_of_the_server(page: Page, site: Site, watch: Watch) -> None:
     watch.expect("status of 429")
     go_to_bare_page(page)
 
@@ -166,7 +166,7 @@ def test_the_test_answers_in_the_place_of_the_server(page: Page, site: Site, wat
 
 @pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=str)
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
-def test_pages_know_the_screen_and_what_people_prefer(
+def test_pages_get_the_screen_and_the_color_scheme(
     page: Page, screen: Screen, color_scheme: ColorScheme
 ) -> None:
     go_to_bare_page(page)
@@ -185,6 +185,6 @@ async def loop(page: Page) -> asyncio.AbstractEventLoop:
     return asyncio.get_running_loop()
 
 
-def test_event_loops_of_others_run_beside_the_browser(loop: asyncio.AbstractEventLoop) -> None:
-    """Playwright has one too: in its thread no other could run."""
+def test_other_event_loops_run_next_to_the_browser(loop: asyncio.AbstractEventLoop) -> None:
+    """Async fixtures work, although the tests run in the thread of Playwright's own event loop."""
     assert loop is not asyncio.get_running_loop()

@@ -1,8 +1,8 @@
-"""The pages as the server sends them and as a browser takes them."""
+"""The dashboard's pages as the server sends them, and as a browser loads them."""
 
 import httpx
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Request, Response
 
 from tests.web.conftest import one_database
 from tests.web.site import Site
@@ -11,14 +11,14 @@ BROWSER = {
     "Accept": "text/html,application/xhtml+xml,*/*;q=0.8",
     "Accept-Encoding": "gzip, deflate, br, zstd",
 }
-# The database has no part in it.
+# The kind of database makes no difference here.
 pytestmark = one_database
 
-PATHS = ["/", "/apps/atlas/customers", "/no/such/view", "/graphql"]
+PATHS = ["/", "/apps/atlas/customers", "/no/such/view", "/graphql", "/api/docs"]
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_page_comes_with_its_policy_and_is_asked_for_anew_each_time(site: Site, path: str) -> None:
+def test_a_page_has_its_policy_and_is_requested_again_each_time(site: Site, path: str) -> None:
     answer = httpx.get(f"{site.url}{path}", headers=BROWSER)
 
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
@@ -29,9 +29,14 @@ def test_a_page_comes_with_its_policy_and_is_asked_for_anew_each_time(site: Site
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_everything_of_a_page_comes_from_the_server_compressed_and_to_be_kept(page: Page, path: str) -> None:
-    assets = []
-    page.on("response", lambda response: "/assets/" in response.url and assets.append(response))
+def test_assets_of_a_page_are_compressed_and_cacheable(page: Page, path: str) -> None:
+    assets: list[Response] = []
+
+    def note(response: Response) -> None:
+        if "/assets/" in response.url:
+            assets.append(response)
+
+    page.on("response", note)
 
     page.goto(path, wait_until="networkidle")
 
@@ -43,9 +48,14 @@ def test_everything_of_a_page_comes_from_the_server_compressed_and_to_be_kept(pa
             assert asset.headers["content-encoding"] == "br", asset.url
 
 
-def test_the_dashboard_is_soon_there(page: Page) -> None:
-    scripts = []
-    page.on("response", lambda response: response.url.endswith(".js") and scripts.append(response.request))
+def test_the_dashboard_loads_little(page: Page) -> None:
+    scripts: list[Request] = []
+
+    def note(response: Response) -> None:
+        if response.url.endswith(".js"):
+            scripts.append(response.request)
+
+    page.on("response", note)
 
     page.goto("/", wait_until="networkidle")
 

@@ -1,9 +1,12 @@
-"""An app's settings: what it is called, what it is sold as, the key that verifies its licenses, its end."""
+"""An app's settings: its fields, tiers and features, public key, and deletion."""
+
+from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.factories import App
+from tests.web.conftest import one_database
 from tests.web.site import Site
 
 
@@ -50,7 +53,7 @@ def test_an_app_is_changed_and_the_change_undone(page: Page, site: Site, atlas: 
 
     page.get_by_role("button", name="Undo").click()
 
-    expect(page.get_by_text("The app is as before.")).to_be_visible()
+    expect(page.get_by_text("The change to the app was undone.")).to_be_visible()
     assert [field.input_value() for field in (name, description, webhook)] == [
         "Atlas Editor",
         "Maps, drawn.",
@@ -73,10 +76,76 @@ def test_the_public_key_is_shown_and_copied(page: Page, site: Site, atlas: App) 
     expect(signing.get_by_role("region", name="Public key")).to_have_text(pem)
 
 
+def test_a_rotation_keeps_the_old_key_and_says_what_each_key_is_for(
+    page: Page, site: Site, atlas: App
+) -> None:
+    jane = site.make_customer(atlas)
+    site.make_license(jane, expires_at=datetime(2099, 1, 1, tzinfo=UTC))
+    first = site.graph('{ signingKeys(appSlug: "atlas") { kid publicKeyPem status } }')["signingKeys"][-1]
+    open_settings(page)
+    signing = page.get_by_role("region", name="Signing")
+    current = signing.get_by_role("listitem").filter(has_text="Current")
+    expect(current).to_contain_text(first["kid"])
+    expect(signing.get_by_role("region", name="Public key")).to_have_text(first["publicKeyPem"])
+
+    signing.get_by_role("button", name="Rotate…").click()
+    form = page.get_by_role("dialog", name="Rotate signing keys")
+    expect(form.get_by_role("radio", name="Keep the old keys")).to_be_checked()
+    form.get_by_role("button", name="Rotate").click()
+
+    expect(page.get_by_text("Signing key replaced. 1 license got a new token.")).to_be_visible()
+    expect(form).to_have_count(0)
+    retired = signing.get_by_role("listitem").filter(has_text="Retired")
+    expect(retired).to_contain_text(first["kid"])
+    expect(retired).to_contain_text("Verifies older tokens until Jan 31, 2099, 12:00 AM.")
+    expect(current).not_to_contain_text(first["kid"])
+    pem = site.graph('{ app(slug: "atlas") { publicKeyPem } }')["app"]["publicKeyPem"]
+    assert pem != first["publicKeyPem"]
+    expect(signing.get_by_role("region", name="Public key")).to_have_text(pem)
+
+
+def test_old_keys_are_dropped_once_the_slug_is_typed(page: Page, site: Site, atlas: App) -> None:
+    site.make_signing_key(atlas, 0, retired_at=atlas.created_at, last_expiry=atlas.created_at)
+    open_settings(page)
+    signing = page.get_by_role("region", name="Signing")
+    retired = signing.get_by_role("listitem").filter(has_text="Retired")
+    expect(retired).to_have_count(1)
+
+    signing.get_by_role("button", name="Rotate…").click()
+    form = page.get_by_role("dialog", name="Rotate signing keys")
+    form.get_by_role("radio", name="Drop the old keys").check()
+    form.get_by_role("button", name="Rotate").click()
+    field = form.get_by_label("Type the app's slug to confirm")
+    expect(form.get_by_role("alert")).to_have_text("This does not match.")
+    expect(field).to_be_focused()
+    field.fill("atlas")
+    field.press("Enter")
+
+    expect(page.get_by_text("Signing key replaced. 0 licenses got a new token.")).to_be_visible()
+    expect(retired).to_have_count(0)
+    found = site.graph('{ signingKeys(appSlug: "atlas") { status } }')["signingKeys"]
+    assert [key["status"] for key in found if key["status"] != "NEXT"] == ["CURRENT"]
+
+
+@one_database
+def test_the_error_for_an_app_with_too_many_licenses_names_the_command(
+    page: Page, site: Site, atlas: App
+) -> None:
+    site.make_customers(atlas, 1_000, licenses_each=10)
+    open_settings(page)
+
+    page.get_by_role("button", name="Rotate…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
+
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text(
+        "run: ./licensegraph keys rotate --app atlas."
+    )
+
+
 def test_a_feature_is_added_changed_and_deleted(page: Page, site: Site, atlas: App) -> None:
     open_settings(page)
     features = page.get_by_role("region", name="Features")
-    expect(features.get_by_text("There are none yet.")).to_be_visible()
+    expect(features.get_by_text("No features yet.")).to_be_visible()
 
     features.get_by_role("button", name="Add feature").click()
     form = page.get_by_role("dialog", name="New feature")
@@ -99,7 +168,7 @@ def test_a_feature_is_added_changed_and_deleted(page: Page, site: Site, atlas: A
     expect(features.get_by_text("To PDF and SVG")).to_have_count(0)
 
     features.get_by_role("button", name="Delete feature Export").click()
-    expect(features.get_by_text("There are none yet.")).to_be_visible()
+    expect(features.get_by_text("No features yet.")).to_be_visible()
     undo(page, "The feature Export was deleted.")
     expect(features.get_by_role("listitem")).to_have_count(1)
     assert rows(features) == ["Export export"]
@@ -127,7 +196,7 @@ def test_a_tier_is_added_changed_and_deleted(page: Page, site: Site, atlas: App)
     expect(tiers.get_by_role("listitem")).to_have_count(1)
     assert rows(tiers) == ["Team team Export"]
     undo(page, "Tier added.")
-    expect(tiers.get_by_text("There are none yet.")).to_be_visible()
+    expect(tiers.get_by_text("No tiers yet.")).to_be_visible()
 
     site.make_tier(atlas, slug="team", name="Team")
     page.reload()
@@ -140,13 +209,49 @@ def test_a_tier_is_added_changed_and_deleted(page: Page, site: Site, atlas: App)
     expect(tiers.get_by_text("Single sign-on")).to_have_count(0)
 
     tiers.get_by_role("button", name="Delete tier Team").click()
-    expect(tiers.get_by_text("There are none yet.")).to_be_visible()
+    expect(tiers.get_by_text("No tiers yet.")).to_be_visible()
     undo(page, "The tier Team was deleted.")
     expect(tiers.get_by_role("listitem")).to_have_count(1)
     assert rows(tiers) == ["Team team"]
 
 
-def test_what_is_in_use_is_not_deleted_and_it_is_said_why(page: Page, site: Site, atlas: App) -> None:
+def test_edits_of_features_and_tiers_keep_the_changes_of_others(page: Page, site: Site, atlas: App) -> None:
+    feature = site.make_feature(atlas, slug="export", name="Export")
+    tier = site.make_tier(atlas, slug="team", name="Team", features=[feature])
+    open_settings(page)
+
+    page.get_by_role("button", name="Edit feature Export").click()
+    form = page.get_by_role("dialog", name="Edit feature")
+    form.get_by_label("Name").fill("Exports")
+    site.graph(
+        'mutation($id: ID!) { updateFeature(input: {id: $id, description: "To PDF"}) { feature { id } } }',
+        id=feature.id,
+    )
+    form.get_by_role("button", name="Save").click()
+    expect(form).to_have_count(0)
+
+    page.get_by_role("button", name="Edit tier Team").click()
+    form = page.get_by_role("dialog", name="Edit tier")
+    form.get_by_label("Name").fill("Teams")
+    site.graph(
+        "mutation($id: ID!) { updateTier(input: {id: $id, features: []}) { tier { id } } }", id=tier.id
+    )
+    form.get_by_role("button", name="Save").click()
+    expect(form).to_have_count(0)
+
+    saved = site.graph(
+        """{ app(slug: "atlas") {
+          features { nodes { name description } }
+          tiers { nodes { name features { slug } } }
+        } }"""
+    )["app"]
+    assert saved["features"]["nodes"] == [{"name": "Exports", "description": "To PDF"}]
+    assert saved["tiers"]["nodes"] == [{"name": "Teams", "features": []}]
+
+
+def test_features_and_tiers_in_use_are_not_deleted_and_the_reason_is_shown(
+    page: Page, site: Site, atlas: App
+) -> None:
     team = site.make_tier(
         atlas, slug="team", name="Team", features=[site.make_feature(atlas, slug="export", name="Export")]
     )
@@ -171,10 +276,10 @@ def test_an_app_is_deleted_once_its_slug_is_typed(page: Page, site: Site, atlas:
     page.get_by_role("link", name="Settings").click()
     page.get_by_role("button", name="Delete app…").click()
     dialog = page.get_by_role("dialog", name="Delete app")
-    expect(dialog).to_contain_text("2 customers and 1 license go with it.")
+    expect(dialog).to_contain_text("2 customers and 1 license will also be deleted.")
 
     dialog.get_by_role("button", name="Delete app").click()
-    expect(dialog.get_by_role("alert")).to_have_text("This is not the same.")
+    expect(dialog.get_by_role("alert")).to_have_text("This does not match.")
     dialog.get_by_label("Type the app's slug to confirm").fill("atlas")
     dialog.get_by_role("button", name="Delete app").click()
 
@@ -186,7 +291,7 @@ def test_an_app_is_deleted_once_its_slug_is_typed(page: Page, site: Site, atlas:
 
 
 def undo(page: Page, said: str) -> None:
-    """Take back what was said to be done."""
+    """Click Undo in the message that contains the text `said`."""
     toast = page.get_by_text(said, exact=False)
     toast.locator("..").get_by_role("button", name="Undo").click()
 

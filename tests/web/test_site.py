@@ -1,4 +1,4 @@
-"""What a test makes on its site is there, and nothing else is."""
+"""A site has no data except what its test creates."""
 
 import httpx
 import pytest
@@ -24,12 +24,12 @@ def test_a_site_is_filled_for_one_test(site: Site) -> None:
     }
 
 
-def test_and_is_empty_for_the_next(site: Site) -> None:
+def test_a_site_is_empty_for_the_next_test(site: Site) -> None:
     assert site.graph("{ apps { totalCount } }") == {"apps": {"totalCount": 0}}
     assert site.make_app("atlas").slug == "atlas"
 
 
-def test_a_revoked_key_serves_no_more(site: Site) -> None:
+def test_a_revoked_key_no_longer_works(site: Site) -> None:
     headers = {"Authorization": f"Bearer {site.public_key}"}
     assert httpx.get(f"{site.url}/api/v1/apps", headers=headers).status_code == 200
 
@@ -39,7 +39,7 @@ def test_a_revoked_key_serves_no_more(site: Site) -> None:
     assert site.graph("{ apps { totalCount } }") == {"apps": {"totalCount": 0}}
 
 
-def test_a_server_stops_and_is_back_where_it_was(site: Site) -> None:
+def test_a_server_stops_and_starts_at_the_same_address(site: Site) -> None:
     site.make_app("atlas")
     url = site.url
 

@@ -1,4 +1,4 @@
-"""Whatever people are called is text and nothing else, and every view keeps its shape around it."""
+"""Every name is shown as plain text, and no name breaks the layout of a view."""
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -33,7 +33,10 @@ def app(site: Site) -> App:
 
 @pytest.fixture
 def customers(site: Site, app: App) -> list[Customer]:
-    """One customer for each text, which is its name, its external id and, as far as it goes, its email."""
+    """A customer for each text.
+
+    The text is used for the name, the external id, the email and the metadata.
+    """
     return [
         site.make_customer(
             app,
@@ -47,7 +50,7 @@ def customers(site: Site, app: App) -> list[Customer]:
 
 
 def expect_layout(page: Page) -> None:
-    """Nothing on the page is wider than the screen, and so it does not scroll sideways."""
+    """Check that neither the page nor a dialog scrolls sideways, and that no text became an HTML element."""
     assert (
         page.evaluate(
             """() => [...document.querySelectorAll("html, dialog[open]")]
@@ -66,7 +69,9 @@ def boxes(cells: Locator) -> list[dict[str, float]]:
     return found
 
 
-def test_rows_are_all_as_high_and_their_cells_apart(page: Page, app: App, customers: list[Customer]) -> None:
+def test_rows_have_the_same_height_and_cells_do_not_overlap(
+    page: Page, app: App, customers: list[Customer]
+) -> None:
     page.goto(f"/apps/{app.slug}/customers")
     rows = page.get_by_role("row").filter(has=page.get_by_role("cell"))
     expect(rows).to_have_count(len(TEXTS))
@@ -88,9 +93,7 @@ def test_rows_are_all_as_high_and_their_cells_apart(page: Page, app: App, custom
                 ), (row.inner_text(), one, other)
 
 
-def test_a_customer_of_any_name_has_its_place(
-    page: Page, site: Site, app: App, customers: list[Customer]
-) -> None:
+def test_a_customer_of_any_name_fits(page: Page, site: Site, app: App, customers: list[Customer]) -> None:
     tier = site.make_tier(app, slug="t" * 63, name=LONG)
     for text, customer in zip(TEXTS.values(), customers, strict=True):
         site.make_license(customer, tier=tier, metadata={text[:64]: text}, own_features=["f" * 63, "g"])
@@ -112,7 +115,7 @@ def test_a_customer_of_any_name_has_its_place(
         expect_layout(page)
         page.keyboard.press("Escape")
     active = page.get_by_role("listitem", name="Active license")
-    for item in ("Show metadata", "Revoke with a reason…", "Delete…"):
+    for item in ("Show details", "Revoke with a reason…", "Delete…"):
         active.get_by_role("button", name="More actions").click()
         expect_layout(page)
         page.get_by_role("menuitem", name=item).click()
@@ -120,7 +123,9 @@ def test_a_customer_of_any_name_has_its_place(
         page.keyboard.press("Escape")
 
 
-def test_a_deleted_customer_is_named_as_it_was(page: Page, app: App, customers: list[Customer]) -> None:
+def test_the_message_about_a_deleted_customer_has_its_name(
+    page: Page, app: App, customers: list[Customer]
+) -> None:
     for customer in customers[0], customers[5]:
         page.goto(f"/apps/{app.slug}/customers/{customer.id}")
         page.get_by_role("button", name="Delete", exact=True).click()
@@ -132,7 +137,7 @@ def test_a_deleted_customer_is_named_as_it_was(page: Page, app: App, customers: 
         expect_layout(page)
 
 
-def test_apps_tiers_and_features_of_any_name_have_their_place(page: Page, site: Site, app: App) -> None:
+def test_apps_tiers_and_features_of_any_name_fit(page: Page, site: Site, app: App) -> None:
     for number, text in enumerate(TEXTS.values()):
         site.make_app(f"app-{number}", name=text, description=text)
         feature = site.make_feature(app, slug=f"f_{number}", name=text, description=text)

@@ -1,4 +1,4 @@
-"""A thread of its own for what cannot live in the main one."""
+"""A separate thread for code that cannot run in the main thread."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -11,18 +11,18 @@ T = TypeVar("T")
 
 
 class Thread:
-    """Runs one call after the other, all in the same thread."""
+    """Runs calls one after another, all in the same thread."""
 
     def __init__(self, executor: ThreadPoolExecutor) -> None:
         self._executor = executor
 
     def run(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        """Wait for a call, and answer what it answers or raise what it raises."""
+        """Run a call in the thread and wait for it. Return its result, or raise its error."""
         return self._executor.submit(call, *arguments, **named).result()
 
     @contextmanager
     def within(self, manager: AbstractContextManager[T, Any]) -> Iterator[T]:
-        """Enter and leave a context manager there."""
+        """Enter and leave a context manager, both in the thread."""
         value = self.run(manager.__enter__)
         try:
             yield value

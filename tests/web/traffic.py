@@ -1,4 +1,4 @@
-"""What a page asks the graph: listened to, held back, and answered by the test instead of the server."""
+"""Requests of a page to the graph: record them, hold them back, or respond in place of the server."""
 
 import json
 import time
@@ -24,15 +24,15 @@ class GraphRequest:
 
     @property
     def sent_at(self) -> float:
-        """When the browser sent it, in seconds. Known when the answer has begun."""
+        """When the browser sent the request, in seconds since 1970. Unknown until the response starts."""
         at = self.request.timing["startTime"]
-        assert at > 0, "it is not answered yet"
+        assert at > 0, "the response has not started yet"
         return at / 1_000
 
 
 @contextmanager
 def requests(page: Page) -> Iterator[list[GraphRequest]]:
-    """What the page asks the graph from now on, in the order of sending."""
+    """Record the page's requests to the graph within the block, in the order in which they are sent."""
     sent: list[GraphRequest] = []
 
     def listen(request: Request) -> None:
@@ -55,18 +55,21 @@ class Held:
 
     @property
     def waiting(self) -> list[GraphRequest]:
-        """The requests that wait, the oldest first."""
+        """The requests that are held, oldest first."""
         return [request for request, _ in self._waiting]
 
     def wait_for(self, count: int) -> None:
-        """Wait until so many requests wait. Raises AssertionError when they do not come."""
+        """Wait until `count` requests are held.
+
+        Raises AssertionError if more are held, or if fewer are held after `PATIENCE` seconds.
+        """
         deadline = time.monotonic() + PATIENCE
         while len(self._waiting) < count and time.monotonic() < deadline:
             self._page.wait_for_timeout(20)
-        assert len(self._waiting) == count, f"{len(self._waiting)} requests wait, and not {count}"
+        assert len(self._waiting) == count, f"{len(self._waiting)} requests are held, instead of {count}"
 
     def release(self, index: int = 0) -> None:
-        """Let one through and wait for its answer: the oldest, or another."""
+        """Let one request through, the oldest by default, and wait for its response."""
         request, route = self._waiting.pop(index)
         with self._page.expect_response(lambda response: response.request == request.request):
             route.continue_()
@@ -81,9 +84,9 @@ class Held:
 
 @contextmanager
 def held(page: Page, operation: str | None = None) -> Iterator[Held]:
-    """Hold back what the page asks the graph, or only the operation of that name; in the end all go through.
+    """Hold back the page's requests to the graph, or only those of one operation. Let all through at the end.
 
-    So slow answers need no waiting for, and come in the order that the test says.
+    A test can then decide when responses arrive and in which order, without waiting for a slow server.
     """
     holding = Held(page)
     with _routed(page, operation, holding.hold):
@@ -100,7 +103,11 @@ def answered(
     operation: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
-    """Answer in the server's place as it refuses requests: `answered(page, 429, "RATE_LIMITED")`."""
+    """Respond to the page's requests to the graph with an error, in place of the server.
+
+    For example, `answered(page, 429, "RATE_LIMITED")`. If an operation is given, only its requests get the
+    error.
+    """
     body = {"errors": [{"message": f"answered by the test: {code}", "extensions": {"code": code}}]}
 
     def answer(route: Route) -> None:

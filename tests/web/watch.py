@@ -1,4 +1,7 @@
-"""What goes wrong on a page that looks right: a test fails for it unless it has said that it will come."""
+"""Watches pages for incidents that may not be visible.
+
+A test fails on each incident that it does not expect.
+"""
 
 import re
 from urllib.parse import urlsplit
@@ -7,8 +10,8 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, W
 
 _COMPLAINTS = {"error", "warning", "assert"}
 _LOCAL = {"data", "blob", "about"}
-_ABORTED = "net::ERR_ABORTED"  # the page itself changed its mind, or went elsewhere
-# The console says so too, but not of everything that was only reported, nor in workers.
+_ABORTED = "net::ERR_ABORTED"  # The page cancelled the request, or the browser went to another address.
+# The console also shows violations, but it leaves out some report-only ones and all of those in workers.
 _TELL_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) => {
   console.error(`policy violation: ${event.effectiveDirective} ${event.blockedURI}`);
@@ -19,8 +22,8 @@ addEventListener("securitypolicyviolation", (event) => {
 class Watch:
     """Watches browser sessions for incidents.
 
-    These are: console errors and warnings, errors that no script caught, violations of the content
-    security policy, requests to another host, and requests that got no answer.
+    Incidents are console errors and warnings, uncaught errors, violations of the content security policy,
+    crashes, requests to another host, and requests that got no response.
     """
 
     def __init__(self) -> None:
@@ -28,27 +31,32 @@ class Watch:
         self.console: list[str] = []
         self._contexts: list[BrowserContext] = []
         self._expected: list[str] = []
+        self._hosts: set[str] = set()
 
     @property
     def pages(self) -> list[Page]:
-        """The pages that are open."""
+        """All open pages of the watched sessions."""
         return [page for context in self._contexts for page in context.pages]
 
     def expect(self, *patterns: str) -> None:
-        """Say which incidents this test brings about: a regular expression for each kind.
+        """Expect incidents that match these regular expressions.
 
-        Any number of each may come, and at least one has to.
+        Each expression must match at least one incident, and may match several.
         """
         self._expected += patterns
 
+    def allow(self, url: str) -> None:
+        """Allow requests to the host of `url`."""
+        self._hosts.add(urlsplit(url).netloc)
+
     def attach(self, context: BrowserContext, url: str) -> None:
-        """Watch a session of which nothing has been loaded, and whose pages are those of `url`."""
-        host = urlsplit(url).netloc
+        """Watch a session before it loads anything. Its pages may send requests to the host of `url`."""
+        self.allow(url)
         self._contexts.append(context)
 
         def requested(request: Request) -> None:
             address = urlsplit(request.url)
-            if address.scheme not in _LOCAL and address.netloc != host:
+            if address.scheme not in _LOCAL and address.netloc not in self._hosts:
                 self.incidents.append(f"request to another host: {request.url}")
 
         context.on("page", lambda page: page.on("crash", self._crashed))
@@ -59,7 +67,7 @@ class Watch:
         context.add_init_script(_TELL_VIOLATIONS)
 
     def check(self) -> None:
-        """Raise AssertionError for incidents that nobody expected, and for those that did not come."""
+        """Raise AssertionError for each unexpected incident, and for each expected one that did not occur."""
         __tracebackhide__ = True
         unexpected = [
             incident

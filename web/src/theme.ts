@@ -1,4 +1,4 @@
-/** Light or dark: what the system says, unless the person chose. Both pages share the choice. */
+/** The theme, light or dark: the system's theme, unless the user has chosen one. All pages share the choice. */
 
 export type Theme = "system" | "light" | "dark";
 
@@ -6,20 +6,20 @@ const KEY = "licensegraph:theme";
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
 const choices = new EventTarget();
 
-/** What was chosen; "system" when nothing was. */
+/** Returns the chosen theme, or "system" if none was chosen. */
 export function readTheme(): Theme {
   const kept = localStorage.getItem(KEY);
   return kept === "light" || kept === "dark" ? kept : "system";
 }
 
-/** What is shown, whether it was chosen or the system says so. */
+/** Returns the theme that is shown: the chosen theme, or the system's theme. */
 export function shownTheme(): "light" | "dark" {
   const theme = readTheme();
   if (theme !== "system") return theme;
   return systemIsDark.matches ? "dark" : "light";
 }
 
-/** Show a theme from now on, and on the next visit. */
+/** Applies a theme, and keeps it for the next visit. */
 export function chooseTheme(theme: Theme): void {
   if (theme === "system") localStorage.removeItem(KEY);
   else localStorage.setItem(KEY, theme);
@@ -27,13 +27,13 @@ export function chooseTheme(theme: Theme): void {
   choices.dispatchEvent(new Event("change"));
 }
 
-/** Show what was chosen. To be called before anything is drawn. */
+/** Applies the chosen theme. Call this before anything is rendered. */
 export function applyTheme(): void {
   const theme = readTheme();
   document.documentElement.style.colorScheme = theme === "system" ? "light dark" : theme;
 }
 
-/** Call a listener when the theme changes: here, in another tab or in the system. The answer ends it. */
+/** Calls a listener when the theme changes, in this tab, another tab or the system. Returns a function to unsubscribe. */
 export function onThemeChange(listener: () => void): () => void {
   const inAnotherTab = ({ key }: StorageEvent) => {
     if (key !== KEY && key !== null) return;

@@ -1,6 +1,6 @@
-"""Counters, kept by triggers: how many customers and licenses an app has, how many licenses a customer.
+"""Counters, maintained by triggers: an app's customers and licenses, and a customer's licenses.
 
-And apps without owner and slug: they are deleted, and what is in them waits to be purged.
+Apps without an account and a slug are now allowed. Such apps are deleted, and their rows will be purged.
 
 Revision: 0002, after 0001
 """
@@ -17,9 +17,9 @@ OWNER_HAS_SLUG = "(account_id IS NULL) = (slug IS NULL)"
 
 text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
-# What is added to a counter by whoever adds a row is added to that connection's own shard, so that two who
-# add to one app at once do not wait for each other. A statement is counted as a whole: a bulk load changes
-# each counter once. Of an app that is gone, whose rows a cascade is just deleting, nothing is kept.
+# A counter has several shards, and connections are spread over them, so that concurrent inserts into one app
+# rarely wait for each other. Inserts and deletes are counted once per statement, so a bulk load changes each
+# counter only once. Rows that a cascade deletes with their app are not counted.
 POSTGRESQL = {
     "count_in_apps": """
         DECLARE
@@ -93,8 +93,8 @@ POSTGRESQL_TRIGGERS = [
     )
 ]
 
-# SQLite has one writer, and so one shard. One less never makes a counter: of an app that is gone, whose rows
-# a cascade is just deleting, nothing is kept.
+# SQLite has one writer, and therefore one shard. A decrement never creates a counter row. Otherwise a cascade
+# would create a counter row for an app that is already deleted.
 MORE = """
     INSERT INTO app_counters (app_id, shard, customers, licenses) VALUES (new.app_id, 0, {counts})
     ON CONFLICT (app_id, shard) DO UPDATE SET {table} = app_counters.{table} + 1;
@@ -148,14 +148,15 @@ def upgrade() -> None:
         for name, (event, body) in SQLITE.items():
             op.execute(f"CREATE TRIGGER count_{name} AFTER {event} BEGIN {body} END")
     else:
-        # Room on the page for the next version of a row: no index then learns of it.
+        # This leaves room on each disk page for new versions of the page's rows, so that updates of rows do
+        # not change any index.
         op.execute("ALTER TABLE app_counters SET (fillfactor = 20)")
         op.execute("ALTER TABLE customers SET (fillfactor = 90)")
         for name, body in POSTGRESQL.items():
             op.execute(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
         for trigger in POSTGRESQL_TRIGGERS:
             op.execute(trigger)
-    # From here on nobody adds a row that is not counted: making a trigger locks its table.
+    # Creating a trigger locks its table, so every row that is added after this point is counted.
     op.execute(
         "INSERT INTO app_counters (app_id, shard, customers, licenses) SELECT id, 0, "
         "(SELECT count(*) FROM customers WHERE customers.app_id = apps.id), "
@@ -174,11 +175,11 @@ def downgrade() -> None:
             op.execute(f"DROP TRIGGER count_{name}")
     else:
         for name in POSTGRESQL:
-            op.execute(f"DROP FUNCTION {name}() CASCADE")  # and its triggers
+            op.execute(f"DROP FUNCTION {name}() CASCADE")  # CASCADE also drops the function's triggers
         op.execute("ALTER TABLE customers RESET (fillfactor)")
     op.drop_column("customers", "license_count")
     op.drop_table("app_counters")
-    # SQLite's foreign keys are off while migrations run: nothing cascades.
+    # On SQLite, foreign keys are off during migrations, so nothing cascades.
     for table in ("licenses", "customers"):
         op.execute(f"DELETE FROM {table} WHERE app_id IN (SELECT id FROM apps WHERE account_id IS NULL)")
     op.execute("DELETE FROM apps WHERE account_id IS NULL")

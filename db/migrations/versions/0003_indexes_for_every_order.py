@@ -1,4 +1,4 @@
-"""Indexes for every order of a connection, and what PostgreSQL is to expect of them.
+"""Indexes for every order of a connection, and PostgreSQL statistics for the columns of these indexes.
 
 Revision: 0003, after 0002
 """
@@ -18,8 +18,9 @@ INDEXES = (
     ("ix_licenses_customer_id_expires_at_id", "licenses", ["customer_id", "expires_at", "id"]),
 )
 
-# What part of its table each owner's rows are thought to be, whatever is found in the table. Where one app
-# has most rows, PostgreSQL would walk all ids in search of another's few: see docs/decisions.md.
+# Values for n_distinct: with -0.001, PostgreSQL always expects 1,000 rows per owner, regardless of what
+# ANALYZE finds. Otherwise, if one app had most of the rows, PostgreSQL would walk the whole primary key to
+# find the few rows of another app (docs/decisions.md).
 EXPECTED = (
     ("apps", "account_id", -0.1),
     ("customers", "app_id", -0.001),

@@ -10,10 +10,11 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-# Two ends behind each text have every character of it begin a trigram.
+# Two separators follow each text, so that a trigram starts at every character of the text, including the last
+# two.
 _SQLITE_TEXT = "{0}email_folded || char(31, 31) || coalesce({0}name_folded, '') || char(31, 31)"
 
-# The rowids of customers are SQLite's to change, and an index of texts needs numbers that stay.
+# SQLite may renumber the rowids of `customers`, but the full-text index needs numbers that never change.
 SQLITE = (
     """CREATE TABLE customer_numbers (
          number INTEGER NOT NULL CONSTRAINT pk_customer_numbers PRIMARY KEY,
@@ -60,7 +61,7 @@ SQLITE_DOWN = (
 )
 
 POSTGRESQL = (
-    # In PL/pgSQL, which runs it in half the time of plain SQL.
+    # This is PL/pgSQL, because plain SQL would take twice the time.
     r"""CREATE FUNCTION customer_grams(email text, name text) RETURNS tsvector
        LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
        DECLARE
@@ -83,7 +84,7 @@ POSTGRESQL = (
            FROM generate_series(1, least(length(part), 32) - 2) AS start
          );
        END $$""",
-    # What waits to be sorted in is read by every search: little may wait.
+    # Every search also reads the index's list of pending entries, so a limit keeps this list short.
     """CREATE INDEX ix_customers_grams ON customers
        USING gin (customer_grams(email_folded, name_folded)) WITH (gin_pending_list_limit = 256)""",
     "ANALYZE customers",
@@ -110,5 +111,5 @@ def _is_sqlite() -> bool:
 
 
 def _execute(statement: str) -> None:
-    # As it stands: text() would take what follows a colon for a parameter.
+    # text() is not used here, because it would treat a word after a colon as a parameter.
     op.get_bind().exec_driver_sql(statement)

@@ -1,4 +1,4 @@
-"""Under which master key the private keys of the database are sealed.
+"""The fingerprint of the master key that encrypts the private keys in the database.
 
 Revision: 0005, after 0004
 """

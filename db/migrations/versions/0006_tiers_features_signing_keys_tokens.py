@@ -1,7 +1,7 @@
 """Tiers, features, signing keys and tokens.
 
-Apps get their first signing key when a server starts next; licenses that are there have no token until one is
-asked for, and the id they have is their jti.
+Apps get their first signing key at the next start of a server. An existing license has no token until a
+client requests one. Until then, the license's `jti` is its id.
 
 Revision: 0006, after 0005
 """
@@ -16,7 +16,7 @@ depends_on = None
 
 text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
-# As in migration 0003: what part of its table one owner's rows are thought to be.
+# Values for n_distinct, for the same reason as in migration 0003.
 EXPECTED = (
     ("licenses", "tier_id", -0.001),
     ("tiers", "app_id", -0.1),
@@ -97,7 +97,8 @@ def upgrade() -> None:
     )
     op.add_column("apps", sa.Column("signing_algorithm", text, nullable=False, server_default="RS256"))
     op.add_column("apps", sa.Column("signing_generation", sa.Integer(), nullable=False, server_default="1"))
-    # Spelt out: on SQLite a table would be made anew for it, and Alembic's short way knows no name.
+    # This is written as SQL text, because Alembic's add_column() would either rebuild the table on SQLite or
+    # not be able to name the constraint.
     collation = ' COLLATE "C"' if op.get_context().dialect.name == "postgresql" else ""
     op.execute(
         f"ALTER TABLE licenses ADD COLUMN tier_id TEXT{collation} "

@@ -1,6 +1,6 @@
-"""The slugs that deleted apps had, and whose they were.
+"""The slugs of deleted apps, and the accounts that these apps belonged to.
 
-Of apps that were deleted before it is not known any more.
+The slugs of apps that were deleted before this migration are not known.
 
 Revision: 0007, after 0006
 """

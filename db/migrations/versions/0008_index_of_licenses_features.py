@@ -1,4 +1,4 @@
-"""An index of the features that licenses have in their tokens, app by app.
+"""An index of the features in licenses' tokens, by app.
 
 Revision: 0008, after 0007
 """
@@ -10,7 +10,8 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-# A list of features is never long, and its slugs are no other's: each is in it once.
+# A license's list of features is short and has no duplicates, so a trigger can replace all entries of the
+# license.
 SQLITE = (
     """CREATE TABLE license_features (
          app_id TEXT NOT NULL,
@@ -47,7 +48,7 @@ POSTGRESQL = (
        BEGIN
          RETURN ARRAY(SELECT app_id || ' ' || value FROM json_array_elements_text(features::json));
        END $$""",
-    # What waits to be sorted in is read by every search: little may wait.
+    # Every search also reads the index's list of pending entries, so a limit keeps this list short.
     """CREATE INDEX ix_licenses_features ON licenses
        USING gin (license_features(app_id, features)) WITH (gin_pending_list_limit = 256)""",
     "ANALYZE licenses",

@@ -3,7 +3,7 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 
-/** Posts bodies as a Java program does that sets up nothing: arguments are the key, then addresses and bodies. */
+/** Posts bodies with Java's default settings. The arguments are the key, then pairs of a URL and a body. */
 class CreateCustomers {
     public static void main(String[] arguments) throws Exception {
         HttpClient client = HttpClient.newHttpClient();

@@ -1,4 +1,4 @@
-// node verify.mjs KEY-SET-URL AUDIENCE ALGORITHM TOKEN: what the token says, or the code of what is wrong with it.
+// node verify.mjs KEY-SET-URL AUDIENCE ALGORITHM TOKEN: prints the token's claims, or the code of the error.
 import { createRemoteJWKSet, jwtVerify } from "jose";
 
 const [url, audience, algorithm, token] = process.argv.slice(2);

@@ -1,15 +1,25 @@
 import { SearchX } from "lucide-react";
 import { Link } from "wouter";
+import { useAppPath } from "./apps/useAppPath";
 import { Empty } from "./design/States";
 import { useTitle } from "./design/useTitle";
 import { paths } from "./navigation";
+import { useSession } from "./session/Session";
 
-/** What the address names is not there, or is somebody else's, which is the same. */
-export function NotFound({ what }: { what: "page" | "app" | "customer" }) {
+/** Shown if the URL leads to something that does not exist or belongs to another account. Both cases look the same
+ *  to the user. `app` is the slug of the app in the URL, for a link back to the app. */
+export function NotFound({ what, app }: { what: "page" | "app" | "customer" | "key"; app?: string }) {
+  const { may } = useSession();
+  const pathOf = useAppPath();
   useTitle("Not found");
   return (
-    <Empty icon={<SearchX size={20} />} title={`There is no such ${what}`}>
-      <p>It may have been deleted, or the address may be mistyped.</p>
+    <Empty icon={<SearchX size={20} />} title={`${what.charAt(0).toUpperCase()}${what.slice(1)} not found`}>
+      <p>It may have been deleted, or the address may be wrong.</p>
+      {app !== undefined && (
+        <Link to={pathOf(app)}>
+          {may("READ_CUSTOMERS") ? "Customers" : "Settings"} of <bdi>{app}</bdi>
+        </Link>
+      )}
       <Link to={paths.apps()}>All apps</Link>
     </Empty>
   );

@@ -1,25 +1,39 @@
 import { ExternalLink, LogOut, Monitor, Moon, Sun, UserRound, WifiOff } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
-import { Link } from "wouter";
+import { Link, useRoute } from "wouter";
 import mark from "../mark.svg";
 import { chooseTheme, readTheme, type Theme } from "../theme";
 import { Badge } from "./design/Badge";
 import { Menu } from "./design/Menu";
+import { Toasts } from "./design/Toasts";
+import type { Scope } from "./graph/graphql";
+import { KINDS, nameOf } from "./keys/words";
 import { paths } from "./navigation";
 import styles from "./Shell.module.css";
 import { useSession } from "./session/Session";
+import { leave } from "./unsaved";
 
 const THEMES: readonly { theme: Theme; label: string; icon: ReactNode }[] = [
-  { theme: "system", label: "Like the system", icon: <Monitor size={16} aria-hidden /> },
+  { theme: "system", label: "Same as system", icon: <Monitor size={16} aria-hidden /> },
   { theme: "light", label: "Light", icon: <Sun size={16} aria-hidden /> },
   { theme: "dark", label: "Dark", icon: <Moon size={16} aria-hidden /> },
 ];
 
-/** What surrounds every view: the bar, and whether there is a network. */
+/** The scopes that let the user change something in the dashboard. */
+const CHANGES: readonly Scope[] = [
+  "WRITE_CUSTOMERS",
+  "WRITE_LICENSES",
+  "WRITE_CATALOG",
+  "ROTATE_SIGNING_KEYS",
+  "MANAGE_KEYS",
+];
+
+/** The frame around every view: the top bar, and a notice if the browser is offline. */
 export function Shell({ children }: { children: ReactNode }) {
-  const { viewer, canWrite, signOut } = useSession();
+  const { viewer, may, signOut } = useSession();
   const [theme, setTheme] = useState(readTheme);
   const isOffline = useIsOffline();
+  const [isAtKeys] = useRoute("/keys/*?");
   return (
     <>
       <button
@@ -34,8 +48,13 @@ export function Shell({ children }: { children: ReactNode }) {
           <img src={mark} alt="" width={26} height={26} />
           <span>Licensegraph</span>
         </Link>
-        {!canWrite && <Badge tone="accent">Read only</Badge>}
-        <span className={styles.space} />
+        {!CHANGES.some(may) && <Badge tone="accent">Read only</Badge>}
+        <Toasts />
+        {may("MANAGE_KEYS") && (
+          <Link to={paths.keys()} className={styles.link} aria-current={isAtKeys ? "page" : undefined}>
+            Keys
+          </Link>
+        )}
         <a className={styles.link} href={new URL("graphql", document.baseURI).href}>
           GraphiQL <ExternalLink size={14} aria-hidden />
         </a>
@@ -53,21 +72,23 @@ export function Shell({ children }: { children: ReactNode }) {
         />
         <span
           className={styles.viewer}
-          title={`${viewer.keyKind.toLowerCase()} key ending in ${viewer.keyLast4}`}
+          title={`${viewer.accountName}, ${KINDS[viewer.keyKind].label.toLowerCase()} key ending in ${viewer.keyLast4}`}
         >
           <bdi>{viewer.accountName}</bdi>
-          <code>…{viewer.keyLast4}</code>
+          <bdi className={styles.key}>{nameOf({ name: viewer.keyName, kind: viewer.keyKind })}</bdi>
         </span>
         <Menu
           label="Account"
           icon={<UserRound size={18} aria-hidden />}
-          items={[{ label: "Sign out", icon: <LogOut size={16} aria-hidden />, onChoose: signOut }]}
+          items={[
+            { label: "Sign out", icon: <LogOut size={16} aria-hidden />, onChoose: () => leave(signOut) },
+          ]}
         />
       </header>
       {isOffline && (
         <div className={styles.offline} role="status">
           <WifiOff size={16} aria-hidden />
-          You are offline. What you see was read before; nothing you type is lost.
+          You are offline. What you see may be out of date. Nothing you type is lost.
         </div>
       )}
       <main className={styles.main} tabIndex={-1}>
@@ -77,12 +98,13 @@ export function Shell({ children }: { children: ReactNode }) {
   );
 }
 
-/** A browser without any network says that it is offline, also when the server is on this very machine and answers: so
- *  that is tried. */
+/** Returns true if the browser is offline and the server cannot be reached. A browser without a network connection
+ *  reports that it is offline, even if the server runs on the same machine. This hook therefore also sends a
+ *  request. */
 function useIsOffline(): boolean {
   const [isOffline, setIsOffline] = useState(false);
   useEffect(() => {
-    const look = async () => setIsOffline(!navigator.onLine && !(await answers()));
+    const look = async () => setIsOffline(!navigator.onLine && !(await serverResponds()));
     void look();
     window.addEventListener("online", look);
     window.addEventListener("offline", look);
@@ -94,7 +116,7 @@ function useIsOffline(): boolean {
   return isOffline;
 }
 
-function answers(): Promise<boolean> {
+function serverResponds(): Promise<boolean> {
   return fetch(mark, { method: "HEAD", cache: "no-store" }).then(
     () => true,
     () => false,

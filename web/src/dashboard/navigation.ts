@@ -1,27 +1,65 @@
-/** How the view came to be shown: by following a link, or by going back or forward to it. */
+/** The paths of all views, and how the user reached the current view: by a link, or by going back or forward. */
+
+import { hasUnsaved, leave } from "./unsaved";
 
 let action: "push" | "pop" = "pop";
 
-window.addEventListener("popstate", () => {
-  action = "pop";
+/** The index of the current view in the history of this tab, and the path of the view. The state of each history
+ *  entry contains the entry's index. */
+let place = placeOf(history.state) ?? 0;
+let path = location.pathname;
+/** The index that the user wanted to go to. It is set while the browser returns to this view, which has unsaved
+ *  changes. */
+let wanted: number | null = null;
+
+// Runs before wouter's own listener, which would show the view of the new URL.
+window.addEventListener("popstate", (event) => {
+  const to = placeOf(event.state) ?? 0;
+  if (wanted !== null) {
+    const steps = wanted - place;
+    wanted = null;
+    event.stopImmediatePropagation();
+    leave(() => history.go(steps));
+  } else if (location.pathname !== path && hasUnsaved()) {
+    wanted = to;
+    event.stopImmediatePropagation();
+    history.go(place - to);
+  } else {
+    place = to;
+    path = location.pathname;
+    action = "pop";
+  }
 });
-// wouter tells of its own navigations by events of these names.
+// wouter dispatches events of these names when it navigates.
 window.addEventListener("pushState", () => {
   action = "push";
+  place += 1;
+  keepPlace();
 });
+window.addEventListener("replaceState", keepPlace);
+keepPlace();
 
-// Lists put themselves back where they were; the browser would do it before they have their rows.
+function keepPlace(): void {
+  path = location.pathname;
+  if (placeOf(history.state) !== place) history.replaceState({ ...history.state, place }, "");
+}
+
+function placeOf(state: unknown): number | undefined {
+  return (state as { place?: number } | null)?.place;
+}
+
+// Lists restore their own scroll position, because the browser would restore it before the rows are loaded.
 history.scrollRestoration = "manual";
 
-/** The path that the dashboard is offered under, without a slash at the end. */
+/** The path at which the dashboard is served, without a trailing slash. */
 export const BASE_PATH = new URL(document.baseURI).pathname.replace(/\/$/, "");
 
-/** Whether the view was come back to, or is the first. */
+/** Returns true if the user went back or forward to this view, or if it is the first view. */
 export function cameBack(): boolean {
   return action === "pop";
 }
 
-/** Whether the view at this path is shown, to be asked by what outlives views. */
+/** Returns true if the view at this path is shown. Used by code that may still run after its view is gone. */
 export function isAt(path: string): boolean {
   return location.pathname === BASE_PATH + path;
 }
@@ -31,5 +69,7 @@ export const paths = {
   customers: (slug: string) => `/apps/${encodeURIComponent(slug)}/customers`,
   customer: (slug: string, id: string) =>
     `/apps/${encodeURIComponent(slug)}/customers/${encodeURIComponent(id)}`,
+  keys: () => "/keys",
+  key: (id: string) => `/keys/${encodeURIComponent(id)}`,
   settings: (slug: string) => `/apps/${encodeURIComponent(slug)}/settings`,
 } as const;

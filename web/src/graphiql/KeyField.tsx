@@ -1,7 +1,7 @@
 import { useId, useState } from "react";
-import { connection, type Standing, useConnection } from "./connection";
+import { connection, type Standing, useConnection, type Viewer } from "./connection";
 
-/** The key that requests are sent with, and what it turned out to be. */
+/** The field for the key that requests are sent with, and the key's status. */
 export function KeyField() {
   const { key, standing } = useConnection();
   const [isShown, setIsShown] = useState(false);
@@ -15,7 +15,7 @@ export function KeyField() {
         type={isShown ? "text" : "password"}
         value={key}
         onChange={(event) => connection.changeKey(event.target.value)}
-        placeholder="sk_live_… or pk_live_…"
+        placeholder="sk_live_…"
         aria-describedby={`${id}-standing`}
         aria-invalid={standing.is === "refused"}
         autoComplete="off"
@@ -26,7 +26,7 @@ export function KeyField() {
         {isShown ? "Hide" : "Show"}
         <span className="only-heard"> key</span>
       </button>
-      <button type="button" disabled={key === ""} onClick={() => connection.changeKey("")}>
+      <button type="button" disabled={key === ""} onClick={() => connection.endSession()}>
         Forget<span className="only-heard"> key</span>
       </button>
       <output id={`${id}-standing`} className="standing" data-standing={standing.is}>
@@ -39,18 +39,27 @@ export function KeyField() {
 function inWords(standing: Standing): string {
   switch (standing.is) {
     case "none":
-      return "No key: the schema can be read, data cannot.";
+      return "No key: you can read the schema, but no data.";
     case "asked":
-      return "Asking whose key this is …";
+      return "Checking the key …";
     case "refused":
-      return "This key is refused: it is wrong, revoked or expired.";
+      return "This key is wrong, revoked or expired.";
     case "unanswered":
       return standing.why;
-    case "known": {
-      const { accountName, keyKind } = standing.viewer;
-      return keyKind === "SECRET"
-        ? `Secret key of account ${accountName}: it reads and writes.`
-        : `Public key of account ${accountName}: it only reads.`;
-    }
+    case "known":
+      return described(standing.viewer);
+  }
+}
+
+function described({ accountName, keyKind, scopes }: Viewer): string {
+  switch (keyKind) {
+    case "SECRET":
+      return `Secret key of account ${accountName}: can read and write.`;
+    case "PUBLIC":
+      return `Public key of account ${accountName}: can only read.`;
+    case "SESSION":
+      return `Session of a customer of account ${accountName}: only shows that customer.`;
+    default:
+      return `Restricted key of account ${accountName}: ${scopes.join(", ")}.`;
   }
 }

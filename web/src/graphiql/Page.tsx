@@ -7,16 +7,17 @@ import mark from "../mark.svg";
 import { chooseTheme, onThemeChange, readTheme, shownTheme, type Theme } from "../theme";
 import { connection, type Measured, useConnection } from "./connection";
 import { KeyField } from "./KeyField";
+import { customScalarSchemas } from "./scalars";
 import { lastTab, storage } from "./storage";
 import { firstTabs } from "./tabs";
 
 const explorer = explorerPlugin({ showAttribution: false });
 const plugins = [HISTORY_PLUGIN, { ...explorer, content: Explorer }];
-// Of the tab that is open at first, GraphiQL takes neither the document nor the variables by itself.
+// GraphiQL does not load the document and the variables of the initially open tab by itself.
 const openTab = lastTab() ?? firstTabs[0];
 const isPhone = matchMedia("(max-width: 760px)").matches;
 
-/** GraphiQL with a place for the key above it, and the cost of the last request below the answer. */
+/** GraphiQL, with a field for the key above it and the cost of the last request below the response. */
 export function Page() {
   const theme = useSyncExternalStore(onThemeChange, shownTheme);
   const chosen = useSyncExternalStore(onThemeChange, readTheme);
@@ -51,7 +52,9 @@ export function Page() {
           defaultEditorToolsVisibility={isPhone ? false : "variables"}
           shouldPersistHeaders={false}
           showPersistHeadersSettings={false}
+          customScalarSchemas={customScalarSchemas}
           inputValueDeprecation
+          schemaDescription
           storage={storage}
           forcedTheme={theme}
         >
@@ -66,10 +69,10 @@ export function Page() {
   );
 }
 
-/** The plugin, with a name for the only control to which it gives none. */
+/** The explorer plugin, with a label for its only control without a label. */
 function Explorer() {
   const place = useRef<HTMLDivElement>(null);
-  useGraphiQL((state) => state.schema); // Before there is a schema, the control is not there.
+  useGraphiQL((state) => state.schema); // Renders again when the schema is loaded. Until then, the control does not exist.
   useEffect(() =>
     place.current?.querySelector("select")?.setAttribute("aria-label", "Kind of operation to add"),
   );
@@ -88,11 +91,11 @@ function Cost() {
 function inWords({ cost, milliseconds }: Measured): string {
   const time = `${Math.round(milliseconds)} ms`;
   if (cost === undefined) return time;
-  const most = cost.maximum === null ? "" : ` of at most ${cost.maximum.toLocaleString("en")}`;
+  const most = cost.maximum === null ? "" : ` of ${cost.maximum.toLocaleString("en")} allowed`;
   return `Cost ${cost.requested.toLocaleString("en")}${most} · ${time}`;
 }
 
-/** Sees to it that no answer outlives the key it was given to, and none arrives in another tab than its own. */
+/** Clears responses when the key changes, and stops a request when the user switches to another tab. */
 function Forgetting() {
   const { key } = useConnection();
   const tab = useGraphiQL((state) => state.tabs[state.activeTabIndex]?.id);
@@ -111,7 +114,7 @@ function UnderOneKey() {
   const forget = useEffectEvent(() => {
     stop();
     responseEditor?.setValue("");
-    for (const tab of tabs) tab.response = null; // Of tabs that are not shown, GraphiQL has no action for it.
+    for (const tab of tabs) tab.response = null; // GraphiQL has no action that clears the response of a hidden tab.
     updateActiveTabValues({ response: null });
   });
   useEffect(() => () => forget(), []);

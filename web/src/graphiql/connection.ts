@@ -1,23 +1,23 @@
 import type { Fetcher, Observable } from "@graphiql/toolkit";
 import type { ExecutionResult } from "graphql";
 import { useSyncExternalStore } from "react";
-import { bearer, forgetKey, keepKey, readKey } from "../session";
+import { bearer, endSession, forgetKey, joinSession, keepKey, readKey, takeOverSession } from "../session";
 
-/** What is known of the key that is in use. */
+/** The status of the current key. */
 export type Standing =
   | { is: "none" | "asked" | "refused" }
   | { is: "known"; viewer: Viewer }
   | { is: "unanswered"; why: string };
 
-/** Whose key it is and what it allows, as the graph says. */
+/** The key's account, kind and scopes, as reported by the API. */
 export type Viewer = {
   accountName: string;
-  keyKind: "SECRET" | "PUBLIC";
+  keyKind: "SECRET" | "PUBLIC" | "RESTRICTED" | "SESSION";
   keyLast4: string;
   scopes: string[];
 };
 
-/** What a request has cost: the objects it could have returned, of how many at most, and how long it took. */
+/** The cost of a request: the number of objects that it could have returned, the limit, and the time it took. */
 export type Measured = { cost?: { requested: number; maximum: number | null }; milliseconds: number };
 
 type State = { key: string; standing: Standing; measured: Measured | null };
@@ -29,7 +29,7 @@ const ADDRESS = new URL("graphql", document.baseURI).href;
 const VIEWER = "{ viewer { accountName keyKind keyLast4 scopes } }";
 const PAUSE_IN_TYPING = 300; // milliseconds
 
-/** Asking the graph with the key of this browser session, which the dashboard shares. */
+/** Sends GraphQL requests with the key of this browser session, which the dashboard shares. */
 class Connection {
   private state: State = { key: readKey() ?? "", standing: { is: "none" }, measured: null };
   private readonly listeners = new Set<() => void>();
@@ -37,8 +37,13 @@ class Connection {
 
   constructor() {
     void this.askWhoseKey();
-    // The browser may bring this page back as it was left, while the dashboard has changed the key.
-    window.addEventListener("pageshow", () => this.changeKey(readKey() ?? ""));
+    // The browser may restore this page from its cache after the key was changed in the dashboard.
+    window.addEventListener("pageshow", this.followKey);
+    joinSession({
+      keyToShare: () => (this.state.standing.is === "known" ? this.state.key : null),
+      onChange: this.followKey,
+    });
+    void takeOverSession();
   }
 
   readonly read = (): State => this.state;
@@ -48,7 +53,7 @@ class Connection {
     return () => this.listeners.delete(listener);
   };
 
-  /** Use another key from now on; an empty one is none. */
+  /** Uses another key from now on. An empty string means no key. */
   changeKey(typed: string): void {
     const key = typed.trim();
     if (key === this.state.key) return;
@@ -58,12 +63,18 @@ class Connection {
     void this.askWhoseKey(PAUSE_IN_TYPING);
   }
 
-  /** Show no longer what the last request has cost. */
+  /** Forgets the key in this tab and in all other tabs with the same key. */
+  endSession(): void {
+    endSession();
+    this.followKey();
+  }
+
+  /** Stops showing the cost of the last request. */
   forgetMeasured(): void {
     this.change({ measured: null });
   }
 
-  /** How GraphiQL asks: as an observable, so that it can be stopped and a late answer is never shown. */
+  /** GraphiQL's fetcher. It returns an observable, so that a request can be stopped and a late response is not shown. */
   readonly fetcher: Fetcher = (operation, options) => {
     const subscribe = (observer: Observer) => {
       const stopped = new AbortController();
@@ -76,8 +87,10 @@ class Connection {
         });
       return { unsubscribe: () => stopped.abort() };
     };
-    return { subscribe } as unknown as Observable<ExecutionResult>; // Of its overloads the one that is called.
+    return { subscribe } as unknown as Observable<ExecutionResult>; // The overload that GraphiQL calls.
   };
+
+  private readonly followKey = (): void => this.changeKey(readKey() ?? "");
 
   private async execute(
     operation: Operation,
@@ -99,7 +112,7 @@ class Connection {
     return result;
   }
 
-  /** From an answer to the key in use, which may have been revoked meanwhile. */
+  /** Updates the key's status from a response: the key may have been revoked in the meantime. */
   private learn(status: number): void {
     const { is } = this.state.standing;
     if (status === 401) this.change({ standing: { is: "refused" } });
@@ -127,12 +140,12 @@ class Connection {
 
 export const connection = new Connection();
 
-/** The key, what is known of it, and what the last request has cost, as they are now. */
+/** Returns the current key, its status, and the cost of the last request. */
 export function useConnection(): State {
   return useSyncExternalStore(connection.subscribe, connection.read);
 }
 
-/** With a key that is refused the schema is still to be read: it is open to all. */
+/** Reads the schema. If the key is rejected, tries again without it, because the schema needs no key. */
 async function introspect(
   operation: Operation,
   headers: Headers,
@@ -153,32 +166,32 @@ async function standingOf(key: string, signal: AbortSignal): Promise<Standing> {
     );
     if (status === 401) return { is: "refused" };
     if (result.data) return { is: "known", viewer: result.data.viewer as Viewer };
-    return { is: "unanswered", why: result.errors?.[0]?.message ?? "The answer is empty." };
+    return { is: "unanswered", why: result.errors?.[0]?.message ?? "The response is empty." };
   } catch (error) {
     return { is: "unanswered", why: (error as Error).message };
   }
 }
 
-/** GraphiQL learns of another document's operations a moment after it shows it: until then the name is the old one. */
+/** Returns the operation name only if the document has it: just after a tab switch, GraphiQL sends the old tab's name. */
 function nameWithin({ query, operationName }: Operation): string | undefined {
   return operationName && query.includes(operationName) ? operationName : undefined;
 }
 
-/** Throws an Error to be shown when there is no answer of the graph. */
+/** Sends a GraphQL request. Throws an Error with a message for the user if there is no valid response. */
 async function post(operation: Operation, headers: Headers, signal: AbortSignal): Promise<Answer> {
   headers.set("Content-Type", "application/json");
-  // The older media type: under the newer one a refused document is 400, and browsers log that as an error.
+  // Asks for the older media type. With the newer one, a rejected document gets a 400, which browsers log as an error.
   headers.set("Accept", "application/json");
   const body = JSON.stringify({ ...operation, operationName: nameWithin(operation) });
   let response: Response;
   try {
     response = await fetch(ADDRESS, { method: "POST", headers, body, signal, cache: "no-store" });
   } catch {
-    throw new Error("The server does not answer.");
+    throw new Error("The server is not responding.");
   }
   try {
     return { status: response.status, result: await response.json() };
   } catch {
-    throw new Error(`The answer is no JSON. Its status is ${response.status}.`);
+    throw new Error(`The response is not JSON. Its status is ${response.status}.`);
   }
 }

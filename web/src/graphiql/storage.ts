@@ -1,13 +1,14 @@
 const PREFIX = "graphiql:";
 const TABS = `${PREFIX}tabState`;
-// Headers may hold a key. The other two stand in the tabs as well, and GraphiQL would make a new tab where they differ.
+// Headers may contain a key. The query and the variables are already stored with the tabs. If a second copy differed,
+// GraphiQL would open a new tab.
 const NEVER_KEPT = new Set(["headers", "query", "variables"].map((name) => PREFIX + name));
 
 type Tab = { query: string | null; variables: string | null };
 
 /**
- * Where GraphiQL keeps its tabs, its history and its panels: the browser's local storage, but without headers.
- * The history would keep those whatever `shouldPersistHeaders` says.
+ * GraphiQL's storage for tabs, history and panels: the browser's local storage, but without headers.
+ * The history would store headers even if `shouldPersistHeaders` is false.
  */
 export const storage = {
   get length(): number {
@@ -27,7 +28,7 @@ export const storage = {
   },
 };
 
-/** The tab that was open when the page was left; undefined on the first visit. */
+/** Returns the tab that was last open, or undefined on the first visit. */
 export function lastTab(): Tab | undefined {
   try {
     const { tabs, activeTabIndex } = JSON.parse(storage.getItem(TABS) ?? "{}");

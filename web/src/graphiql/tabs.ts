@@ -5,7 +5,7 @@ import getOrCreateVariables from "../../../schema/tabs/get_or_create.json?raw";
 import paging from "../../../schema/tabs/paging.graphql?raw";
 import pagingVariables from "../../../schema/tabs/paging.json?raw";
 
-/** What whoever has never been here finds open. All of it runs on a new installation. */
+/** The tabs that are open on the first visit. Their documents all run on a new installation. */
 export const firstTabs: { query: string; variables: string }[] = [
   { query: dashboard, variables: dashboardVariables.trim() },
   { query: getOrCreate, variables: getOrCreateVariables.trim() },

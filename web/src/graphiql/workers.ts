@@ -2,7 +2,7 @@ import EditorWorker from "monaco-editor/esm/vs/editor/editor.worker.js?worker";
 import JsonWorker from "monaco-editor/esm/vs/language/json/json.worker.js?worker";
 import GraphQLWorker from "monaco-graphql/esm/graphql.worker.js?worker";
 
-/** Monaco's workers, as files of our own server. (GraphiQL's setup-workers/vite does the same, and logs it.) */
+/** Monaco's workers, served by our own server. (GraphiQL's setup-workers/vite does the same, but logs to the console.) */
 window.MonacoEnvironment = {
   getWorker(_id, language) {
     if (language === "json") return new JsonWorker();

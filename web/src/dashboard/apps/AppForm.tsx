@@ -1,6 +1,7 @@
 import { type FormEvent, useState } from "react";
 import { useChange } from "../client/useChange";
 import { Button } from "../design/Button";
+import { Choice } from "../design/Choice";
 import { Dialog } from "../design/Dialog";
 import { Field, FieldGroup } from "../design/Field";
 import { FormActions, FormErrors } from "../design/Form";
@@ -10,7 +11,9 @@ import { CreateAppDocument, type SigningAlgorithm } from "../graph/graphql";
 
 const LABELS = { name: "Name", slug: "Slug", description: "Description", webhookUrl: "Webhook URL" };
 
-/** Asks for a new app and makes it. */
+const FIRST_ALGORITHM: SigningAlgorithm = "RS256";
+
+/** The dialog that creates an app. */
 export function CreateApp({
   onClose,
   onCreated,
@@ -18,12 +21,11 @@ export function CreateApp({
   onClose: () => void;
   onCreated: (slug: string) => void;
 }) {
-  const { form, values, errors, bind, blame } = useForm(
-    { name: "", slug: "", description: "", webhookUrl: "" },
+  const { form, values, errors, bind, set, blame } = useForm(
+    { name: "", slug: "", description: "", webhookUrl: "", signingAlgorithm: FIRST_ALGORITHM },
     LABELS,
   );
   const [hasOwnSlug, setHasOwnSlug] = useState(false);
-  const [signingAlgorithm, setSigningAlgorithm] = useState<SigningAlgorithm>("RS256");
   const { run, pending, failure } = useChange(CreateAppDocument, "createApp");
   const slug = hasOwnSlug ? values.slug : slugOf(values.name);
 
@@ -34,7 +36,7 @@ export function CreateApp({
       slug,
       description: orNull(values.description),
       webhookUrl: orNull(values.webhookUrl),
-      signingAlgorithm,
+      signingAlgorithm: values.signingAlgorithm,
     });
     if (outcome.done) onCreated(slug);
     else blame(outcome.faults);
@@ -50,7 +52,7 @@ export function CreateApp({
         <Field
           label={LABELS.slug}
           error={errors.slug}
-          hint="Names the app in addresses and tokens. It never changes."
+          hint="Identifies the app in URLs and tokens. It cannot be changed later."
           required
         >
           {(props) => (
@@ -74,17 +76,18 @@ export function CreateApp({
         <Field label={LABELS.webhookUrl} error={errors.webhookUrl}>
           {(props) => <input {...props} {...bind("webhookUrl")} type="url" placeholder="https://" />}
         </Field>
-        <FieldGroup label="Tokens are signed with" hint="Chosen once. What verifies the tokens must know it.">
+        <FieldGroup
+          label="Signing algorithm"
+          hint="It cannot be changed later. Software that verifies tokens must support it."
+        >
           {ALGORITHMS.map(({ algorithm, label }) => (
-            <label key={algorithm} className={forms.choice}>
-              <input
-                type="radio"
-                name="signingAlgorithm"
-                checked={signingAlgorithm === algorithm}
-                onChange={() => setSigningAlgorithm(algorithm)}
-              />
-              {label}
-            </label>
+            <Choice
+              key={algorithm}
+              name="signingAlgorithm"
+              label={label}
+              checked={values.signingAlgorithm === algorithm}
+              onChange={() => set("signingAlgorithm", algorithm)}
+            />
           ))}
         </FieldGroup>
         <FormErrors error={errors[""]} failure={failure} />
@@ -100,11 +103,11 @@ export function CreateApp({
 }
 
 const ALGORITHMS: readonly { algorithm: SigningAlgorithm; label: string }[] = [
-  { algorithm: "RS256", label: "RS256 (RSA): every library knows it" },
+  { algorithm: "RS256", label: "RS256 (RSA): supported by every library" },
   { algorithm: "EDDSA", label: "EdDSA (Ed25519): short tokens, fast to sign and verify" },
 ];
 
-/** A slug for a name, as people would write it. */
+/** Suggests a slug for a name. */
 function slugOf(name: string): string {
   return name
     .normalize("NFKD")

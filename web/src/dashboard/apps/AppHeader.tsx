@@ -1,10 +1,12 @@
 import { Link, useRoute } from "wouter";
 import type { AppSummaryFragment } from "../graph/graphql";
 import { paths } from "../navigation";
+import { useSession } from "../session/Session";
 import styles from "./AppHeader.module.css";
 
-/** An app's name and the ways to its views. */
+/** An app's name and the tabs to its views. */
 export function AppHeader({ app }: { app: AppSummaryFragment }) {
+  const { may } = useSession();
   return (
     <header className={styles.header}>
       <p className={styles.crumbs}>
@@ -15,7 +17,7 @@ export function AppHeader({ app }: { app: AppSummaryFragment }) {
         <code>{app.slug}</code>
       </h1>
       <nav className={styles.tabs} aria-label="App">
-        <Tab to={paths.customers(app.slug)}>Customers</Tab>
+        {may("READ_CUSTOMERS") && <Tab to={paths.customers(app.slug)}>Customers</Tab>}
         <Tab to={paths.settings(app.slug)}>Settings</Tab>
       </nav>
     </header>

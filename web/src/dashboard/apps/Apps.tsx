@@ -8,27 +8,28 @@ import { Empty, Failed, FailureNote, Loading } from "../design/States";
 import { useTitle } from "../design/useTitle";
 import { counted, date, number } from "../format";
 import { AppsDocument, type AppsQuery } from "../graph/graphql";
-import { paths } from "../navigation";
 import { useSession } from "../session/Session";
 import { CreateApp } from "./AppForm";
 import styles from "./Apps.module.css";
+import { useAppPath } from "./useAppPath";
 
 type AppRow = AppsQuery["apps"]["nodes"][number];
 
-/** All apps of the account, with how much is in them. */
+/** All apps of the account, with their totals. */
 export function Apps() {
   useTitle("Apps");
-  const { canWrite, canReadCustomers } = useSession();
+  const { may, viewer } = useSession();
+  const pathOf = useAppPath();
   const [, navigate] = useLocation();
   const [isCreating, setIsCreating] = useState(false);
   const [starts, setStarts] = useState<readonly (string | null)[]>([null]);
   const [{ data, error }, again] = useQuery({
     query: AppsDocument,
-    variables: { after: null, withCustomers: canReadCustomers },
+    variables: { after: null, withCustomers: may("READ_CUSTOMERS") },
   });
   const failure = useFailure(error);
   const retry = () => again({ requestPolicy: "network-only" });
-  const create = canWrite && (
+  const create = may("WRITE_CATALOG") && !viewer.isLimitedToApps && (
     <Button kind="primary" onClick={() => setIsCreating(true)}>
       <Plus size={16} aria-hidden /> New app
     </Button>
@@ -46,7 +47,11 @@ export function Apps() {
       {data && failure && <FailureNote failure={failure} retry={retry} />}
       {data?.apps.totalCount === 0 && (
         <Empty icon={<Boxes size={20} />} title="No apps yet">
-          <p>An app is something you sell licenses for. Its customers and their licenses belong to it.</p>
+          <p>
+            {viewer.isLimitedToApps
+              ? "The apps that your key is limited to were deleted."
+              : "An app is a product that you sell licenses for. It has its own customers and licenses."}
+          </p>
           {create}
         </Empty>
       )}
@@ -65,7 +70,7 @@ export function Apps() {
           onClose={() => setIsCreating(false)}
           onCreated={(slug) => {
             setIsCreating(false);
-            navigate(paths.customers(slug));
+            navigate(pathOf(slug));
           }}
         />
       )}
@@ -82,10 +87,10 @@ function AppPage({
   isLast: boolean;
   more: (cursor: string) => void;
 }) {
-  const { canReadCustomers } = useSession();
+  const { may } = useSession();
   const [{ data, error }, again] = useQuery({
     query: AppsDocument,
-    variables: { after, withCustomers: canReadCustomers },
+    variables: { after, withCustomers: may("READ_CUSTOMERS") },
   });
   const failure = useFailure(error);
   if (!data) {
@@ -112,10 +117,11 @@ function AppPage({
 }
 
 function AppCard({ app }: { app: AppRow }) {
+  const pathOf = useAppPath();
   return (
     <li className={styles.card}>
       <h2>
-        <Link to={app.customers ? paths.customers(app.slug) : paths.settings(app.slug)}>
+        <Link to={pathOf(app.slug)}>
           <bdi>{app.name}</bdi>
         </Link>
       </h2>
@@ -137,7 +143,7 @@ function AppCard({ app }: { app: AppRow }) {
           <dd>{number(app.active.totalCount)}</dd>
         </div>
       </dl>
-      <p className={styles.since}>Since {date(app.createdAt)}</p>
+      <p className={styles.since}>Created {date(app.createdAt)}</p>
     </li>
   );
 }

@@ -1,4 +1,4 @@
-/** What an app is sold by, its tiers and its features: lists of things with a slug and a name. */
+/** Lists of an app's tiers or features. Both kinds of entries have a slug and a name. */
 
 import { Pencil, Plus, Trash2 } from "lucide-react";
 import { type ReactNode, useState } from "react";
@@ -17,21 +17,21 @@ interface Entry {
 }
 
 interface CatalogProps<E extends Entry> {
-  /** What one of them is called. */
+  /** The word for one entry. */
   noun: "tier" | "feature";
   title: string;
-  /** What they are for. */
+  /** Explains what the entries are for. */
   lead: string;
   entries: readonly E[];
-  /** What is shown of one beside its name and slug. */
+  /** Renders what an entry shows besides its name and slug. */
   about: (entry: E) => ReactNode;
-  /** The dialog that changes one, or adds one where there is none. */
+  /** Renders the dialog that edits an entry, or adds one if the entry is null. */
   form: (entry: E | null, onClose: () => void) => ReactNode;
-  /** The button that deletes one. */
+  /** Renders the button that deletes an entry. */
   deletion: (entry: E) => ReactNode;
 }
 
-/** A section of the settings with all entries of one kind. */
+/** A section of the settings with all tiers or all features. */
 export function Catalog<E extends Entry>({
   noun,
   title,
@@ -41,7 +41,7 @@ export function Catalog<E extends Entry>({
   form,
   deletion,
 }: CatalogProps<E>) {
-  const { canWrite } = useSession();
+  const canWrite = useSession().may("WRITE_CATALOG");
   const [open, setOpen] = useState<E | "new" | null>(null);
   return (
     <section className={styles.section} aria-labelledby={noun}>
@@ -50,7 +50,7 @@ export function Catalog<E extends Entry>({
         <p>{lead}</p>
       </div>
       <div className={styles.panel}>
-        {entries.length === 0 && <p className={styles.quiet}>There are none yet.</p>}
+        {entries.length === 0 && <p className={styles.quiet}>No {noun}s yet.</p>}
         <ul className={styles.rows}>
           {entries.map((entry) => (
             <li key={entry.id}>
@@ -88,7 +88,8 @@ export function Catalog<E extends Entry>({
   );
 }
 
-/** Deletes an entry. One that is in use cannot be deleted; any other can be made again. */
+/** The button that deletes an entry. The server refuses to delete an entry in use, so creating the entry again is
+ *  enough to undo a deletion. */
 export function DeleteEntry({
   noun,
   name,
@@ -102,7 +103,7 @@ export function DeleteEntry({
   subjects: Subjects;
   pending: boolean;
   run: () => Promise<Outcome<unknown>>;
-  /** Makes it again as it was. */
+  /** Creates the entry again. */
   again: () => Promise<Outcome<unknown>>;
 }) {
   const say = useToast();
@@ -114,7 +115,8 @@ export function DeleteEntry({
 
   async function remove() {
     const outcome = await run();
-    if (outcome.done) say({ text: <>{named} was deleted.</>, undo: again, undone: <>{named} is back.</> });
+    if (outcome.done)
+      say({ text: <>{named} was deleted.</>, undo: again, undone: <>{named} was restored.</> });
     else
       say({ text: sentencesOf(outcome.faults, subjects) ?? `The ${noun} could not be deleted. Try again.` });
   }
@@ -132,7 +134,7 @@ export function DeleteEntry({
   );
 }
 
-/** Where the slug of a new entry is given. */
+/** The field for the slug of a new entry. */
 export function SlugField({
   label,
   error,

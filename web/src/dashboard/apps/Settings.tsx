@@ -6,7 +6,7 @@ import { useChange } from "../client/useChange";
 import { useFailure } from "../client/useFailure";
 import { Button } from "../design/Button";
 import { ConfirmDeletion } from "../design/ConfirmDeletion";
-import { Copy } from "../design/Copy";
+import { Detail, Details } from "../design/Details";
 import { Field } from "../design/Field";
 import { FormActions, FormErrors } from "../design/Form";
 import forms from "../design/Form.module.css";
@@ -29,15 +29,17 @@ import { useSession } from "../session/Session";
 import { Tiers } from "../tiers/Tiers";
 import { AppHeader } from "./AppHeader";
 import styles from "./Settings.module.css";
+import { Signing } from "./Signing";
 
 export type AppView = NonNullable<AppSettingsQuery["app"]>;
 
-/** An app itself: its names, its tiers and features, the key that verifies its licenses, its end. */
+/** An app's settings: its name, tiers and features, its signing keys, and its deletion. */
 export function Settings({ slug }: { slug: string }) {
-  const { canWrite, canReadCustomers } = useSession();
+  const { may } = useSession();
+  const canWrite = may("WRITE_CATALOG");
   const [{ data, error }, again] = useQuery({
     query: AppSettingsDocument,
-    variables: { slug, withCustomers: canReadCustomers },
+    variables: { slug, withCustomers: may("READ_CUSTOMERS") },
   });
   const failure = useFailure(error);
   const retry = () => again({ requestPolicy: "network-only" });
@@ -51,10 +53,16 @@ export function Settings({ slug }: { slug: string }) {
       <AppHeader app={app} />
       {failure && <FailureNote failure={failure} retry={retry} />}
       <div className={styles.sections}>
-        <About app={app} />
+        <section className={styles.section} aria-labelledby="about">
+          <div className={styles.intro}>
+            <h2 id="about">About</h2>
+            <p>The app's name and description. Its slug, {app.slug}, cannot be changed.</p>
+          </div>
+          {canWrite ? <AboutForm app={app} /> : <About app={app} />}
+        </section>
         <Tiers app={app} />
         <Features app={app} />
-        <Signing app={app} />
+        <Signing app={app} keys={data.signingKeys ?? []} />
         {canWrite && <Danger app={app} />}
       </div>
     </>
@@ -65,7 +73,20 @@ const LABELS = { name: "Name", description: "Description", webhookUrl: "Webhook 
 const SUBJECTS = { ...LABELS, slug: "the app" };
 
 function About({ app }: { app: AppView }) {
-  const { canWrite } = useSession();
+  return (
+    <div className={styles.panel}>
+      <Details>
+        <Detail label={LABELS.name}>
+          <bdi>{app.name}</bdi>
+        </Detail>
+        <Detail label={LABELS.description}>{app.description && <bdi>{app.description}</bdi>}</Detail>
+        <Detail label={LABELS.webhookUrl}>{app.webhookUrl && <bdi>{app.webhookUrl}</bdi>}</Detail>
+      </Details>
+    </div>
+  );
+}
+
+function AboutForm({ app }: { app: AppView }) {
   const say = useToast();
   const { form, values, errors, bind, blame, changes, begin } = useForm(valuesOf(app), SUBJECTS);
   const { run, pending, failure } = useChange(UpdateAppDocument, "updateApp");
@@ -93,44 +114,28 @@ function About({ app }: { app: AppView }) {
         if (undone.done && undone.payload.app) begin(valuesOf(undone.payload.app));
         return undone;
       },
-      undone: "The app is as before.",
+      undone: "The change to the app was undone.",
     });
   }
 
   return (
-    <section className={styles.section} aria-labelledby="about">
-      <div className={styles.intro}>
-        <h2 id="about">About</h2>
-        <p>How people know the app. Its slug, {app.slug}, never changes.</p>
-      </div>
-      <form ref={form} onSubmit={submit} className={`${styles.panel} ${forms.form}`} noValidate>
-        <Field label={LABELS.name} error={errors.name} required>
-          {(props) => <input {...props} {...bind("name")} autoComplete="off" readOnly={!canWrite} />}
-        </Field>
-        <Field label={LABELS.description} error={errors.description}>
-          {(props) => <textarea {...props} {...bind("description")} rows={3} readOnly={!canWrite} />}
-        </Field>
-        <Field label={LABELS.webhookUrl} error={errors.webhookUrl}>
-          {(props) => (
-            <input
-              {...props}
-              {...bind("webhookUrl")}
-              type="url"
-              placeholder="https://"
-              readOnly={!canWrite}
-            />
-          )}
-        </Field>
-        <FormErrors error={errors[""]} failure={failure} />
-        {canWrite && (
-          <FormActions pending={pending}>
-            <Button kind="primary" type="submit" pending={pending} disabled={changes.length === 0}>
-              Save
-            </Button>
-          </FormActions>
-        )}
-      </form>
-    </section>
+    <form ref={form} onSubmit={submit} className={`${styles.panel} ${forms.form}`} noValidate>
+      <Field label={LABELS.name} error={errors.name} required>
+        {(props) => <input {...props} {...bind("name")} autoComplete="off" />}
+      </Field>
+      <Field label={LABELS.description} error={errors.description}>
+        {(props) => <textarea {...props} {...bind("description")} rows={3} />}
+      </Field>
+      <Field label={LABELS.webhookUrl} error={errors.webhookUrl}>
+        {(props) => <input {...props} {...bind("webhookUrl")} type="url" placeholder="https://" />}
+      </Field>
+      <FormErrors error={errors[""]} failure={failure} />
+      <FormActions pending={pending}>
+        <Button kind="primary" type="submit" pending={pending} disabled={changes.length === 0}>
+          Save
+        </Button>
+      </FormActions>
+    </form>
   );
 }
 
@@ -140,40 +145,19 @@ const valuesOf = ({ name, description, webhookUrl }: AppDetailsFragment) => ({
   webhookUrl: webhookUrl ?? "",
 });
 
-function Signing({ app }: { app: AppView }) {
-  return (
-    <section className={styles.section} aria-labelledby="signing">
-      <div className={styles.intro}>
-        <h2 id="signing">Signing</h2>
-        <p>
-          Tokens of this app's licenses are signed with {app.signingAlgorithm === "EDDSA" ? "EdDSA" : "RS256"}
-          . Ship the public key with the app, and it verifies them offline.
-        </p>
-      </div>
-      <div className={styles.panel}>
-        <div className={styles.panelHead}>
-          <h3>Public key</h3>
-          <Copy text={app.publicKeyPem} what="public key" />
-        </div>
-        <pre className={styles.pem} tabIndex={0} role="region" aria-label="Public key">
-          {app.publicKeyPem}
-        </pre>
-      </div>
-    </section>
-  );
-}
-
 function Danger({ app }: { app: AppView }) {
   const say = useToast();
   const [, navigate] = useLocation();
   const [isDeleting, setIsDeleting] = useState(false);
   const { run, pending, failure } = useChange(DeleteAppDocument, "deleteApp");
-  const what = `${counted(app.customers?.totalCount ?? 0, "customer")} and ${counted(app.licenses.totalCount, "license")}`;
+  // If the key cannot read customers, their number is not known.
+  const customers = app.customers ? counted(app.customers.totalCount, "customer") : "Its customers";
+  const what = `${customers} and ${counted(app.licenses.totalCount, "license")}`;
   return (
     <section className={styles.section} aria-labelledby="danger">
       <div className={styles.intro}>
         <h2 id="danger">Delete</h2>
-        <p>Its customers and their licenses go with it.</p>
+        <p>Deleting an app also deletes its customers and their licenses.</p>
       </div>
       <div className={styles.panel}>
         <p>{what} belong to this app.</p>
@@ -207,8 +191,8 @@ function Danger({ app }: { app: AppView }) {
           }}
         >
           <p>
-            <strong>{what}</strong> go with it. Whoever uses one of the licenses loses it. This cannot be
-            undone.
+            <strong>{what}</strong> will also be deleted. Nobody can use these licenses afterwards. This
+            cannot be undone.
           </p>
         </ConfirmDeletion>
       )}

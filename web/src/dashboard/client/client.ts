@@ -1,4 +1,4 @@
-/** The one client of the graph: documents out, normalised objects in. */
+/** The GraphQL client. It caches normalized objects. */
 
 import { Client, type CombinedError, fetchExchange, mapExchange } from "@urql/core";
 import { type Cache, cacheExchange } from "@urql/exchange-graphcache";
@@ -17,18 +17,27 @@ import type {
   FaultFragment,
   RegenerateLicenseMutation,
   ReinstateLicenseMutation,
+  RevokeApiKeyMutation,
   RevokeLicenseMutation,
 } from "../graph/graphql";
-import { isRefusedKey } from "./failures";
+import { isForbidden, isRefusedKey } from "./failures";
 
-/** Where the graph answers, whatever path the dashboard is offered under. */
+/** The URL of the GraphQL API, relative to the URL of the dashboard. */
 const GRAPHQL = new URL("graphql", document.baseURI).href;
 
-/** What was read longer ago than this is shown at once and read again, in milliseconds. */
+/** The age at which cached data is fetched again, in milliseconds. The old data is shown until the response arrives. */
 const FRESH_FOR = 30_000;
 
-/** A client for one key. `onRefused` is told when the server no longer takes the key. */
-export function makeClient(key: string, onRefused: () => void): Client {
+/** What a client reports about its key. */
+interface KeyEvents {
+  /** The server no longer accepts the key. */
+  onRefused?: () => void;
+  /** The key does not allow something. Its scopes may have changed. */
+  onForbidden?: () => void;
+}
+
+/** Creates a client for one key. */
+export function makeClient(key: string, { onRefused, onForbidden }: KeyEvents = {}): Client {
   return new Client({
     url: GRAPHQL,
     preferGetMethod: false,
@@ -47,15 +56,19 @@ export function makeClient(key: string, onRefused: () => void): Client {
           LicenseConnection: () => null,
           TierConnection: () => null,
           FeatureConnection: () => null,
+          ApiKeyConnection: () => null,
+          KeyUsage: () => null,
           PageInfo: () => null,
           UserError: () => null,
           Viewer: () => null,
+          SigningKey: (key) => key.kid as string,
         },
         updates: { Mutation: UPDATES },
       }),
       mapExchange({
         onError(error: CombinedError) {
-          if (isRefusedKey(error)) onRefused();
+          if (isRefusedKey(error)) onRefused?.();
+          if (isForbidden(error)) onForbidden?.();
         },
       }),
       fetchExchange,
@@ -63,13 +76,21 @@ export function makeClient(key: string, onRefused: () => void): Client {
   });
 }
 
-/** What else a mutation makes untrue: lists and totals in which its object comes or goes. Changed fields of the
- *  object itself need no word, they come with the payload. */
+/** For each mutation that may change lists or totals: a function that removes these from the cache. The fields of a
+ *  changed object itself are updated from the payload. */
 const UPDATES = {
   createApp: (_: unknown, __: unknown, cache: Cache) => forget(cache, "Query", ["apps"]),
   deleteApp: (result: DeleteAppMutation, _: unknown, cache: Cache) => {
     forgetObject(cache, "App", result.deleteApp?.deletedAppId);
     forget(cache, "Query", ["apps", "app"]);
+  },
+  // All active licenses have new tokens.
+  rotateAppKeys: (_: unknown, __: unknown, cache: Cache) =>
+    forget(cache, "Query", ["signingKeys", "customer"]),
+  createApiKey: (_: unknown, __: unknown, cache: Cache) => forget(cache, "Query", ["apiKeys"]),
+  revokeApiKey: (result: RevokeApiKeyMutation, args: OfObject, cache: Cache) => {
+    forget(cache, "Query", ["apiKeys"]);
+    forgetChanged(cache, "ApiKey", args, result.revokeApiKey?.userErrors);
   },
   createCustomer: (result: CreateCustomerMutation, _: unknown, cache: Cache) => {
     const customer = result.createCustomer?.customer;
@@ -112,26 +133,26 @@ const UPDATES = {
     forgetObject(cache, "Feature", result.deleteFeature?.deletedFeatureId),
 } as const;
 
-/** The arguments of a mutation that names its object. */
+/** The arguments of a mutation whose input has the id of the object to change. */
 interface OfObject {
   input?: { id?: string };
 }
 
 type Entity = "Query" | { __typename: string; id: string };
 
-/** Forget what was read of these fields of an object, under whatever arguments. */
+/** Removes these fields of an object from the cache, whatever their arguments are. */
 function forget(cache: Cache, entity: Entity, fields: readonly string[]): void {
   for (const { fieldName, fieldKey } of cache.inspectFields(entity)) {
     if (fields.includes(fieldName)) cache.invalidate(entity, fieldKey);
   }
 }
 
-/** Forget an object that is gone. */
+/** Removes an object from the cache, if an id is given. */
 function forgetObject(cache: Cache, typename: string, id: string | null | undefined): void {
   if (id) cache.invalidate({ __typename: typename, id });
 }
 
-/** Forget an object that turned out to be other than was thought: somebody else has changed it. */
+/** Removes an object from the cache if a mutation's errors show that someone else has changed the object. */
 function forgetChanged(
   cache: Cache,
   typename: string,
@@ -143,7 +164,7 @@ function forgetChanged(
   }
 }
 
-/** Forget these fields of every app that was read. */
+/** Removes these fields of every app from the cache, and the list of apps. */
 function forgetInApps(cache: Cache, fields: readonly string[]): void {
   for (const { fieldName, fieldKey } of cache.inspectFields("Query")) {
     if (fieldName !== "app") continue;
@@ -153,7 +174,7 @@ function forgetInApps(cache: Cache, fields: readonly string[]): void {
   forget(cache, "Query", ["apps"]);
 }
 
-/** Forget a customer's licenses and all totals they are part of. */
+/** Removes a customer's licenses from the cache, and all totals that include these licenses. */
 function forgetLicensesOf(cache: Cache, customerId: string | undefined): void {
   if (customerId) forget(cache, { __typename: "Customer", id: customerId }, ["licenses"]);
   forgetInApps(cache, ["licenses"]);

@@ -1,7 +1,8 @@
-/** The client of whoever is signed in now. */
+/** The client of the signed-in user. */
 
 import type { Client } from "@urql/core";
 import { createContext, type RefObject } from "react";
 
-/** For what outlives a key: an undo that is tried again goes out with the key that was given since. */
+/** The client of the current key, for code that may run after the key has changed. For example, an undo that is
+ *  retried uses the new key. */
 export const CurrentClient = createContext<RefObject<Client | null>>({ current: null });

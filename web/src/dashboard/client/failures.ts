@@ -1,24 +1,26 @@
-/** What went wrong with a request, in the few kinds that a person can do something about. */
+/** The reasons a request can fail, grouped by what the user can do about them. */
 
 import type { CombinedError } from "@urql/core";
 
 export type Failure =
-  /** Nothing came back: no network here, or no server there. */
+  /** No response: the network or the server is down. */
   | { kind: "unreachable" }
-  /** The server no longer takes the key. */
+  /** The server no longer accepts the key. */
   | { kind: "key" }
-  /** The key may not do this. The message says what it may. */
+  /** The key is valid, but not for the dashboard. The message says why. */
+  | { kind: "unfit"; message: string }
+  /** The key does not allow the operation. The message says why. */
   | { kind: "forbidden"; message: string }
-  /** Too many requests; how long to wait, in seconds. */
+  /** Too many requests. `seconds` is the time to wait. */
   | { kind: "busy"; seconds: number }
-  /** The server answers, but not this: its database is away, or it failed. */
+  /** The server responds, but the request failed on the server, or the database is unavailable. */
   | { kind: "unavailable" }
-  /** What was asked cannot be answered as it was asked. */
+  /** The request itself is invalid. */
   | { kind: "refused"; message: string };
 
 const DEFAULT_WAIT = 10;
 
-/** The kind of a failed request. */
+/** Returns why a request failed. */
 export function failureOf(error: CombinedError): Failure {
   const response = error.response as Response | undefined;
   const codes = codesOf(error);
@@ -30,20 +32,28 @@ export function failureOf(error: CombinedError): Failure {
     return response && response.status >= 400 ? { kind: "unavailable" } : { kind: "unreachable" };
   }
   const message = error.graphQLErrors[0]?.message ?? "";
-  if (codes.includes("FORBIDDEN")) return { kind: "forbidden", message };
+  if (codes.includes("DOCUMENT_NOT_REGISTERED"))
+    return { kind: "unfit", message: "This key only runs registered documents. Use another key." };
+  if (isForbidden(error)) return { kind: "forbidden", message };
   if (codes.includes("UNAVAILABLE") || codes.includes("INTERNAL_SERVER_ERROR"))
     return { kind: "unavailable" };
   return { kind: "refused", message };
 }
 
-/** Whether the server refused the key itself: unknown, revoked or expired, which it does not tell apart. */
+/** Returns true if the server rejected the key. The server does not say whether the key is unknown, revoked or
+ *  expired. */
 export function isRefusedKey(error: CombinedError): boolean {
   return (
     (error.response as Response | undefined)?.status === 401 || codesOf(error).includes("UNAUTHENTICATED")
   );
 }
 
-/** Retry-After is a number of seconds or a date (RFC 9110, 10.2.3). */
+/** Returns true if the server said that the key does not allow something. */
+export function isForbidden(error: CombinedError): boolean {
+  return codesOf(error).includes("FORBIDDEN");
+}
+
+/** Parses a Retry-After header: a number of seconds or a date (RFC 9110, 10.2.3). */
 function secondsToWait(header: string | null | undefined): number {
   if (!header) return DEFAULT_WAIT;
   const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;

@@ -1,11 +1,11 @@
-/** The server's userErrors as sentences: their messages continue the name of what they are about. */
+/** Turns the server's userErrors into sentences. Each message follows the name of its field: "Email" + "is taken". */
 
 import type { FaultFragment } from "../graph/graphql";
 
-/** What a fault is about, by the first part of its field. */
+/** The subject of a sentence, by the first part of the error's field. */
 export type Subjects = Readonly<Record<string, string>>;
 
-/** A fault as a sentence. `subjects` names fields as people see them. */
+/** Returns an error as a sentence. `subjects` has the visible names of the fields. */
 export function sentenceOf({ field, message }: FaultFragment, subjects: Subjects): string {
   const [name = "", ...within] = field ?? [];
   const subject = [subjects[name] ?? name, ...within].filter(Boolean).join(" › ");
@@ -13,7 +13,7 @@ export function sentenceOf({ field, message }: FaultFragment, subjects: Subjects
   return `${sentence.charAt(0).toLocaleUpperCase()}${sentence.slice(1)}.`;
 }
 
-/** All faults of an input, one sentence each; null when there are none. */
+/** Returns all errors of an input, one sentence each, or null if there are none. */
 export function sentencesOf(faults: readonly FaultFragment[], subjects: Subjects): string | null {
   return faults.map((fault) => sentenceOf(fault, subjects)).join(" ") || null;
 }

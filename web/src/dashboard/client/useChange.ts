@@ -1,4 +1,4 @@
-/** Mutations, as forms and buttons use them. */
+/** Sends mutations for forms and buttons. */
 
 import type { TypedDocumentNode } from "@urql/core";
 import { useCallback, useContext, useState } from "react";
@@ -6,19 +6,20 @@ import type { FaultFragment } from "../graph/graphql";
 import { CurrentClient } from "./current";
 import { type Failure, failureOf } from "./failures";
 
-/** How a mutation ended: done with its payload, or not done, and then why. */
+/** The result of a mutation: the payload if the mutation succeeded, or the reasons why the mutation failed. */
 export type Outcome<Payload> =
   | { done: true; payload: Payload }
   | { done: false; faults: readonly FaultFragment[]; failure: Failure | null };
 
 interface Change<Payload, Input> {
-  /** Send it. Never throws; what went wrong is in the outcome, and in `failure` until the next time. */
+  /** Sends the mutation. Never throws: errors are in the outcome. A failure is also in `failure` until the next run. */
   run: (input: Input) => Promise<Outcome<Payload>>;
   pending: boolean;
   failure: Failure | null;
 }
 
-/** A mutation whose one field takes `input` and answers a payload with userErrors, as all of the graph's do. */
+/** Returns a function that sends a mutation, and its state. The document must select one field that takes `input` and
+ *  returns a payload with userErrors, as all our mutations do. */
 export function useChange<
   Field extends string,
   Payload extends { userErrors: readonly FaultFragment[] },
@@ -34,9 +35,9 @@ export function useChange<
     async (input: Input): Promise<Outcome<Payload>> => {
       setPending(true);
       setFailure(null);
-      const answer = await client.current?.mutation(document, { input }).toPromise();
+      const result = await client.current?.mutation(document, { input }).toPromise();
       setPending(false);
-      const { data, error } = answer ?? {};
+      const { data, error } = result ?? {};
       const payload = data?.[field];
       if (error || !payload) {
         const failed: Failure = error ? failureOf(error) : { kind: "unavailable" };

@@ -2,7 +2,7 @@ import type { CombinedError } from "@urql/core";
 import { useMemo } from "react";
 import { type Failure, failureOf } from "./failures";
 
-/** What went wrong with a query: the same object for as long as it is the same failure. */
+/** Returns why a query failed. The returned object stays the same until the error changes. */
 export function useFailure(error: CombinedError | undefined): Failure | null {
   return useMemo(() => (error ? failureOf(error) : null), [error]);
 }

@@ -1,11 +1,11 @@
 import { Pencil, Trash2 } from "lucide-react";
-import { type ReactNode, useState } from "react";
+import { useState } from "react";
 import { useQuery } from "urql";
 import { Link, useLocation } from "wouter";
 import { useFailure } from "../client/useFailure";
 import { Avatar } from "../design/Avatar";
 import { Button } from "../design/Button";
-import { Copy } from "../design/Copy";
+import { Detail, Details } from "../design/Details";
 import { Failed, FailureNote, Loading } from "../design/States";
 import { useToast } from "../design/Toasts";
 import { useTitle } from "../design/useTitle";
@@ -22,7 +22,7 @@ import { Metadata } from "./Metadata";
 
 type CustomerView = NonNullable<CustomerQuery["customer"]>;
 
-/** One customer: who it is, and its licenses. */
+/** One customer: details, metadata and licenses. */
 export function Customer({ slug, id }: { slug: string; id: string }) {
   const [{ data, error }, again] = useQuery({ query: CustomerDocument, variables: { id } });
   const failure = useFailure(error);
@@ -32,30 +32,28 @@ export function Customer({ slug, id }: { slug: string; id: string }) {
 
   if (!data && failure) {
     return failure.kind === "refused" ? (
-      <NotFound what="customer" />
+      <NotFound what="customer" app={slug} />
     ) : (
       <Failed failure={failure} retry={retry} />
     );
   }
   if (!data) return <Loading what="the customer" />;
-  if (!customer) return <NotFound what="customer" />;
+  if (!customer) return <NotFound what="customer" app={slug} />;
   return (
     <>
       {failure && <FailureNote failure={failure} retry={retry} />}
       <CustomerHeader customer={customer} />
       <div className={styles.columns}>
+        <About customer={customer} />
         <Licenses customer={customer} />
-        <aside className={styles.aside}>
-          <Details customer={customer} />
-          <Metadata customer={customer} />
-        </aside>
+        <Metadata customer={customer} />
       </div>
     </>
   );
 }
 
 function CustomerHeader({ customer }: { customer: CustomerView }) {
-  const { canWrite } = useSession();
+  const { may } = useSession();
   const [, navigate] = useLocation();
   const say = useToast();
   const [open, setOpen] = useState<"edit" | "delete" | null>(null);
@@ -81,7 +79,7 @@ function CustomerHeader({ customer }: { customer: CustomerView }) {
             </p>
           )}
         </div>
-        {canWrite && (
+        {may("WRITE_CUSTOMERS") && (
           <div className={styles.actions}>
             <Button onClick={() => setOpen("edit")}>
               <Pencil size={15} aria-hidden /> Edit
@@ -113,7 +111,8 @@ function CustomerHeader({ customer }: { customer: CustomerView }) {
   );
 }
 
-/** Who came from the list goes back to it, where it was and as it was asked. */
+/** If the user came from the list, goes back in the history, so that the list keeps its scroll position, search and
+ *  filters. */
 function backToList(event: React.MouseEvent): void {
   const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
   if (!isPlain || !(history.state as { fromList?: boolean } | null)?.fromList) return;
@@ -121,18 +120,18 @@ function backToList(event: React.MouseEvent): void {
   history.back();
 }
 
-function Details({ customer }: { customer: CustomerView }) {
+function About({ customer }: { customer: CustomerView }) {
   const { id, email, name, externalId, createdAt, updatedAt } = customer;
   return (
-    <section className={styles.panel} aria-labelledby="details">
+    <section className={`${styles.panel} ${styles.about}`} aria-labelledby="details">
       <h2 id="details">Details</h2>
-      <dl className={styles.details}>
+      <Details>
         <Detail label="Email" copied={email}>
           <bdi>{email}</bdi>
         </Detail>
-        <Detail label="Name">{name ? <bdi>{name}</bdi> : <None />}</Detail>
+        <Detail label="Name">{name && <bdi>{name}</bdi>}</Detail>
         <Detail label="External ID" copied={externalId}>
-          {externalId ? <bdi>{externalId}</bdi> : <None />}
+          {externalId && <bdi>{externalId}</bdi>}
         </Detail>
         <Detail label="ID" copied={id}>
           <code>{id}</code>
@@ -143,23 +142,7 @@ function Details({ customer }: { customer: CustomerView }) {
         <Detail label="Changed">
           <time dateTime={updatedAt}>{dateAndTime(updatedAt)}</time>
         </Detail>
-      </dl>
+      </Details>
     </section>
   );
-}
-
-function Detail({ label, copied, children }: { label: string; copied?: string | null; children: ReactNode }) {
-  return (
-    <div>
-      <dt>{label}</dt>
-      <dd>
-        <span>{children}</span>
-        {copied && <Copy text={copied} what={label} />}
-      </dd>
-    </div>
-  );
-}
-
-function None() {
-  return <span className={styles.none}>none</span>;
 }

@@ -17,7 +17,7 @@ import { MetadataField, parseObject } from "../metadata/MetadataField";
 
 const LABELS = { email: "Email", name: "Name", externalId: "External ID", metadata: "Metadata" };
 
-/** Asks for a new customer and adds it. */
+/** The dialog that creates a customer. */
 export function CreateCustomer({
   appSlug,
   onClose,
@@ -27,7 +27,7 @@ export function CreateCustomer({
   appSlug: string;
   onClose: () => void;
   onCreated: (id: string) => void;
-  /** Called when it was taken back, wherever the person is by then. */
+  /** Called after an undo. By then, the user may be on another view. */
   onUndone: (id: string) => void;
 }) {
   const say = useToast();
@@ -72,7 +72,7 @@ export function CreateCustomer({
       },
       undone: (
         <>
-          <bdi>{customer.email}</bdi> was removed again.
+          <bdi>{customer.email}</bdi> was removed.
         </>
       ),
     });
@@ -103,7 +103,7 @@ export function CreateCustomer({
   );
 }
 
-/** Changes who a customer is. What was changed can be taken back. */
+/** The dialog that edits a customer. The change can be undone. */
 export function EditCustomer({
   customer,
   onClose,
@@ -136,7 +136,7 @@ export function EditCustomer({
     say({
       text: "Customer changed.",
       undo: () => run({ id, ...only(before, changes) }),
-      undone: "The customer is as before.",
+      undone: "The change to the customer was undone.",
     });
   }
 
@@ -158,7 +158,7 @@ export function EditCustomer({
 
 const SUBJECTS = { ...LABELS, id: "the customer" };
 
-/** Who a customer is. */
+/** The fields of a customer's details. */
 function CustomerFields({
   bind,
   errors,
@@ -169,12 +169,26 @@ function CustomerFields({
   return (
     <>
       <Field label={LABELS.email} error={errors.email} required>
-        {(props) => <input {...props} {...bind("email")} type="email" inputMode="email" autoComplete="off" />}
+        {/* Not type="email": Chrome would return the domain in Punycode. */}
+        {(props) => (
+          <input
+            {...props}
+            {...bind("email")}
+            inputMode="email"
+            autoComplete="off"
+            autoCapitalize="none"
+            spellCheck={false}
+          />
+        )}
       </Field>
       <Field label={LABELS.name} error={errors.name}>
         {(props) => <input {...props} {...bind("name")} autoComplete="off" />}
       </Field>
-      <Field label={LABELS.externalId} error={errors.externalId} hint="Your own id: of the shop, or the CRM.">
+      <Field
+        label={LABELS.externalId}
+        error={errors.externalId}
+        hint="The customer's id in your shop or CRM."
+      >
         {(props) => <input {...props} {...bind("externalId")} autoComplete="off" spellCheck={false} />}
       </Field>
     </>

@@ -18,15 +18,16 @@ import { cameBack, paths } from "../navigation";
 import styles from "./CustomerTable.module.css";
 import type { CustomerQuestion } from "./question";
 
-/** Every row is as high as the others, whatever is in it: so the place of each is known before it came. */
+/** All rows have the same height, so the position of each is known before it is loaded. */
 const ROW_HEIGHT = 60;
 const NARROW = window.matchMedia("(max-width: 640px)");
 const NARROW_ROW_HEIGHT = 76;
 
-/** Tells the customer's view that going back leads to the list. */
+/** The history state of a customer's view that was opened from the list. Going back then leads to the list. */
 const FROM_LIST = { fromList: true };
 
-/** Rows that are drawn beyond those in sight, and so how early the next page is asked for. */
+/** The number of rows that are rendered before and after the visible rows. This number also determines how early the
+ *  next page is requested. */
 const OVERSCAN = 12;
 
 interface Variables {
@@ -36,7 +37,7 @@ interface Variables {
   countAtMost: number | null;
 }
 
-/** The rows of all pages so far, of which only those in sight are in the document. */
+/** The rows of all pages so far. Only the visible rows and some rows around them are in the document. */
 export function CustomerTable({
   variables,
   address,
@@ -60,25 +61,25 @@ export function CustomerTable({
     overscan: OVERSCAN,
     scrollMargin: top.current,
     initialOffset: place.scrolled,
-    // The bar and the table's own head lie over the rows.
+    // The top bar and the table's head cover part of the rows.
     scrollPaddingStart: 120,
     scrollPaddingEnd: 16,
   });
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: heights that were measured hold for one width alone
+  // biome-ignore lint/correctness/useExhaustiveDependencies: positions are only valid for one height of rows
   useLayoutEffect(() => virtualizer.measure(), [rowHeight]);
 
   useLayoutEffect(() => {
     top.current = (body.current?.getBoundingClientRect().top ?? 0) + window.scrollY;
   });
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: once, when the list is there again
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once, when the list is shown
   useLayoutEffect(() => {
     if (place.scrolled > 0) window.scrollTo(0, place.scrolled);
     if (place.row !== null) focusRow(body.current, place.row);
   }, []);
 
-  // Another question begins at the top again.
+  // When the search, the filters or the order change, scroll to the top of the list.
   const asked = useRef(address);
   useLayoutEffect(() => {
     if (asked.current !== address)
@@ -86,7 +87,8 @@ export function CustomerTable({
     asked.current = address;
   }, [address]);
 
-  // What the list looked like is kept while it is left, when the window may be scrolled already.
+  // Keeps the scroll position of the list. When the list is removed, the window may already have the scroll position of
+  // the next view.
   const last = useRef(0);
   useEffect(() => {
     const keep = () => {
@@ -169,7 +171,8 @@ export function CustomerTable({
   );
 }
 
-/** The rows from `from` to before `to`, counted in the whole list, of a page that begins at `begins`. */
+/** The rows of the page that begins at `begins`, from `from` up to but not including `to`. All three are indexes into
+ *  the whole list. */
 function Page({
   page,
   number,
@@ -275,7 +278,7 @@ function Cells({ customer, slug }: { customer: CustomerRowFragment; slug: string
       </div>
       <div role="cell" className={styles.licenses}>
         {licenses.totalCount === 0 ? (
-          <span className={styles.none}>none</span>
+          <span className={styles.none}>None</span>
         ) : (
           <span>
             <strong>{number(active.totalCount)}</strong> active
@@ -302,7 +305,7 @@ const AWAITED = (
   </>
 );
 
-/** A column's head: its label, and the orders it offers. */
+/** The head of a column, with a button for each order that the column offers. */
 function Head({
   label,
   order,
@@ -358,20 +361,20 @@ function OrderButton({
   );
 }
 
-/** How many rows are drawn or awaited. The total may be short of the truth: it is not counted to the end. */
+/** Returns the number of loaded rows, plus those expected on the page that is loading. `total` may be too low, because counting stops at a maximum. */
 function rowsOf(pages: readonly ListPage[], total: number): number {
   const loaded = pages.reduce((rows, page) => rows + (page.rows ?? 0), 0);
   if (pages.at(-1)?.rows !== null) return loaded;
   return loaded + (loaded < total ? Math.min(PAGE_SIZE, total - loaded) : PAGE_SIZE);
 }
 
-/** In which row something is, counted in the whole list. */
+/** Returns the index of the row that contains an element, counted from the start of the whole list. */
 function rowOf(element: Element | null): number | null {
   const row = element?.closest<HTMLElement>("[data-row]");
   return row ? Number(row.dataset.row) : null;
 }
 
-/** Give a row the focus once it is drawn. */
+/** Focuses a row as soon as it is rendered. */
 function focusRow(body: HTMLElement | null, index: number, tries = 10): void {
   const link = body?.querySelector<HTMLElement>(`[data-row="${index}"] a`);
   if (link) link.focus({ preventScroll: true });

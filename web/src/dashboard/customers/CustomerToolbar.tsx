@@ -2,7 +2,7 @@ import { ListFilter, LoaderCircle, Search, X } from "lucide-react";
 import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 import { Button } from "../design/Button";
 import { Field } from "../design/Field";
-import { useSpaced } from "../design/useSpaced";
+import { useThrottled } from "../design/useThrottled";
 import styles from "./Customers.module.css";
 import type { CustomerQuestion, Parameter } from "./question";
 
@@ -15,10 +15,10 @@ const ORDERS = [
   { order: "-name", label: "Name, Z to A" },
 ];
 
-/** Milliseconds between two searches while somebody types: somewhat more than 200, for clocks are coarse. */
+/** Milliseconds between two searches while the user types: 200, plus a margin because clocks are coarse. */
 const BETWEEN_SEARCHES = 220;
 
-/** Where the question is asked. */
+/** The search box, the filters and the order. */
 export function CustomerToolbar({
   question,
   isWaiting,
@@ -55,9 +55,9 @@ export function CustomerToolbar({
         {children}
       </div>
       <div id={panel} className={styles.filters} hidden={!isOpen}>
-        <Spaced label="External ID" name="externalId" question={question} />
-        <Spaced label="Added from" name="from" type="date" question={question} />
-        <Spaced label="Added to" name="to" type="date" question={question} />
+        <FilterField label="External ID" name="externalId" question={question} />
+        <FilterField label="Added from" name="from" type="date" question={question} />
+        <FilterField label="Added to" name="to" type="date" question={question} />
         <Button
           kind="quiet"
           onClick={() => set({ externalId: "", from: "", to: "" })}
@@ -79,7 +79,7 @@ function SearchBox({
   isWaiting: boolean;
   onSearch: (text: string) => void;
 }) {
-  const [text, setText] = useSpaced(value, onSearch, BETWEEN_SEARCHES);
+  const [text, setText] = useThrottled(value, onSearch, BETWEEN_SEARCHES);
   const input = useRef<HTMLInputElement>(null);
   useEffect(() => {
     const focus = (event: KeyboardEvent) => {
@@ -135,7 +135,7 @@ function SearchBox({
   );
 }
 
-function Spaced({
+function FilterField({
   label,
   name,
   type = "text",
@@ -146,7 +146,7 @@ function Spaced({
   type?: string;
   question: CustomerQuestion;
 }) {
-  const [text, setText] = useSpaced(
+  const [text, setText] = useThrottled(
     question.values[name],
     (value) => question.set({ [name]: value }),
     BETWEEN_SEARCHES,

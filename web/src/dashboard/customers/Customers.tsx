@@ -18,18 +18,18 @@ import { CustomerTable } from "./CustomerTable";
 import { CustomerToolbar } from "./CustomerToolbar";
 import { useCustomerQuestion } from "./question";
 
-/** Filtered customers are counted no further: "1,000+" tells as much, and is there before the next letter. */
+/** Counting filtered customers stops at this number, so that "1,000+" arrives before the next keystroke. */
 const COUNT_AT_MOST = 1_000;
 
 const NO_MATCH = {
-  search: "Nobody has this in their email or name.",
-  filters: "These filters leave nobody.",
-  "search and filters": "Nobody has this in their email or name, with these filters.",
+  search: "No customer's email or name contains this text.",
+  filters: "No customer matches these filters.",
+  "search and filters": "No customer that matches these filters has this text in their email or name.",
 };
 
-/** An app's customers: searched, filtered, ordered, and as many as one scrolls to. */
+/** An app's customers, with search, filters, order, and endless scrolling. */
 export function Customers({ slug }: { slug: string }) {
-  const { canWrite } = useSession();
+  const canWrite = useSession().may("WRITE_CUSTOMERS");
   const [, navigate] = useLocation();
   const [isCreating, setIsCreating] = useState(false);
   const question = useCustomerQuestion();
@@ -42,7 +42,7 @@ export function Customers({ slug }: { slug: string }) {
     }),
     [slug, question],
   );
-  // The table's first page asks the same, and the client sends it once.
+  // The table's first page runs the same query, and the client sends it only once.
   const [{ data, error, fetching, stale }, again] = useQuery({
     query: CustomersDocument,
     variables: { ...variables, after: null, isFirst: true },
@@ -85,14 +85,18 @@ export function Customers({ slug }: { slug: string }) {
         />
       )}
       {total === 0 && isCurrent && question.isFiltered && (
-        <Empty icon={<SearchX size={20} />} title="No customer matches">
+        <Empty icon={<SearchX size={20} />} title="No matching customers">
           <p>{NO_MATCH[question.by]}</p>
           <Button onClick={question.clear}>Clear {question.by}</Button>
         </Empty>
       )}
       {isEmpty && (
         <Empty icon={<Inbox size={20} />} title="No customers yet">
-          <p>Customers are added here, or by your shop through the API when somebody buys.</p>
+          <p>
+            {canWrite
+              ? "Add customers here, or let your shop add them through the API."
+              : "Your shop adds customers through the API."}
+          </p>
           {create}
         </Empty>
       )}

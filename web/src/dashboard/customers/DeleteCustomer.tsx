@@ -4,7 +4,7 @@ import { ConfirmDeletion } from "../design/ConfirmDeletion";
 import { counted } from "../format";
 import { type CustomerQuery, DeleteCustomerDocument } from "../graph/graphql";
 
-/** Deletes a customer for good, once its email has been typed. */
+/** The dialog that permanently deletes a customer, after the user has typed its email. */
 export function DeleteCustomer({
   customer,
   onClose,
@@ -35,9 +35,9 @@ export function DeleteCustomer({
         <p>The customer has no licenses. This cannot be undone.</p>
       ) : (
         <p>
-          <strong>{counted(total, "license")}</strong> {total === 1 ? "goes" : "go"} with it
-          {customer.active.totalCount > 0 && <>, {customer.active.totalCount} of them active</>}. Whoever uses
-          one loses it. This cannot be undone.
+          <strong>{counted(total, "license")}</strong>
+          {customer.active.totalCount > 0 && <>, {customer.active.totalCount} of them active,</>} will also be
+          deleted. Nobody can use {total === 1 ? "it" : "them"} afterwards. This cannot be undone.
         </p>
       )}
     </ConfirmDeletion>

@@ -12,9 +12,9 @@ import { MetadataField, parseObject } from "../metadata/MetadataField";
 import { useSession } from "../session/Session";
 import styles from "./Customer.module.css";
 
-/** A customer's custom data, and the way to change it. */
+/** A customer's metadata, and the form to change it. */
 export function Metadata({ customer }: { customer: CustomerDetailsFragment }) {
-  const { canWrite } = useSession();
+  const { may } = useSession();
   const [isEditing, setIsEditing] = useState(false);
   const edit = useRef<HTMLButtonElement>(null);
   const wasEditing = useRef(false);
@@ -25,12 +25,12 @@ export function Metadata({ customer }: { customer: CustomerDetailsFragment }) {
   const text = JSON.stringify(customer.metadata, null, 2);
   const isEmpty = Object.keys(customer.metadata).length === 0;
   return (
-    <section className={styles.panel} aria-labelledby="metadata">
+    <section className={`${styles.panel} ${styles.metadata}`} aria-labelledby="metadata">
       <div className={styles.panelHead}>
         <h2 id="metadata">Metadata</h2>
         <span>
           {!isEmpty && <Copy text={text} what="metadata" />}
-          {canWrite && !isEditing && (
+          {may("WRITE_CUSTOMERS") && !isEditing && (
             <Button ref={edit} size="small" kind="quiet" onClick={() => setIsEditing(true)}>
               Edit metadata
             </Button>
@@ -44,7 +44,7 @@ export function Metadata({ customer }: { customer: CustomerDetailsFragment }) {
           onClose={() => setIsEditing(false)}
         />
       ) : isEmpty ? (
-        <p className={styles.none}>Nothing is noted.</p>
+        <p className={styles.none}>No metadata.</p>
       ) : (
         <Json value={customer.metadata} className={styles.json} label="Metadata" />
       )}
@@ -85,7 +85,7 @@ function MetadataForm({
     say({
       text: "Metadata changed.",
       undo: () => run({ id: customer.id, metadata: before }),
-      undone: "Metadata is as it was.",
+      undone: "The change to the metadata was undone.",
     });
   }
 
@@ -93,7 +93,7 @@ function MetadataForm({
     <form ref={form} onSubmit={submit} className={forms.form} noValidate>
       <MetadataField
         error={errors.metadata}
-        hint="An object of at most 50 keys."
+        hint="A JSON object with at most 50 keys."
         control={{
           ...bind("metadata"),
           rows: Math.min(Math.max(values.metadata.split("\n").length + 1, 8), 24),

@@ -1,4 +1,4 @@
-/** What is asked about customers, as the address of the view says it: who copies the address copies the question. */
+/** The search, filters and order of the customer list. All of them are in the URL, so that the list can be shared. */
 
 import { useCallback, useMemo } from "react";
 import { useSearchParams } from "wouter";
@@ -6,7 +6,7 @@ import { asMoment } from "../format";
 import type { CustomerFilter, CustomerOrder, CustomerOrderField } from "../graph/graphql";
 import { paths } from "../navigation";
 
-/** Names of parameters in the address. */
+/** Names of URL parameters. */
 export type Parameter = "search" | "externalId" | "from" | "to" | "order";
 
 const FILTERS: readonly Parameter[] = ["externalId", "from", "to"];
@@ -18,15 +18,15 @@ export interface CustomerQuestion {
   filter: CustomerFilter;
   orderBy: CustomerOrder;
   isFiltered: boolean;
-  /** What picks the customers, as people call it. */
+  /** What the list is filtered by, in words. */
   by: "search" | "filters" | "search and filters";
-  /** The address under which a list answers this question. */
+  /** The URL of the list with this search, these filters and this order. */
   address: (slug: string) => string;
   set: (changes: Partial<Record<Parameter, string>>) => void;
   clear: () => void;
 }
 
-/** The question that the address asks, and ways to ask another. */
+/** Reads the search, filters and order from the URL, and returns functions to change them. */
 export function useCustomerQuestion(): CustomerQuestion {
   const [parameters, setParameters] = useSearchParams();
   const text = parameters.toString();
@@ -55,13 +55,14 @@ export function useCustomerQuestion(): CustomerQuestion {
       to: value("to"),
       order: value("order") || NEWEST_FIRST,
     };
-    const hasFilters = FILTERS.some((name) => values[name] !== "");
+    const isSearched = values.search.trim() !== "";
+    const hasFilters = FILTERS.some((name) => values[name].trim() !== "");
     return {
       values,
       filter: filterOf(values),
       orderBy: orderOf(values.order),
-      isFiltered: values.search !== "" || hasFilters,
-      by: !hasFilters ? "search" : values.search ? "search and filters" : "filters",
+      isFiltered: isSearched || hasFilters,
+      by: !hasFilters ? "search" : isSearched ? "search and filters" : "filters",
       address: (slug) => `${paths.customers(slug)}?${text}`,
       set,
       clear: () => set({ search: "", externalId: "", from: "", to: "" }),
@@ -71,15 +72,16 @@ export function useCustomerQuestion(): CustomerQuestion {
 
 function filterOf({ search, externalId, from, to }: Record<Parameter, string>): CustomerFilter {
   return {
-    ...(search && { search }),
+    // Only the query gets the trimmed text. The search box keeps the text as it was typed.
+    ...(search.trim() && { search: search.trim() }),
     ...(externalId && { externalId }),
-    // Both bounds of the graph are exclusive, the days in the form are not.
+    // The API's bounds are exclusive; the days in the form are inclusive.
     ...(startOf(from) && { createdAfter: moment(startOf(from), -1_000) }),
     ...(startOf(to) && { createdBefore: moment(startOf(to), 0, 1) }),
   };
 }
 
-/** Where a day begins here; null for what is no day. */
+/** Returns the start of a day in local time, or null if the text is not a date. */
 function startOf(day: string): Date | null {
   if (!/^\d{4}-\d\d-\d\d$/.test(day)) return null;
   const start = new Date(`${day}T00:00:00`);
@@ -92,7 +94,7 @@ function moment(start: Date | null, milliseconds: number, days = 0): string {
   return asMoment(new Date(shifted.getTime() + milliseconds));
 }
 
-/** "email" is EMAIL ascending, "-created_at" newest first. */
+/** Parses an order: "email" is EMAIL ascending, "-created_at" is newest first. */
 function orderOf(order: string): CustomerOrder {
   const isDescending = order.startsWith("-");
   const name = order.replace(/^-/, "").toUpperCase();

@@ -3,7 +3,7 @@ import styles from "./Avatar.module.css";
 
 const TONES = [styles.a, styles.b, styles.c, styles.d, styles.e, styles.f];
 
-/** A circle with somebody's initials, in a colour that stays theirs. */
+/** A circle with a person's initials. The colour depends on the email, so it stays the same. */
 export function Avatar({
   name,
   email,

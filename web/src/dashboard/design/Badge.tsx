@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import styles from "./Badge.module.css";
 
-/** A word about the state of something. */
+/** A small label, such as a status. */
 export function Badge({
   tone = "plain",
   children,

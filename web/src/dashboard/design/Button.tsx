@@ -2,14 +2,14 @@ import type { ComponentProps } from "react";
 import styles from "./Button.module.css";
 
 interface ButtonProps extends ComponentProps<"button"> {
-  /** How much it stands out: one `primary` a view, `danger` for what cannot be taken back, else `plain`. */
+  /** How much the button stands out: one `primary` per view, `danger` if its action cannot be undone. */
   kind?: "plain" | "primary" | "danger" | "quiet";
   size?: "small" | "medium";
-  /** Whether what it started is still going on: it does not start again meanwhile. */
+  /** True while the button's action is running. Clicks then have no effect. */
   pending?: boolean;
 }
 
-/** A button. It keeps its place and its focus while what it started goes on. */
+/** A button. It keeps its size and focus while its action is running. */
 export function Button({
   kind = "plain",
   size = "medium",

@@ -5,31 +5,32 @@ import { Dialog } from "./Dialog";
 import { Field } from "./Field";
 import { FormActions, FormErrors } from "./Form";
 import forms from "./Form.module.css";
+import { useForm } from "./useForm";
 
 interface ConfirmDeletionProps {
   title: string;
-  /** What has to be typed. */
+  /** The text that must be typed. */
   word: string;
-  /** What that is, for the label. */
+  /** What `word` is, for the label: "email", for example. */
   wordIs: string;
   button: string;
   pending: boolean;
   failure: Failure | null;
   onClose: () => void;
-  /** Deletes, and answers why not if it was not done. */
+  /** Performs the deletion. Returns null, or the reason if the deletion failed. */
   onConfirm: () => Promise<string | null>;
-  /** What goes, and what with it. */
+  /** Explains what will be deleted. */
   children: ReactNode;
 }
 
-/** Asks to type a name before something is deleted that nothing brings back. */
+/** The dialog for deletions that cannot be undone. The user must type `word` to confirm. */
 export function ConfirmDeletion(props: ConfirmDeletionProps) {
   const { title, word, wordIs, button, pending, failure, onClose, onConfirm, children } = props;
-  const [typed, setTyped] = useState("");
+  const { form, values, bind } = useForm({ typed: "" }, {});
   const [error, setError] = useState<string | null>(null);
   const [isMistyped, setIsMistyped] = useState(false);
   const input = useRef<HTMLInputElement>(null);
-  const isRight = typed.trim().toLowerCase() === word.toLowerCase();
+  const isRight = values.typed.trim().toLowerCase() === word.toLowerCase();
 
   async function submit(event: FormEvent) {
     event.preventDefault();
@@ -40,19 +41,18 @@ export function ConfirmDeletion(props: ConfirmDeletionProps) {
 
   return (
     <Dialog title={title} onClose={onClose}>
-      <form onSubmit={submit} className={forms.form} noValidate>
+      <form ref={form} onSubmit={submit} className={forms.form} noValidate>
         <div className={forms.warning}>{children}</div>
         <Field
           label={`Type ${wordIs} to confirm`}
           hint={<bdi className={forms.word}>{word}</bdi>}
-          error={isMistyped && !isRight ? "This is not the same." : undefined}
+          error={isMistyped && !isRight ? "This does not match." : undefined}
         >
           {(control) => (
             <input
               {...control}
               ref={input}
-              value={typed}
-              onChange={(event) => setTyped(event.target.value)}
+              {...bind("typed")}
               autoComplete="off"
               autoCapitalize="none"
               spellCheck={false}

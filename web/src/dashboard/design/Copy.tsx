@@ -26,8 +26,8 @@ export function Copy({ text, what }: { text: string; what: string }) {
   );
 }
 
-/** The clipboard is there on https and on localhost alone; elsewhere the old way still copies. */
-async function copy(text: string): Promise<void> {
+/** Copies a text. Browsers only offer the clipboard API on https and localhost. Elsewhere, the older execCommand still works. */
+export async function copy(text: string): Promise<void> {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   const area = document.createElement("textarea");
   area.value = text;

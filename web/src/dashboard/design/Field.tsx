@@ -1,7 +1,7 @@
 import { type ReactNode, useId } from "react";
 import styles from "./Field.module.css";
 
-/** What a control must carry to belong to its label, hint and error. */
+/** The attributes that link a control with its label, hint and error. */
 export interface ControlProps {
   id: string;
   "aria-invalid": true | undefined;
@@ -17,7 +17,7 @@ interface FieldProps {
   children: (props: ControlProps) => ReactNode;
 }
 
-/** A control with its label, and what is to be known or is wrong about it. */
+/** A control with its label, hint and error. */
 export function Field({ label, hint, error, required, children }: FieldProps) {
   const id = useId();
   const described = [hint ? `${id}-hint` : "", error ? `${id}-error` : ""].filter(Boolean).join(" ");
@@ -52,7 +52,7 @@ export function Field({ label, hint, error, required, children }: FieldProps) {
   );
 }
 
-/** Several controls that answer one question. */
+/** Several controls with one label. */
 export function FieldGroup({
   label,
   hint,

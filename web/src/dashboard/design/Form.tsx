@@ -3,7 +3,7 @@ import type { Failure } from "../client/failures";
 import styles from "./Form.module.css";
 import { FailureNote, SlowNote } from "./States";
 
-/** What is wrong with a form as a whole. */
+/** The errors of a form that belong to no single field. */
 export function FormErrors({ error, failure }: { error: string | undefined; failure: Failure | null }) {
   return (
     <>
@@ -17,11 +17,11 @@ export function FormErrors({ error, failure }: { error: string | undefined; fail
   );
 }
 
-/** The buttons of a form. While it is being sent, a word about it when that takes long. */
+/** The buttons of a form, with a notice if sending the form takes a while. */
 export function FormActions({ pending, children }: { pending: boolean; children: ReactNode }) {
   return (
     <div className={styles.actions}>
-      {pending && <SlowNote text="The server is taking its time. What you typed is still here." />}
+      {pending && <SlowNote text="The server is slow to respond. What you typed is still here." />}
       <span className={styles.space} />
       {children}
     </div>

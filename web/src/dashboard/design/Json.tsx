@@ -3,7 +3,7 @@ import styles from "./Json.module.css";
 
 const TOKEN = /("(?:\\.|[^"\\])*")(\s*:)?|\b(?:true|false|null)\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
-/** JSON for people: indented, its parts told apart by colour. It is text and nothing else, whatever is in it. */
+/** Shows JSON with indentation and colours. Its content is always rendered as text. */
 export function Json({ value, className, label }: { value: unknown; className?: string; label: string }) {
   const text = JSON.stringify(value, null, 2);
   const parts: ReactNode[] = [];

@@ -8,7 +8,7 @@ interface MenuItem {
   onChoose: () => void;
 }
 
-/** A button that opens a menu, operated as WAI-ARIA's menu button pattern says. */
+/** A button that opens a menu. Follows WAI-ARIA's menu button pattern. */
 export function Menu({ label, icon, items }: { label: string; icon: ReactNode; items: readonly MenuItem[] }) {
   const [isOpen, setIsOpen] = useState(false);
   const id = useId();

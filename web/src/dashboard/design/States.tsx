@@ -1,4 +1,4 @@
-/** What is shown in place of data: while it is awaited, when there is none, and when it could not be had. */
+/** What is shown instead of data: while it is loading, if there is none, and if loading failed. */
 
 import { CloudOff, Hourglass, KeyRound, Lock, ServerCrash, TriangleAlert } from "lucide-react";
 import { type ReactNode, useEffect, useRef, useState } from "react";
@@ -6,12 +6,12 @@ import type { Failure } from "../client/failures";
 import { Button } from "./Button";
 import styles from "./States.module.css";
 
-/** Milliseconds after which waiting is remarked on. */
+/** Milliseconds after which a notice says that the server is slow. */
 const SLOW = 2_500;
-/** Milliseconds after which a server that does not answer is asked again. */
+/** Milliseconds after which a failed request is tried again. */
 const ASK_AGAIN = 5_000;
 
-/** Something is awaited. Nothing shows for a moment, so that fast answers do not flicker. */
+/** Shown while data is loading. It appears with a short delay, so that fast responses do not flicker. */
 export function Loading({ what }: { what: string }) {
   return (
     <div className={styles.loading} role="status">
@@ -22,8 +22,8 @@ export function Loading({ what }: { what: string }) {
   );
 }
 
-/** A remark that appears when an answer takes long. */
-export function SlowNote({ text = "The server is taking its time. Still waiting…" }: { text?: string }) {
+/** A notice that appears if a response takes a while. */
+export function SlowNote({ text = "The server is slow to respond. Still waiting…" }: { text?: string }) {
   const [isSlow, setIsSlow] = useState(false);
   useEffect(() => {
     const timer = setTimeout(() => setIsSlow(true), SLOW);
@@ -32,7 +32,7 @@ export function SlowNote({ text = "The server is taking its time. Still waiting�
   return isSlow ? <p className={styles.slow}>{text}</p> : null;
 }
 
-/** There is nothing to show, and what can be done about it. */
+/** Shown if there is no data, with what the user can do about it. */
 export function Empty({ icon, title, children }: { icon: ReactNode; title: string; children?: ReactNode }) {
   return (
     <div className={styles.state}>
@@ -45,7 +45,7 @@ export function Empty({ icon, title, children }: { icon: ReactNode; title: strin
   );
 }
 
-/** A view could not be read. It is asked for again as soon as that makes sense. */
+/** Shown if a view could not be loaded. Tries again if another attempt may help. */
 export function Failed({ failure, retry }: { failure: Failure; retry: () => void }) {
   const { icon, title, text } = described(failure);
   return (
@@ -60,7 +60,7 @@ export function Failed({ failure, retry }: { failure: Failure; retry: () => void
   );
 }
 
-/** The same in one line, beside what is shown or typed. */
+/** Shows a failure in one line, next to other content. `Failed` takes the place of a whole view. */
 export function FailureNote({ failure, retry }: { failure: Failure; retry?: () => void }) {
   const { icon, title, text } = described(failure);
   return (
@@ -74,13 +74,14 @@ export function FailureNote({ failure, retry }: { failure: Failure; retry?: () =
   );
 }
 
-/** Asks again: when told to, when the network is back, and by itself after a while where waiting helps. */
+/** A button that tries again. If waiting may help, also tries again by itself: after a while, and when the network is
+ *  back. */
 function Retry({ failure, retry }: { failure: Failure; retry: () => void }) {
   const wait = waitOf(failure);
   const [left, setLeft] = useState(wait);
   const latest = useRef(retry);
   latest.current = retry;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: every new failure begins to wait anew
+  // biome-ignore lint/correctness/useExhaustiveDependencies: every new failure starts a new wait
   useEffect(() => {
     setLeft(wait);
     if (wait === null) return;
@@ -99,7 +100,7 @@ function Retry({ failure, retry }: { failure: Failure; retry: () => void }) {
       window.removeEventListener("online", atOnce);
     };
   }, [failure]);
-  if (failure.kind === "forbidden" || failure.kind === "key") return null;
+  if (failure.kind === "forbidden" || failure.kind === "key" || failure.kind === "unfit") return null;
   return (
     <Button size="small" onClick={retry}>
       {left === null ? "Try again" : `Try again (${left} s)`}
@@ -112,20 +113,20 @@ function waitOf(failure: Failure): number | null {
   return failure.kind === "unreachable" || failure.kind === "unavailable" ? ASK_AGAIN / 1000 : null;
 }
 
-/** A failure in words. */
+/** Describes a failure to the user. */
 export function described(failure: Failure): { icon: ReactNode; title: string; text: string } {
   switch (failure.kind) {
     case "unreachable":
       return navigator.onLine
         ? {
             icon: <ServerCrash size={20} />,
-            title: "The server does not answer",
+            title: "The server is not responding",
             text: "It may be restarting. Nothing is lost.",
           }
         : {
             icon: <CloudOff size={20} />,
             title: "You are offline",
-            text: "This goes on as soon as the network is back. Nothing is lost.",
+            text: "This continues as soon as the network is back. Nothing is lost.",
           };
     case "key":
       return {
@@ -133,24 +134,30 @@ export function described(failure: Failure): { icon: ReactNode; title: string; t
         title: "Your key no longer works",
         text: "It has been revoked or has expired.",
       };
+    case "unfit":
+      return {
+        icon: <KeyRound size={20} />,
+        title: "This key is not for the dashboard",
+        text: failure.message,
+      };
     case "forbidden":
-      return { icon: <Lock size={20} />, title: "Your key may not see this", text: failure.message };
+      return { icon: <Lock size={20} />, title: "Your key does not allow this", text: failure.message };
     case "busy":
       return {
         icon: <Hourglass size={20} />,
         title: "Too many requests",
-        text: `The server asks to wait for ${failure.seconds} s. Nothing is lost.`,
+        text: `Wait for ${failure.seconds} s. Nothing is lost.`,
       };
     case "unavailable":
       return {
         icon: <ServerCrash size={20} />,
-        title: "The server cannot answer just now",
-        text: "Something on its side is not well. Nothing is lost.",
+        title: "The server has a problem",
+        text: "It could not process this request. Nothing is lost.",
       };
     case "refused":
       return {
         icon: <TriangleAlert size={20} />,
-        title: "That could not be answered",
+        title: "The request failed",
         text: failure.message,
       };
   }

@@ -1,4 +1,4 @@
-/** What was just done, said in passing, with a way to take it back. */
+/** Toasts: short messages about the user's last action, often with a button to undo the action. */
 
 import { X } from "lucide-react";
 import {
@@ -18,28 +18,39 @@ import styles from "./Toasts.module.css";
 
 interface Toast {
   text: ReactNode;
-  /** Takes it back. */
+  /** Undoes the action. */
   undo?: () => Promise<Outcome<unknown>>;
-  /** What is said when that was done. */
+  /** The message after the undo. */
   undone?: ReactNode;
 }
 
 interface ShownToast extends Toast {
   id: number;
-  /** What the button to take it back is called. */
+  /** The label of the undo button. */
   label: string;
 }
 
-/** Milliseconds for which something can be taken back. */
+/** How long a toast is shown, in milliseconds. Its action can be undone during this time. */
 const SHOWN = 10_000;
 
 const Context = createContext<(toast: Toast) => void>(() => {});
+const Visible = createContext<ReactNode>(null);
 
-/** Says what was done. */
+/** Returns a function that shows a toast. */
 export const useToast = () => useContext(Context);
 
-/** Keeps the toasts of everything below it. Ctrl+Z takes back what was done last, wherever the focus is but in what
- *  has an undo of its own. */
+/** The place of the toasts in the top bar, where they cover nothing. Only the newest toast is visible. When it
+ *  disappears, the previous toast is shown. */
+export function Toasts() {
+  return (
+    <div className={styles.toasts} role="status" aria-live="polite">
+      {useContext(Visible)}
+    </div>
+  );
+}
+
+/** Holds the toasts that the components inside it show. Ctrl+Z undoes the last action, unless the focus is in a field or a
+ *  dialog, because text fields have their own undo. */
 export function ToastProvider({ children }: { children: ReactNode }) {
   const [toasts, setToasts] = useState<readonly ShownToast[]>([]);
   const next = useRef(0);
@@ -74,19 +85,12 @@ export function ToastProvider({ children }: { children: ReactNode }) {
     return () => window.removeEventListener("keydown", undoLast);
   }, [toasts, takeBack]);
 
+  const shown = toasts.map((toast) => (
+    <Shown key={toast.id} toast={toast} takeBack={() => void takeBack(toast)} close={() => close(toast.id)} />
+  ));
   return (
     <Context value={say}>
-      {children}
-      <div className={styles.toasts} role="status" aria-live="polite">
-        {toasts.map((toast) => (
-          <Shown
-            key={toast.id}
-            toast={toast}
-            takeBack={() => void takeBack(toast)}
-            close={() => close(toast.id)}
-          />
-        ))}
-      </div>
+      <Visible value={shown}>{children}</Visible>
     </Context>
   );
 }
@@ -111,14 +115,14 @@ function Shown({ toast, takeBack, close }: { toast: ShownToast; takeBack: () => 
     if (!event.currentTarget.contains(event.relatedTarget)) before.current = event.relatedTarget;
   }
 
-  /** Does what a button here is for, and gives the focus back: the button goes. */
+  /** Returns the focus to where it was, because the button disappears, and then runs the button's action. */
   function finish(what: () => void) {
     if (before.current instanceof HTMLElement) before.current.focus();
     what();
   }
 
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: it only stays while it is looked at
+    // biome-ignore lint/a11y/noStaticElementInteractions: hovering only keeps the toast visible
     <div
       className={styles.toast}
       onMouseEnter={() => setIsHeld(true)}

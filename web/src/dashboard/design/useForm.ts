@@ -1,15 +1,23 @@
-/** Forms: what is typed, and the server's faults at the fields they are about. */
+/** The state of forms: their values, and the server's errors next to their fields. */
 
 import { useEffect, useRef, useState } from "react";
 import { type Subjects, sentenceOf } from "../client/faults";
 import type { FaultFragment } from "../graph/graphql";
+import { markUnsaved } from "../unsaved";
 
-/** Values of a form by the names that the graph's input gives them. */
-type Values = Record<string, string>;
+/** The values of a form, by the field names of the GraphQL input. A value is the text of a control, or the slugs of
+ *  the checkboxes that are checked. */
+type Values = Record<string, string | readonly string[]>;
 
-/** The state of a form. `subjects` names its fields as people see them, and what else the server may find fault with:
- *  messages continue the name. */
-export function useForm<V extends Values>(initial: V, subjects: { [name in keyof V]: string } & Subjects) {
+/** The names of the fields with a text. */
+type TextName<V extends Values> = { [name in keyof V]: V[name] extends string ? name : never }[keyof V] &
+  string;
+
+/** Returns the state of a form. Every field must be part of this state: while a value differs from its initial
+ *  value, the user is asked before the form is closed or left. `subjects` has the visible names of the form's
+ *  fields, and of everything else that errors of the server may refer to. Each error message follows one of these
+ *  names. */
+export function useForm<V extends Values>(initial: V, subjects: Subjects & { [name in keyof V]?: string }) {
   const [values, setValues] = useState(initial);
   const [begun, setBegun] = useState(initial);
   const [errors, setErrors] = useState<Record<string, string>>({});
@@ -20,31 +28,42 @@ export function useForm<V extends Values>(initial: V, subjects: { [name in keyof
     form.current?.querySelector<HTMLElement>("[aria-invalid=true]")?.focus();
   }, [errors]);
 
+  const changes = Object.keys(values).filter((name) => !areEqual(values[name], begun[name]));
+  const isChanged = changes.length > 0;
+  useEffect(() => (isChanged && form.current ? markUnsaved(form.current) : undefined), [isChanged]);
+
+  function set<Name extends keyof V & string>(name: Name, value: V[Name]): void {
+    setValues((before) => ({ ...before, [name]: value }));
+    setErrors(({ [name]: _, ...others }) => others);
+  }
+
   return {
     form,
     values,
-    /** Faults by field; those of no field that is shown stand under "". */
+    set,
+    /** Errors by field. Errors that belong to no visible field are under "". */
     errors,
-    bind: (name: keyof V & string) => ({
+    bind: <Name extends TextName<V>>(name: Name) => ({
       name,
-      value: values[name],
-      onChange: (event: { target: { value: string } }) => {
-        const { value } = event.target;
-        setValues((before) => ({ ...before, [name]: value }));
-        setErrors(({ [name]: _, ...others }) => others);
-      },
+      value: values[name] as string,
+      onChange: (event: { target: { value: string } }) => set(name, event.target.value as V[Name]),
     }),
-    /** Names of the fields that differ from what the form began with. What others changed meanwhile stays theirs. */
-    changes: Object.keys(values).filter((name) => values[name] !== begun[name]),
-    /** From now on the form begins with these values. */
+    /** Names of the fields that the user changed. Edit forms send only these, so that they keep changes by others. */
+    changes,
+    /** Makes these the initial values of the form. */
     begin: (saved: V) => {
       setValues(saved);
       setBegun(saved);
     },
     setErrors,
-    /** Show the server's faults. */
+    /** Shows the server's errors. */
     blame: (faults: readonly FaultFragment[]) => setErrors(errorsOf(faults, initial, subjects)),
   };
+}
+
+/** Compares two values. The order of slugs has no meaning. */
+function areEqual(one: Values[string] | undefined, other: Values[string] | undefined): boolean {
+  return JSON.stringify([one].flat().sort()) === JSON.stringify([other].flat().sort());
 }
 
 function errorsOf(
@@ -62,10 +81,10 @@ function errorsOf(
   return errors;
 }
 
-/** What of a form's text is to be sent: null for a field left empty. */
+/** Returns the text to send for a field, or null if it is empty. */
 export const orNull = (text: string): string | null => (text.trim() === "" ? null : text.trim());
 
-/** Of a whole input what these fields are about. */
+/** Returns the given fields of an input. */
 export function only<Input extends object>(input: Input, names: readonly string[]): Partial<Input> {
   return Object.fromEntries(Object.entries(input).filter(([name]) => names.includes(name))) as Partial<Input>;
 }

@@ -1,6 +1,6 @@
 import { useEffect } from "react";
 
-/** Name the page in the browser's tab and history. */
+/** Sets the page title in the browser's tab and history. */
 export function useTitle(title: string | undefined): void {
   useEffect(() => {
     if (title) document.title = `${title} · Licensegraph`;

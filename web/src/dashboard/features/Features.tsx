@@ -8,22 +8,23 @@ import { Field } from "../design/Field";
 import { FormActions, FormErrors } from "../design/Form";
 import forms from "../design/Form.module.css";
 import { useToast } from "../design/Toasts";
-import { orNull, useForm } from "../design/useForm";
+import { only, orNull, useForm } from "../design/useForm";
 import {
   CreateFeatureDocument,
   DeleteFeatureDocument,
   type FeatureDetailsFragment,
   UpdateFeatureDocument,
 } from "../graph/graphql";
+import { featuresOf } from "./features";
 
-/** What an app can do, to be switched on by tiers and by single licenses. */
+/** The features of an app. Tiers and licenses can include them. */
 export function Features({ app }: { app: AppView }) {
   return (
     <Catalog
       noun="feature"
       title="Features"
-      lead="What licenses switch on: through their tier, or one by one."
-      entries={app.features.nodes}
+      lead="What a license can include, through its tier or individually."
+      entries={featuresOf(app)}
       about={({ description }) => description && <span>{description}</span>}
       form={(feature, onClose) => <FeatureForm app={app} feature={feature} onClose={onClose} />}
       deletion={(feature) => <DeleteFeature app={app} feature={feature} />}
@@ -44,7 +45,7 @@ function FeatureForm({
   onClose: () => void;
 }) {
   const say = useToast();
-  const { form, values, errors, bind, blame } = useForm(
+  const { form, values, errors, bind, blame, changes } = useForm(
     { name: feature?.name ?? "", slug: feature?.slug ?? "", description: feature?.description ?? "" },
     SUBJECTS,
   );
@@ -55,10 +56,14 @@ function FeatureForm({
 
   async function submit(event: FormEvent) {
     event.preventDefault();
+    if (feature && changes.length === 0) {
+      onClose();
+      return;
+    }
     const { name, slug } = values;
     const description = orNull(values.description);
     const outcome = feature
-      ? await update.run({ id: feature.id, name, description })
+      ? await update.run({ id: feature.id, ...only({ name, description }, changes) })
       : await create.run({ appSlug: app.slug, slug, name, description });
     const saved = outcome.done && outcome.payload.feature;
     if (!saved) {
@@ -69,10 +74,8 @@ function FeatureForm({
     say({
       text: feature ? "Feature changed." : "Feature added.",
       undo: () =>
-        feature
-          ? update.run({ id: feature.id, name: feature.name, description: feature.description })
-          : remove.run({ id: saved.id }),
-      undone: "The features are as before.",
+        feature ? update.run({ id: feature.id, ...only(feature, changes) }) : remove.run({ id: saved.id }),
+      undone: feature ? "The change to the feature was undone." : "The feature was removed.",
     });
   }
 
@@ -86,7 +89,7 @@ function FeatureForm({
           <SlugField
             label={LABELS.slug}
             error={errors.slug}
-            hint="Its name in tokens. It never changes."
+            hint="Identifies the feature in tokens. It cannot be changed later."
             control={bind("slug")}
           />
         )}

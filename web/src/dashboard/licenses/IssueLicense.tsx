@@ -1,8 +1,9 @@
-import { type FormEvent, useState } from "react";
+import type { FormEvent } from "react";
 import { useQuery } from "urql";
 import { useChange } from "../client/useChange";
 import { useFailure } from "../client/useFailure";
 import { Button } from "../design/Button";
+import { Segment } from "../design/Choice";
 import { Dialog } from "../design/Dialog";
 import { Field, FieldGroup } from "../design/Field";
 import { FormActions, FormErrors } from "../design/Form";
@@ -10,7 +11,9 @@ import forms from "../design/Form.module.css";
 import { FailureNote } from "../design/States";
 import { useToast } from "../design/Toasts";
 import { orNull, useForm } from "../design/useForm";
-import { asMoment } from "../format";
+import { FeatureChoices } from "../features/FeatureChoices";
+import { featuresOf } from "../features/features";
+import { endOfDay } from "../format";
 import {
   CatalogDocument,
   CreateLicenseDocument,
@@ -21,9 +24,10 @@ import {
 import { MetadataField, parseObject } from "../metadata/MetadataField";
 import styles from "./Licenses.module.css";
 
-// What the graph's types do not take at all is refused without a fault at a field: it is not sent.
-const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
-const LAST_YEAR = 9999;
+// If GraphQL's types reject a value, the error is not a userError, so the form could not show it next to the field. The
+// form therefore checks the types of values first.
+const UUID_DIGITS = "(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{32})";
+const UUID = new RegExp(`^(?:(?:urn:uuid:)?${UUID_DIGITS}|\\{${UUID_DIGITS}\\})$`, "i");
 
 type Term = "days" | "until" | "forever";
 
@@ -43,7 +47,17 @@ const LABELS = {
 };
 const SUBJECTS = { ...LABELS, customerId: "the customer" };
 
-/** Asks what license the customer is to get, and issues it. */
+const INITIAL = {
+  term: "days" as Term,
+  durationDays: "365",
+  expiresAt: "",
+  tierId: "",
+  features: [] as readonly string[],
+  installationId: "",
+  metadata: "",
+};
+
+/** The dialog that issues a license to a customer. If the app has tiers, one of them must be chosen. */
 export function IssueLicense({
   customer,
   onClose,
@@ -52,30 +66,29 @@ export function IssueLicense({
   onClose: () => void;
 }) {
   const say = useToast();
-  const [term, setTerm] = useState<Term>("days");
-  const [features, setFeatures] = useState<ReadonlySet<string>>(new Set());
-  const { form, values, errors, bind, blame, setErrors } = useForm(
-    { durationDays: "365", expiresAt: "", tierId: "", features: "", installationId: "", metadata: "" },
-    SUBJECTS,
-  );
+  const { form, values, errors, bind, set, blame, setErrors } = useForm(INITIAL, SUBJECTS);
+  const { term, features } = values;
   const [{ data, error }, again] = useQuery({
     query: CatalogDocument,
     variables: { slug: customer.app.slug },
+    requestPolicy: "cache-and-network",
   });
   const catalogFailure = useFailure(error);
   const { run, pending, failure } = useChange(CreateLicenseDocument, "createLicense");
   const remove = useChange(DeleteLicenseDocument, "deleteLicense");
   const tiers = data?.app?.tiers.nodes ?? [];
   const tier = tiers.find((each) => each.id === values.tierId);
-  const ofTier = new Set(tier?.features.map((feature) => feature.slug));
+  const ofTier = tier?.features.map((feature) => feature.slug) ?? [];
 
   async function submit(event: FormEvent) {
     event.preventDefault();
     const metadata = parseObject(values.metadata);
     const until = termOf(term, values);
     const isInstallation = values.installationId.trim() === "" || UUID.test(values.installationId.trim());
-    if ("error" in metadata || "error" in until || !isInstallation) {
+    const isTierMissing = tiers.length > 0 && !tier;
+    if ("error" in metadata || "error" in until || !isInstallation || isTierMissing) {
       setErrors({
+        ...(isTierMissing && { tierId: "Choose a tier." }),
         ...("error" in metadata && { metadata: metadata.error }),
         ...("error" in until && { [until.field]: until.error }),
         ...(!isInstallation && {
@@ -88,7 +101,7 @@ export function IssueLicense({
       customerId: customer.id,
       ...until.value,
       tierId: orNull(values.tierId),
-      features: [...features].filter((slug) => !ofTier.has(slug)),
+      features: features.filter((slug) => !ofTier.includes(slug)),
       installationId: orNull(values.installationId),
       metadata: metadata.value,
     });
@@ -101,25 +114,23 @@ export function IssueLicense({
     say({
       text: "License issued.",
       undo: () => remove.run({ id: license.id }),
-      undone: "The license was taken back.",
+      undone: "The license was deleted.",
     });
   }
 
   return (
     <Dialog title="Issue license" onClose={onClose} wide>
       <form ref={form} onSubmit={submit} className={forms.form} noValidate>
-        <FieldGroup label="How long">
+        <FieldGroup label="Valid">
           <div className={forms.segments}>
             {TERMS.map((each) => (
-              <label key={each.term}>
-                <input
-                  type="radio"
-                  name="term"
-                  checked={term === each.term}
-                  onChange={() => setTerm(each.term)}
-                />
-                <span>{each.label}</span>
-              </label>
+              <Segment
+                key={each.term}
+                name="term"
+                label={each.label}
+                checked={term === each.term}
+                onChange={() => set("term", each.term)}
+              />
             ))}
           </div>
         </FieldGroup>
@@ -132,7 +143,7 @@ export function IssueLicense({
           <Field
             label={LABELS.expiresAt}
             error={errors.expiresAt}
-            hint="It expires when this day ends."
+            hint="The license expires at the end of this day."
             required
           >
             {(props) => <input {...props} {...bind("expiresAt")} type="date" />}
@@ -143,10 +154,12 @@ export function IssueLicense({
         )}
         {!data && !catalogFailure && <p className={styles.catalog}>Loading tiers and features…</p>}
         {tiers.length > 0 && (
-          <Field label={LABELS.tierId} error={errors.tierId}>
+          <Field label={LABELS.tierId} error={errors.tierId} required>
             {(props) => (
               <select {...props} {...bind("tierId")}>
-                <option value="">No tier</option>
+                <option value="" disabled>
+                  Choose a tier
+                </option>
                 {tiers.map((each) => (
                   <option key={each.id} value={each.id}>
                     {each.name}
@@ -156,32 +169,20 @@ export function IssueLicense({
             )}
           </Field>
         )}
-        {data?.app && data.app.features.nodes.length > 0 && (
-          <FieldGroup label={LABELS.features} error={errors.features} hint="Those of the tier are always in.">
-            <div className={forms.choices}>
-              {data.app.features.nodes.map(({ slug, name }) => (
-                <label key={slug} className={forms.choice}>
-                  <input
-                    type="checkbox"
-                    checked={ofTier.has(slug) || features.has(slug)}
-                    disabled={ofTier.has(slug)}
-                    onChange={(event) => {
-                      const after = new Set(features);
-                      if (event.target.checked) after.add(slug);
-                      else after.delete(slug);
-                      setFeatures(after);
-                    }}
-                  />
-                  <bdi>{name}</bdi>
-                </label>
-              ))}
-            </div>
-          </FieldGroup>
+        {data?.app && (
+          <FeatureChoices
+            label={LABELS.features}
+            error={errors.features}
+            features={featuresOf(data.app)}
+            included={ofTier}
+            chosen={features}
+            onChange={(slugs) => set("features", slugs)}
+          />
         )}
         <Field
           label={LABELS.installationId}
           error={errors.installationId}
-          hint="A UUID that the app knows itself by; made when left empty."
+          hint="The UUID of the customer's installation. Leave empty to create one."
         >
           {(props) => <input {...props} {...bind("installationId")} autoComplete="off" spellCheck={false} />}
         </Field>
@@ -192,7 +193,7 @@ export function IssueLicense({
         <FormErrors error={errors[""]} failure={failure} />
         <FormActions pending={pending}>
           <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" type="submit" pending={pending}>
+          <Button kind="primary" type="submit" pending={pending} disabled={!data}>
             Issue license
           </Button>
         </FormActions>
@@ -203,7 +204,7 @@ export function IssueLicense({
 
 type TermInput = Pick<CreateLicenseInput, "durationDays" | "expiresAt" | "forever">;
 
-/** How long the license is to hold, as the graph takes it. */
+/** Returns the validity of the license as the API expects it, or an error and its field. */
 function termOf(
   term: Term,
   { durationDays, expiresAt }: { durationDays: string; expiresAt: string },
@@ -216,11 +217,8 @@ function termOf(
         ? { value: { durationDays: Number(durationDays) } }
         : { field: "durationDays", error: "Enter a whole number of days." };
     case "until": {
-      const end = new Date(`${expiresAt}T00:00:00`);
-      if (!(end.getFullYear() <= LAST_YEAR)) return { field: "expiresAt", error: "Enter a date." };
-      // Its last second, so that it is this day that is shown.
-      end.setHours(23, 59, 59);
-      return { value: { expiresAt: asMoment(end) } };
+      const end = endOfDay(expiresAt);
+      return end ? { value: { expiresAt: end } } : { field: "expiresAt", error: "Enter a date." };
     }
   }
 }

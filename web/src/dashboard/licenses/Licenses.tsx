@@ -1,15 +1,17 @@
 import { FileKey2, Plus } from "lucide-react";
 import { useState } from "react";
 import { useQuery } from "urql";
+import { useSearchParams } from "wouter";
 import { useFailure } from "../client/useFailure";
 import { Button } from "../design/Button";
+import { Segment } from "../design/Choice";
 import forms from "../design/Form.module.css";
 import { Empty, FailureNote, Loading } from "../design/States";
 import { number } from "../format";
 import { type CustomerQuery, type LicenseStatus, LicensesDocument } from "../graph/graphql";
 import { useSession } from "../session/Session";
 import { IssueLicense } from "./IssueLicense";
-import { LicenseCard } from "./LicenseCard";
+import { LicenseRow } from "./LicenseRow";
 import styles from "./Licenses.module.css";
 
 type CustomerView = NonNullable<CustomerQuery["customer"]>;
@@ -22,14 +24,14 @@ const STATUSES: readonly { status: LicenseStatus | null; label: string }[] = [
   { status: "REVOKED", label: "Revoked" },
 ];
 
-/** A customer's licenses, newest first, and what can be done with them. */
+/** A customer's licenses, newest first, with their actions. */
 export function Licenses({ customer }: { customer: CustomerView }) {
-  const { canWrite } = useSession();
+  const { may } = useSession();
   const [isIssuing, setIsIssuing] = useState(false);
-  const [status, setStatus] = useState<LicenseStatus | null>(null);
+  const [status, setStatus] = useStatus();
   const [starts, setStarts] = useState<readonly string[]>([]);
   const { totalCount } = customer.licenses;
-  const issue = canWrite && (
+  const issue = may("WRITE_LICENSES") && (
     <Button kind="primary" onClick={() => setIsIssuing(true)}>
       <Plus size={16} aria-hidden /> Issue license
     </Button>
@@ -41,22 +43,20 @@ export function Licenses({ customer }: { customer: CustomerView }) {
         <h2 id="licenses">
           Licenses <span>{number(totalCount)}</span>
         </h2>
-        {totalCount > 1 && (
+        {(totalCount > 1 || status !== null) && (
           <fieldset className={`${forms.segments} ${styles.statuses}`}>
             <legend>Status</legend>
             {STATUSES.map((each) => (
-              <label key={each.label}>
-                <input
-                  type="radio"
-                  name="status"
-                  checked={status === each.status}
-                  onChange={() => {
-                    setStatus(each.status);
-                    setStarts([]);
-                  }}
-                />
-                <span>{each.label}</span>
-              </label>
+              <Segment
+                key={each.label}
+                name="status"
+                label={each.label}
+                checked={status === each.status}
+                onChange={() => {
+                  setStatus(each.status);
+                  setStarts([]);
+                }}
+              />
             ))}
           </fieldset>
         )}
@@ -64,38 +64,64 @@ export function Licenses({ customer }: { customer: CustomerView }) {
       </header>
       {totalCount === 0 ? (
         <Empty icon={<FileKey2 size={20} />} title="No licenses yet">
-          <p>A license lets the customer run the app on one installation.</p>
+          <p>A license lets the customer use the app on one installation.</p>
           {issue}
         </Empty>
       ) : (
-        <ul className={styles.list}>
-          {status === null ? (
-            <Cards page={customer.licenses} customer={customer} isLast={starts.length === 0} more={more} />
-          ) : (
-            <MoreLicenses
-              key={status}
-              customer={customer}
-              status={status}
-              after={null}
-              isLast={starts.length === 0}
-              more={more}
-            />
-          )}
-          {starts.map((after, number) => (
-            <MoreLicenses
-              key={`${status} ${after}`}
-              customer={customer}
-              status={status}
-              after={after}
-              isLast={number === starts.length - 1}
-              more={more}
-            />
-          ))}
-        </ul>
+        <div className={styles.table}>
+          <div className={styles.head} aria-hidden>
+            <span>Status</span>
+            <span>Tier and features</span>
+            <span>License and installation</span>
+            <span>Expires</span>
+          </div>
+          <ul className={styles.list}>
+            {status === null ? (
+              <Rows page={customer.licenses} customer={customer} isLast={starts.length === 0} more={more} />
+            ) : (
+              <MoreLicenses
+                key={status}
+                customer={customer}
+                status={status}
+                after={null}
+                isLast={starts.length === 0}
+                more={more}
+              />
+            )}
+            {starts.map((after, number) => (
+              <MoreLicenses
+                key={`${status} ${after}`}
+                customer={customer}
+                status={status}
+                after={after}
+                isLast={number === starts.length - 1}
+                more={more}
+              />
+            ))}
+          </ul>
+        </div>
       )}
       {isIssuing && <IssueLicense customer={customer} onClose={() => setIsIssuing(false)} />}
     </section>
   );
+}
+
+/** The status that the list is filtered by. The status is in the URL, so that the filtered list can be shared. */
+function useStatus(): [LicenseStatus | null, (status: LicenseStatus | null) => void] {
+  const [parameters, setParameters] = useSearchParams();
+  const given = parameters.get("status")?.toUpperCase();
+  const status = STATUSES.find((each) => each.status === given)?.status ?? null;
+  const setStatus = (next: LicenseStatus | null) =>
+    setParameters(
+      (before) => {
+        const after = new URLSearchParams(before);
+        if (next) after.set("status", next.toLowerCase());
+        else after.delete("status");
+        return after;
+      },
+      { replace: true, state: history.state },
+    );
+  return [status, setStatus];
 }
 
 interface PageProps {
@@ -104,7 +130,7 @@ interface PageProps {
   more: (cursor: string) => void;
 }
 
-/** A page that the customer's own query did not bring along. */
+/** A page of licenses that the `Customer` query does not have: a later page, or one of licenses with one status. */
 function MoreLicenses({
   status,
   after,
@@ -116,9 +142,9 @@ function MoreLicenses({
   });
   const failure = useFailure(error);
   const page = data?.customer?.licenses;
-  if (page) return <Cards page={page} {...props} />;
+  if (page) return <Rows page={page} {...props} />;
   return (
-    <li>
+    <li className={styles.more}>
       {failure ? (
         <FailureNote failure={failure} retry={() => again({ requestPolicy: "network-only" })} />
       ) : (
@@ -128,14 +154,14 @@ function MoreLicenses({
   );
 }
 
-function Cards({ page, customer, isLast, more }: PageProps & { page: LicensePage }) {
+function Rows({ page, customer, isLast, more }: PageProps & { page: LicensePage }) {
   const { nodes, pageInfo, totalCount } = page;
   return (
     <>
       {nodes.map((license) => (
-        <LicenseCard key={license.id} license={license} email={customer.email} />
+        <LicenseRow key={license.id} license={license} customer={customer} />
       ))}
-      {totalCount === 0 && <li className={styles.none}>No license has this status.</li>}
+      {totalCount === 0 && <li className={styles.none}>No licenses have this status.</li>}
       {isLast && pageInfo.hasNextPage && (
         <li className={styles.more}>
           <Button onClick={() => more(pageInfo.endCursor ?? "")}>Show more licenses</Button>

@@ -1,23 +1,23 @@
-/** A long list of which only what is looked at is kept in the page: where each of its pages begins, and how many
- *  rows each has. The rows themselves are in the client's cache. */
+/** The pages of a long list: where each page begins, and how many rows the page has. The data of the
+ *  rows is in the client's cache. */
 
 import { useCallback, useMemo, useState } from "react";
 
-/** Rows a page, as the documents ask for them. */
+/** The number of rows on a page. It must match the `first` argument in the documents. */
 export const PAGE_SIZE = 50;
 
 export interface ListPage {
-  /** The cursor it begins behind; null for the first. */
+  /** The cursor before the page's first row; null for the first page. */
   after: string | null;
-  /** How many rows it has; null until it came. */
+  /** The number of rows on the page; null until the page is loaded. */
   rows: number | null;
 }
 
-/** Where somebody was in a list. */
+/** The user's position in a list. */
 interface Place {
-  /** How far the window was scrolled when the list was last seen, in pixels. */
+  /** The scroll position of the window when the list was last shown, in pixels. */
   scrolled: number;
-  /** The row that had the focus, counted in the whole list. */
+  /** The focused row, as an index into the whole list. */
   row: number | null;
 }
 
@@ -25,7 +25,7 @@ interface List extends Place {
   pages: readonly ListPage[];
 }
 
-/** What a page tells of itself when it came. */
+/** What a page reports when it is loaded. */
 export interface PageReport {
   rows: number;
   hasNextPage: boolean;
@@ -35,15 +35,15 @@ export interface PageReport {
 const TOP: Place = { scrolled: 0, row: null };
 const START: readonly ListPage[] = [{ after: null, rows: null }];
 
-/** Lists that were left, by address: who comes back finds them as they were. */
+/** Lists that the user has left, by URL, so that going back shows them as they were. */
 const left = new Map<string, List>();
 
-/** Forget all lists, as when somebody else signs in. */
+/** Forgets all lists, for example when another account signs in. */
 export function forgetLists(): void {
   left.clear();
 }
 
-/** The pages of the list at `address`, as they were left if the person comes back to it. */
+/** Returns the pages of the list at the URL `address`. If the user comes back to the list, its pages are restored. */
 export function usePages(address: string, comesBack: boolean) {
   const [state, setState] = useState(() => ({
     address,
@@ -66,8 +66,8 @@ export function usePages(address: string, comesBack: boolean) {
   return { pages, report, leave, place };
 }
 
-/** The pages after one came. Where it ends elsewhere than the next one begins, rows have come or gone: what
- *  follows is counted anew from there. */
+/** Returns the list's pages, updated now that page `number` has loaded. If the next page does not begin where this one
+ *  ends, rows were added or removed, so all later pages are dropped. */
 function reported(pages: readonly ListPage[], number: number, page: PageReport): readonly ListPage[] {
   const known = pages[number];
   if (!known) return pages;

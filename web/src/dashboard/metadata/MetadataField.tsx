@@ -1,10 +1,10 @@
-/** Custom data of customers and licenses, as it is typed: a JSON object. */
+/** The form field for metadata of customers and licenses: a JSON object. */
 
 import type { ComponentProps } from "react";
 import { Field } from "../design/Field";
 import styles from "./MetadataField.module.css";
 
-/** Where metadata is typed. What is typed is read by `parseObject`. */
+/** A text area for metadata. Use `parseObject` to parse its text. */
 export function MetadataField({
   error,
   hint,
@@ -29,26 +29,24 @@ export function MetadataField({
   );
 }
 
-/** A JSON object as somebody typed it; empty is none. */
+/** Parses a JSON object that the user typed. An empty text is an empty object. */
 export function parseObject(text: string): { value: Record<string, unknown> } | { error: string } {
   if (text.trim() === "") return { value: {} };
   try {
     const value: unknown = JSON.parse(text, exact);
     return typeof value === "object" && value !== null && !Array.isArray(value)
       ? { value: value as Record<string, unknown> }
-      : { error: "This must be an object: { … }." };
+      : { error: "This must be a JSON object: { … }." };
   } catch (error) {
     if (error instanceof RangeError) return { error: error.message };
-    return { error: `This is not JSON: ${(error as SyntaxError).message}` };
+    return { error: `This is not valid JSON: ${(error as SyntaxError).message}` };
   }
 }
 
-/** Refuses numbers that would be another number when saved. */
+/** Rejects numbers that are so large that JavaScript may round them. */
 function exact(_: string, value: unknown): unknown {
   if (typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER) {
-    throw new RangeError(
-      `Write numbers beyond ${Number.MAX_SAFE_INTEGER} as texts: this browser rounds them.`,
-    );
+    throw new RangeError(`Write numbers above ${Number.MAX_SAFE_INTEGER} as strings: browsers round them.`);
   }
   return value;
 }

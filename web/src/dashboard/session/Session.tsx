@@ -1,4 +1,4 @@
-/** Who is signed in: the key of this browser session, whose it is, and the client that sends it. */
+/** The signed-in session: the key, its account, and the client that sends the key. */
 
 import {
   createContext,
@@ -11,12 +11,12 @@ import {
   useState,
 } from "react";
 import { Provider } from "urql";
-import { forgetKey, keepKey, readKey } from "../../session";
+import { endSession, joinSession, keepKey, readKey } from "../../session";
 import { makeClient } from "../client/client";
 import { CurrentClient } from "../client/current";
 import { type Failure, failureOf } from "../client/failures";
 import { Loading } from "../design/States";
-import { ViewerDocument, type ViewerQuery } from "../graph/graphql";
+import { type Scope, ViewerDocument, type ViewerQuery } from "../graph/graphql";
 import { forgetLists } from "../lists/usePages";
 import { SignIn, SignInAgain } from "./SignIn";
 
@@ -24,10 +24,12 @@ export type Viewer = ViewerQuery["viewer"];
 
 interface Session {
   viewer: Viewer;
-  /** Whether the key may change anything. */
-  canWrite: boolean;
-  /** Whether the key may see customers: some installations keep them from public keys. */
-  canReadCustomers: boolean;
+  /** Returns true if the key has this scope. Nothing is offered that the key may not do. */
+  may: (scope: Scope) => boolean;
+  /** Continues with another token of the account. Returns null, or why the server does not accept it. */
+  signIn: (key: string) => Promise<Failure | null>;
+  /** Asks for the key's name and scopes again, because they have changed. */
+  refresh: () => void;
   signOut: () => void;
 }
 
@@ -38,31 +40,39 @@ interface SignedIn {
 
 const Context = createContext<Session | null>(null);
 
-/** The session. Only below `SessionProvider`, that is, only when somebody is signed in. */
+/** Returns the session. Only works inside `SessionProvider`, where someone is signed in. */
 export function useSession(): Session {
   const session = useContext(Context);
   if (!session) throw new Error("useSession is used outside of SessionProvider");
   return session;
 }
 
-/** Whose key this is, asked of the server. */
+/** Asks the server for the account and scopes of a key. */
 async function identify(key: string): Promise<SignedIn | Failure> {
-  const { data, error } = await makeClient(key, () => {})
-    .query(ViewerDocument, {})
-    .toPromise();
-  if (data) return { key, viewer: data.viewer };
-  return error ? failureOf(error) : { kind: "unavailable" };
+  const { data, error } = await makeClient(key).query(ViewerDocument, {}).toPromise();
+  if (!data) return error ? failureOf(error) : { kind: "unavailable" };
+  const message = unfitness(data.viewer);
+  return message ? { kind: "unfit", message } : { key, viewer: data.viewer };
 }
 
-/** Asks for a key until there is one that the server takes, then shows its children. */
+/** Returns why the dashboard does not accept a key, or null if it does. */
+function unfitness({ keyKind, scopes }: Viewer): string | null {
+  if (keyKind === "SESSION")
+    return "This is the session of a customer, which only shows that customer. Use a key of your account.";
+  if (!scopes.includes("READ")) return "This key does not have the scope READ. Use another key.";
+  return null;
+}
+
+/** Shows the sign-in page until the server accepts a key, then shows its children. */
 export function SessionProvider({ children }: { children: ReactNode }) {
   const [signedIn, setSignedIn] = useState<SignedIn | null>(readSignedIn);
   const [isRefused, setIsRefused] = useState(false);
   const [isChecking, setIsChecking] = useState(() => readKey() !== null && readSignedIn() === null);
   const [failure, setFailure] = useState<Failure | null>(null);
 
-  const signIn = useCallback(async (key: string): Promise<Failure | null> => {
+  const signIn = useCallback(async (key: string, isStored = false): Promise<Failure | null> => {
     const found = await identify(key);
+    if (isStored && readKey() !== key) return null; // in the meantime, the session has ended in another tab
     if ("kind" in found) return found;
     keepKey(key);
     keepViewer(found);
@@ -74,25 +84,47 @@ export function SessionProvider({ children }: { children: ReactNode }) {
     return null;
   }, []);
 
-  const signOut = useCallback(() => {
-    forgetKey();
+  const showSignIn = useCallback(() => {
     forgetLists();
     setFailure(null);
     setIsRefused(false);
     setSignedIn(null);
   }, []);
 
-  // The key may have been given on the other page, which keeps no more of it.
+  const signOut = useCallback(() => {
+    endSession();
+    showSignIn();
+  }, [showSignIn]);
+
+  useEffect(
+    () =>
+      joinSession({
+        keyToShare: () => (signedIn && !isRefused ? signedIn.key : null),
+        onChange: () => {
+          if (readKey() === null) showSignIn();
+          else setIsChecking(true);
+        },
+      }),
+    [signedIn, isRefused, showSignIn],
+  );
+
+  // The key may have come from another tab just before this tab joined the session.
+  useEffect(() => {
+    if (readKey() !== null && readSignedIn() === null) setIsChecking(true);
+  }, []);
+
+  // If the key was entered in GraphiQL or came from another tab, only the key is stored. Ask the server for the account
+  // and the scopes.
   useEffect(() => {
     const key = readKey();
     if (!isChecking || key === null) return;
-    void signIn(key).then((failed) => {
+    void signIn(key, true).then((failed) => {
       setFailure(failed);
       setIsChecking(false);
     });
   }, [isChecking, signIn]);
 
-  // The browser may bring this page back as it was left, while the key has been changed on the other page.
+  // The browser may restore this page from its cache after the key was changed in GraphiQL.
   useEffect(() => {
     const compare = ({ persisted }: PageTransitionEvent) => {
       if (persisted && readKey() !== (signedIn?.key ?? null)) location.reload();
@@ -101,9 +133,17 @@ export function SessionProvider({ children }: { children: ReactNode }) {
     return () => window.removeEventListener("pageshow", compare);
   }, [signedIn]);
 
+  const key = signedIn?.key ?? null;
+  // The key's scopes may change during the session. The client and its cache stay the same.
   const client = useMemo(
-    () => (signedIn ? makeClient(signedIn.key, () => setIsRefused(true)) : null),
-    [signedIn],
+    () =>
+      key === null
+        ? null
+        : makeClient(key, {
+            onRefused: () => setIsRefused(true),
+            onForbidden: () => void signIn(key, true),
+          }),
+    [key, signIn],
   );
   const current = useRef(client);
   current.current = client;
@@ -111,11 +151,12 @@ export function SessionProvider({ children }: { children: ReactNode }) {
     () =>
       signedIn && {
         viewer: signedIn.viewer,
-        canWrite: signedIn.viewer.scopes.includes("WRITE"),
-        canReadCustomers: signedIn.viewer.scopes.includes("READ_CUSTOMERS"),
+        may: (scope: Scope) => signedIn.viewer.scopes.includes(scope),
+        signIn,
+        refresh: () => void signIn(signedIn.key, true),
         signOut,
       },
-    [signedIn, signOut],
+    [signedIn, signIn, signOut],
   );
 
   if (isChecking) return <Loading what="your key" />;
@@ -132,7 +173,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
 
 const VIEWER = "licensegraph:viewer";
 
-/** What is known of the key of this browser session, so that a reload need not ask again. */
+/** Reads the stored account and scopes of the key, so that a reload does not need to ask the server again. */
 function readSignedIn(): SignedIn | null {
   const key = readKey();
   const kept = sessionStorage.getItem(VIEWER);

@@ -1,4 +1,4 @@
-/** Where a key is given: at first, and again when the server no longer takes the one there was. */
+/** Where the user enters a key: to sign in, and again if the server no longer accepts it. */
 
 import { Eye, EyeOff, KeyRound } from "lucide-react";
 import { type FormEvent, useState } from "react";
@@ -14,7 +14,7 @@ import styles from "./SignIn.module.css";
 
 type SignInWith = (key: string) => Promise<Failure | null>;
 
-/** The page that is shown at every address until somebody is signed in. */
+/** The page that is shown at every URL until someone is signed in. */
 export function SignIn({ signIn, failure }: { signIn: SignInWith; failure: Failure | null }) {
   useTitle("Sign in");
   return (
@@ -23,19 +23,20 @@ export function SignIn({ signIn, failure }: { signIn: SignInWith; failure: Failu
         <img src={mark} alt="" width={44} height={44} />
         <h1>Sign in to Licensegraph</h1>
         <p className={styles.lead}>
-          Use an API key of your account. A secret key can change things; a public key can look at them.
+          Use an API key of your account. A secret key can view and change everything. A restricted key can do
+          what its scopes allow. A public key can only view data.
         </p>
         <KeyForm signIn={signIn} before={failure} />
         <p className={styles.note}>
-          Keys are made on the server: <code>python server.py keys create</code>. This browser forgets the key
-          when you close the tab.
+          To create a key, run <code>./licensegraph keys create --kind secret</code> in the server’s folder.
+          This browser forgets the key when you close its last tab.
         </p>
       </div>
     </main>
   );
 }
 
-/** Shown over the view when the key is refused in mid-session: what was typed below stays as it is. */
+/** Shown on top of the view if the key is rejected during a session. Text that was typed into the view is kept. */
 export function SignInAgain({
   viewer,
   signIn,
@@ -48,8 +49,8 @@ export function SignInAgain({
   return (
     <Dialog title="Your key no longer works" onClose={null}>
       <p>
-        The key ending in <code>{viewer.keyLast4}</code> has been revoked or has expired. Give another one to
-        go on: what you have typed is still there.
+        The key {viewer.keyName && <bdi>{viewer.keyName}</bdi>} ending in <code>{viewer.keyLast4}</code> has
+        been revoked or has expired. Enter another key to continue. What you have typed is still there.
       </p>
       <KeyForm signIn={signIn} before={null}>
         <Button onClick={signOut}>Sign out</Button>
@@ -85,7 +86,13 @@ function KeyForm({
     setFailure(failed);
   }
 
-  const error = isBlank ? "Enter a key." : failure?.kind === "key" ? REFUSED : undefined;
+  const error = isBlank
+    ? "Enter a key."
+    : failure?.kind === "key"
+      ? REFUSED
+      : failure?.kind === "unfit"
+        ? failure.message
+        : undefined;
   return (
     <form className={styles.form} onSubmit={submit} noValidate>
       <Field label="Key" error={error}>
@@ -113,7 +120,7 @@ function KeyForm({
           </span>
         )}
       </Field>
-      {failure && failure.kind !== "key" && <FailureNote failure={failure} />}
+      {failure && failure.kind !== "key" && failure.kind !== "unfit" && <FailureNote failure={failure} />}
       <div className={styles.actions}>
         <Button kind="primary" type="submit" pending={isPending}>
           Sign in
@@ -124,4 +131,4 @@ function KeyForm({
   );
 }
 
-const REFUSED = "This server does not know this key, or it has been revoked or has expired.";
+const REFUSED = "This key is wrong, revoked or expired.";

@@ -1,4 +1,4 @@
-import { type FormEvent, useState } from "react";
+import type { FormEvent } from "react";
 import { Catalog, DeleteEntry, SlugField } from "../apps/Catalog";
 import type { AppView } from "../apps/Settings";
 import styles from "../apps/Settings.module.css";
@@ -6,11 +6,13 @@ import { useChange } from "../client/useChange";
 import { Badge } from "../design/Badge";
 import { Button } from "../design/Button";
 import { Dialog } from "../design/Dialog";
-import { Field, FieldGroup } from "../design/Field";
+import { Field } from "../design/Field";
 import { FormActions, FormErrors } from "../design/Form";
 import forms from "../design/Form.module.css";
 import { useToast } from "../design/Toasts";
-import { useForm } from "../design/useForm";
+import { only, useForm } from "../design/useForm";
+import { FeatureChoices } from "../features/FeatureChoices";
+import { featuresOf } from "../features/features";
 import {
   CreateTierDocument,
   DeleteTierDocument,
@@ -18,13 +20,13 @@ import {
   UpdateTierDocument,
 } from "../graph/graphql";
 
-/** The levels that an app is sold at. */
+/** The tiers of an app. */
 export function Tiers({ app }: { app: AppView }) {
   return (
     <Catalog
       noun="tier"
       title="Tiers"
-      lead="The levels that the app is sold at, each with its features."
+      lead="The editions that you sell, such as Basic and Pro, each with its features."
       entries={app.tiers.nodes}
       about={({ features }) => (
         <span className={styles.badges}>
@@ -52,12 +54,11 @@ function TierForm({
   onClose: () => void;
 }) {
   const say = useToast();
-  const { form, values, errors, bind, blame } = useForm(
-    { name: tier?.name ?? "", slug: tier?.slug ?? "", features: "" },
+  const slugsBefore: readonly string[] = tier?.features.map((feature) => feature.slug) ?? [];
+  const { form, values, errors, bind, set, blame, changes } = useForm(
+    { name: tier?.name ?? "", slug: tier?.slug ?? "", features: slugsBefore },
     SUBJECTS,
   );
-  const slugsBefore = tier?.features.map((feature) => feature.slug) ?? [];
-  const [features, setFeatures] = useState<readonly string[]>(slugsBefore);
   const create = useChange(CreateTierDocument, "createTier");
   const update = useChange(UpdateTierDocument, "updateTier");
   const remove = useChange(DeleteTierDocument, "deleteTier");
@@ -65,9 +66,13 @@ function TierForm({
 
   async function submit(event: FormEvent) {
     event.preventDefault();
-    const { name, slug } = values;
+    if (tier && changes.length === 0) {
+      onClose();
+      return;
+    }
+    const { name, slug, features } = values;
     const outcome = tier
-      ? await update.run({ id: tier.id, name, features: [...features] })
+      ? await update.run({ id: tier.id, ...only({ name, features: [...features] }, changes) })
       : await create.run({ appSlug: app.slug, slug, name, features: [...features] });
     const saved = outcome.done && outcome.payload.tier;
     if (!saved) {
@@ -76,12 +81,12 @@ function TierForm({
     }
     onClose();
     say({
-      text: tier ? "Tier changed. Tokens take it up when they are made anew." : "Tier added.",
+      text: tier ? "Tier changed. New tokens include the change." : "Tier added.",
       undo: () =>
         tier
-          ? update.run({ id: tier.id, name: tier.name, features: slugsBefore })
+          ? update.run({ id: tier.id, ...only({ name: tier.name, features: [...slugsBefore] }, changes) })
           : remove.run({ id: saved.id }),
-      undone: "The tiers are as before.",
+      undone: tier ? "The change to the tier was undone." : "The tier was removed.",
     });
   }
 
@@ -95,30 +100,17 @@ function TierForm({
           <SlugField
             label={LABELS.slug}
             error={errors.slug}
-            hint="Its name in tokens. It never changes."
+            hint="Identifies the tier in tokens. It cannot be changed later."
             control={bind("slug")}
           />
         )}
-        {app.features.nodes.length > 0 && (
-          <FieldGroup label={LABELS.features} error={errors.features}>
-            <div className={forms.choices}>
-              {app.features.nodes.map(({ slug, name }) => (
-                <label key={slug} className={forms.choice}>
-                  <input
-                    type="checkbox"
-                    checked={features.includes(slug)}
-                    onChange={(event) =>
-                      setFeatures(
-                        event.target.checked ? [...features, slug] : features.filter((each) => each !== slug),
-                      )
-                    }
-                  />
-                  <bdi>{name}</bdi>
-                </label>
-              ))}
-            </div>
-          </FieldGroup>
-        )}
+        <FeatureChoices
+          label={LABELS.features}
+          error={errors.features}
+          features={featuresOf(app)}
+          chosen={values.features}
+          onChange={(slugs) => set("features", slugs)}
+        />
         <FormErrors error={errors[""]} failure={create.failure ?? update.failure} />
         <FormActions pending={pending}>
           <Button onClick={onClose}>Cancel</Button>

@@ -1,0 +1,263 @@
+"""The walk: reads the rows of a connection along the index of an order.
+
+Paging is by keyset: a page starts at a condition on the order's column and the id, and not after a number of
+skipped rows. A page therefore does not shift while rows are added or removed. Only REST's numbered pages skip
+rows (`Page.offset`). Nulls come last in ascending and in descending order. The id breaks ties and is
+sorted in the same direction as the column, so one index serves both directions.
+
+No index has nulls last in both directions. An order with nulls is therefore read as two ranges of its one
+index: the rows that have a value, and the rows that have none (`ranges_beyond`).
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    CompoundSelect,
+    FromClause,
+    Integer,
+    Select,
+    Text,
+    select,
+    tuple_,
+    union_all,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from db.shaping.nouns import Condition, Noun, Ordering, Row, ToMany
+from db.shaping.selection import After, Page, Slot
+from db.shaping.slots import slot_parameter
+
+Parent: TypeAlias = tuple[ToMany, FromClause]
+"""The parent of a connection: the relation from the parent to the connection's rows, and the parent's row."""
+
+_APP = "app_id"
+
+
+class Walk:
+    """Reads the rows of one connection along the index of an order.
+
+    `parent` is None for a connection over the whole account. `columns` are the columns to select. If
+    `matches` is given, rows are read from this CTE instead of the noun's table.
+    """
+
+    def __init__(
+        self,
+        noun: Noun,
+        page: Page,
+        parent: Parent | None,
+        columns: Sequence[str],
+        matches: FromClause | None = None,
+    ) -> None:
+        self.noun = noun
+        self.page = page
+        self.parent = parent
+        self.order = noun.orders[page.order]
+        self.columns = columns
+        self.filters: list[tuple[Condition, BindParameter[Any]]] = [
+            (noun.filters[chosen.name], slot_parameter(chosen.slot)) for chosen in page.filters
+        ]
+        given = {chosen.name for chosen in page.filters}
+        self._otherwise = [
+            condition.otherwise
+            for name, condition in noun.filters.items()
+            if condition.otherwise is not None and name not in given
+        ]
+        self._matches = matches
+
+    def source(self) -> FromClause:
+        """Return a new alias of the table or CTE from which rows are read."""
+        return self.noun.table.alias() if self._matches is None else self._matches.alias()
+
+    def rows(
+        self, order: Ordering, after: After | None, *, later: bool, inclusive: bool, most: ColumnElement[int]
+    ) -> Select[Any] | CompoundSelect[Any]:
+        """Return the rows on one side of a place: at least the nearest `most` rows.
+
+        The order of the rows is guaranteed only if the result is a single SELECT.
+        """
+        ascending = self.ascends(later)
+        row = self.source()
+        ranges = ranges_beyond(order, row, after, ascending=ascending, later=later, inclusive=inclusive)
+        walks = [self.in_range(order, row, range, ascending).limit(most) for range in ranges]
+        if len(walks) == 1:
+            return walks[0]
+        return union_all(*(select(*walk.subquery().c) for walk in walks))
+
+    def in_range(
+        self,
+        order: Ordering,
+        row: FromClause,
+        range: Sequence[ColumnElement[bool]],
+        ascending: bool,
+        *,
+        indexed: bool | None = None,
+    ) -> Select[Any]:
+        """Return the connection's rows in one range of the order's index, sorted.
+
+        `indexed` has the same meaning as in `passes`.
+        """
+        walk = select(*(row.c[name] for name in self.columns)).where(
+            *self._owned(row), *range, *self.passes(row, indexed=indexed)
+        )
+        if self.page.offset is not None:
+            walk = walk.where(self._from_offset(self.page.offset, row))
+        # A range never contains both nulls and values, so this order is the index's own order or its reverse.
+        keys = [row.c[name] for name in key_columns(order)]
+        walk = walk.order_by(*(key.asc() if ascending else key.desc() for key in keys))
+        return self.correlated(walk)
+
+    def conditions(self, row: FromClause) -> list[ColumnElement[bool]]:
+        """Return the conditions for a row to be in the connection: its parent or account, and all filters."""
+        return [*self._owned(row), *self.passes(row)]
+
+    def passes(self, row: FromClause, *, indexed: bool | None = None) -> list[ColumnElement[bool]]:
+        """Return the conditions of the connection's filters.
+
+        `indexed` selects the filters that have an index of their own (True), the filters that have none
+        (False), or all filters (None). Unless it is True, the conditions for filters that are not given
+        (`Condition.otherwise`) are included.
+        """
+        columns = self._with_known_app(row)
+        has_direct = any(condition.finds_few for condition, _ in self.filters)
+        found = [
+            condition.sql(
+                columns if condition.finds_few or not has_direct else _unindexed_in(columns, condition), value
+            )
+            for condition, value in self.filters
+            if indexed is None or indexed == (condition.index is not None)
+        ]
+        return found if indexed else [*found, *(otherwise(row.c) for otherwise in self._otherwise)]
+
+    def ascends(self, later: bool) -> bool:
+        """Return whether reading toward later rows (or, if not `later`, toward earlier rows) is ascending."""
+        return later != self.page.descending
+
+    def order_by(self, row: Row, *, reverse: bool) -> list[ColumnElement[Any]]:
+        """Return the expressions of ORDER BY for the connection's order, or for its reverse."""
+        descending = self.page.descending != reverse
+        keys: list[ColumnElement[Any]] = []
+        if self.order.column is not None:
+            value = row[self.order.column]
+            key = value.desc() if descending else value.asc()
+            if self.order.nullable:
+                key = key.nulls_first() if reverse else key.nulls_last()
+            keys.append(key)
+        keys.append(row["id"].desc() if descending else row["id"].asc())
+        return keys
+
+    def correlated(self, statement: Select[Any]) -> Select[Any]:
+        """Return the statement, correlated to the parent's row if there is a parent."""
+        return statement if self.parent is None else statement.correlate(self.parent[1])
+
+    def _from_offset(self, offset: Slot, row: FromClause) -> ColumnElement[bool]:
+        """Return the condition for the rows that follow the first `offset` rows.
+
+        A walk along the order's index finds the first of these rows.
+        """
+        passed = self.source()
+        keys = key_columns(self.order)
+        walk = (
+            select(*(passed.c[name] for name in keys))
+            .where(*self.conditions(passed))
+            .order_by(*self.order_by(passed.c, reverse=False))
+        )
+        start = self.correlated(walk.limit(1).offset(slot_parameter(offset, Integer)))
+        here = row.c["id"] if len(keys) == 1 else tuple_(*(row.c[name] for name in keys))
+        return compared(here, start.scalar_subquery(), not self.page.descending, inclusive=True)
+
+    def _owned(self, row: FromClause) -> list[ColumnElement[bool]]:
+        if self.parent is None:
+            return [self.noun.owned(row.c)]
+        relation, parent = self.parent
+        column = row.c[relation.column]
+        is_selective = not relation.few and any(condition.selective for condition, _ in self.filters)
+        return [(unindexed(column) if is_selective else column) == parent.c["id"]]
+
+    def _with_known_app(self, row: FromClause) -> Row:
+        """Return a row's columns.
+
+        If the parent is an app, the parent's id replaces the row's `app_id`, because the parent's id is known
+        beforehand.
+        """
+        if self.parent is None or self.parent[0].column != _APP:
+            return row.c
+        return {**row.c, _APP: self.parent[1].c["id"]}
+
+
+def key_columns(order: Ordering) -> list[str]:
+    """Return the names of the columns that an order sorts by."""
+    return ["id"] if order.column is None else [order.column, "id"]
+
+
+def ranges_beyond(
+    order: Ordering, row: FromClause, after: After | None, *, ascending: bool, later: bool, inclusive: bool
+) -> list[list[ColumnElement[bool]]]:
+    """Return the conditions for the rows on one side of a place, as ranges of the order's index.
+
+    If `after` is None, the ranges contain all rows. Each range is a list of conditions that a single index
+    range scan can answer. In a range, the order's column is null either in every row or in none. `ascending`
+    is the direction in the index. `later` is true for the side that comes later in the connection, where
+    nulls come last.
+    """
+    id = row.c["id"]
+    if order.column is None:
+        return [[] if after is None else [compared(id, slot_parameter(after.id), ascending, inclusive)]]
+    value = row.c[order.column]
+    valued, null = value.is_not(None), value.is_(None)
+    if after is None:
+        return [[valued], [null]] if order.nullable else [[]]
+    id_there = slot_parameter(after.id)
+    if after.null:
+        tied = [null, compared(id, id_there, ascending, inclusive)]
+        return [tied] if later else [[valued], tied]
+    assert after.value is not None
+    place = tuple_(slot_parameter(after.value), id_there)
+    beyond = [compared(tuple_(value, id), place, ascending, inclusive)]
+    return [beyond, [null]] if order.nullable and later else [beyond]
+
+
+def compared(left: Any, right: Any, ascending: bool, inclusive: bool) -> ColumnElement[bool]:
+    """Return the condition that `left` comes after `right` in an ascending or descending order.
+
+    With `inclusive`, the condition is also true if both are equal.
+    """
+    if ascending:
+        return left >= right if inclusive else left > right  # type: ignore[no-any-return]
+    return left <= right if inclusive else left < right  # type: ignore[no-any-return]
+
+
+def _unindexed_in(columns: Row, condition: Condition) -> Row:
+    """Return a row's columns, written so that no index on the columns of this condition is used.
+
+    This is for a page with another filter that finds a few rows directly. The index of that filter is the
+    better one, but SQLite cannot know this. An index on `app_id` can still be used.
+    """
+    return {**columns, **{name: unindexed(columns[name]) for name in condition.columns if name != _APP}}
+
+
+class unindexed(FunctionElement[Any]):  # noqa: N801
+    """A text column, written in a form that prevents the use of an index on the column.
+
+    If two indexes fit, SQLite may choose the wrong index, and PostgreSQL combines both.
+    """
+
+    name = "unindexed"
+    type = Text()
+    inherit_cache = False
+
+
+@compiles(unindexed, "sqlite")
+def _sqlite_unindexed(element: unindexed, compiler: SQLCompiler, **kw: Any) -> str:
+    (column,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"+{column}"
+
+
+@compiles(unindexed, "postgresql")
+def _postgresql_unindexed(element: unindexed, compiler: SQLCompiler, **kw: Any) -> str:
+    (column,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({column} || '')"

@@ -1,0 +1,34 @@
+"""What license tokens and customer sessions may show: the fields of each noun, by their names in `db`.
+
+A noun or a field that is not listed here is forbidden to their holders.
+"""
+
+from db.shaping.selection import Visible
+
+_LICENSE = frozenset(
+    {
+        *("id", "installation_id", "status", "status_word", "expires_at", "revoked_at", "revoked_reason"),
+        *("features", "jti", "token", "customer_id", "tier_id", "tier_slug", "metadata"),
+        *("created_at", "updated_at"),
+        "tier",
+    }
+)
+_TIER = frozenset({"id", "slug", "name", "position", "feature_slugs", "created_at", "features"})
+_FEATURE = frozenset({"id", "slug", "name", "description", "created_at"})
+
+OF_LICENSE: Visible = {"License": _LICENSE, "Tier": _TIER, "Feature": _FEATURE}
+"""What the holder of a license's token sees: the license, its tier and the tier's features."""
+
+OF_CUSTOMER: Visible = {
+    "Customer": frozenset(
+        {
+            *("id", "email", "name", "external_id", "metadata", "created_at", "updated_at"),
+            *("licenses", "app"),
+        }
+    ),
+    "License": _LICENSE | {"customer", "app"},
+    "Tier": _TIER | {"app"},
+    "Feature": _FEATURE | {"app"},
+    "App": frozenset({"id", "slug", "name", "description", "signing_algorithm", "public_key_pem"}),
+}
+"""What a session shows: the customer, their licenses with tiers and features, and some fields of the app."""

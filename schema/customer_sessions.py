@@ -1,0 +1,79 @@
+"""Customer sessions in the graph."""
+
+from typing import Annotated, Self
+
+import strawberry
+
+from resolvers import customer_sessions, customers
+from resolvers.customer_sessions import USUAL_S, CustomerSessionTerms
+from resolvers.viewer import Scope
+from schema.customers import Customer
+from schema.inputs import input_of, values_of
+from schema.keys import Scope as ScopeName
+from schema.payloads import Payload, mutate, read_back
+from schema.scalars import DateTime
+
+
+@strawberry.type(description="A session of one customer, for a page where the customer sees their licenses.")
+class CustomerSession:
+    token: str = strawberry.field(
+        description="The session's key, starting with cs_. It is shown only this once."
+    )
+    expires_at: DateTime = strawberry.field(description="When the session ends.")
+    customer_id: strawberry.Private[str]
+
+    @strawberry.field(description="The customer whose session it is.")
+    def customer(self, info: strawberry.Info) -> Customer:
+        return read_back(info, customers.customer, self.customer_id)
+
+
+@input_of(CustomerSessionTerms)
+class CreateCustomerSessionInput:
+    """The customer, and what the session may do."""
+
+    customer_id: strawberry.ID = strawberry.field(description="Id of the customer.")
+    ttl_seconds: int = USUAL_S
+    scopes: list[ScopeName] | None
+
+
+@strawberry.type(description="Result of createCustomerSession.")
+class CreateCustomerSessionPayload(Payload):
+    session: CustomerSession | None = strawberry.field(
+        default=None, description="The new session. Null if there are userErrors."
+    )
+
+    @classmethod
+    def of(cls, outcome: customer_sessions.CustomerSession) -> Self:
+        return cls(
+            session=CustomerSession(
+                token=outcome.token, expires_at=outcome.expires_at, customer_id=outcome.customer_id
+            )
+        )
+
+
+@strawberry.type
+class CustomerSessionMutations:
+    @strawberry.mutation(
+        description="Create a session of one customer. It reads this customer, their licenses with tiers and "
+        "features, some fields of the app, and nothing else. It ends after ttlSeconds, with the customer, or "
+        "with the key that created it. A customer has at most 100 sessions: one more ends the oldest. The "
+        "key needs WRITE_CUSTOMERS, READ and READ_CUSTOMERS."
+    )
+    async def create_customer_session(
+        self,
+        info: strawberry.Info,
+        input: Annotated[
+            CreateCustomerSessionInput, strawberry.argument("The customer, and what the session may do.")
+        ],
+    ) -> CreateCustomerSessionPayload | None:
+        values = values_of(input)
+        if isinstance(input.scopes, list):
+            values["scopes"] = [scope.name.lower() for scope in input.scopes]
+        return await mutate(
+            info,
+            CreateCustomerSessionPayload,
+            customer_sessions.create_customer_session,
+            input.customer_id,
+            values,
+            scope=Scope.WRITE_CUSTOMERS,
+        )

@@ -1,0 +1,87 @@
+"""Fixtures for tests of both APIs.
+
+Most tests compare the APIs on two apps: they write to one app through REST and to the other through GraphQL.
+Tests of concurrent calls use two server processes on one database.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from db.engine import Database
+from tests.apis.both import BY_GRAPH, BY_REST, BothApis
+from tests.apis.market import As, Caller, Market, make_market
+from tests.factories import Account, App, make_account, make_app, make_key
+from tests.keyrings import MASTER_KEY
+from tests.processes import Server, serving
+
+
+@pytest.fixture
+async def account(database: Database) -> Account:
+    return await make_account(database)
+
+
+@pytest.fixture
+async def apis(client: httpx.AsyncClient, database: Database, account: Account) -> BothApis:
+    for slug in (BY_REST, BY_GRAPH):
+        await make_app(database, account, slug=slug, name="Twin")
+    client.headers["Authorization"] = f"Bearer {await make_key(database, account)}"
+    return BothApis(client)
+
+
+@pytest.fixture
+def servers(tmp_path: Path, database_url: str, account: Account) -> Iterator[list[Server]]:
+    """Two servers on one database. They create no demo app, because the database has an account."""
+    with two_serving(tmp_path, database_url) as servers:
+        yield servers
+
+
+@contextmanager
+def two_serving(folder: Path, database_url: str) -> Iterator[list[Server]]:
+    """Run two servers on one database."""
+    with ExitStack() as stack:
+        folders = [folder / name for name in ("first", "second")]
+        for each in folders:
+            each.mkdir()
+        variables = {"DATABASE_URL": database_url, "LICENSEGRAPH_MASTER_KEY": MASTER_KEY}
+        yield [stack.enter_context(serving(each, **variables)) for each in folders]
+
+
+@pytest.fixture
+async def atlas(database: Database, account: Account) -> App:
+    return await make_app(database, account, slug="atlas")
+
+
+@pytest.fixture
+async def market(database: Database) -> Market:
+    return await make_market(database)
+
+
+@pytest.fixture
+def by(client: httpx.AsyncClient) -> As:
+    """A function that returns a caller with a key, or without one."""
+    return lambda token: Caller(client, token)
+
+
+@pytest.fixture
+async def secret(by: As, database: Database, market: Market) -> Caller:
+    """A caller with a secret key of the market's account."""
+    return by(await make_key(database, market.account))
+
+
+@pytest.fixture
+async def clients(
+    servers: list[Server], database: Database, account: Account
+) -> AsyncIterator[list[httpx.AsyncClient]]:
+    headers = {"Authorization": f"Bearer {await make_key(database, account)}"}
+    limits = httpx.Limits(max_connections=100)
+    clients = [
+        httpx.AsyncClient(base_url=server.url, headers=headers, timeout=120, limits=limits)
+        for server in servers
+    ]
+    yield clients
+    for client in clients:
+        await client.aclose()

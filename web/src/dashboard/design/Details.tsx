@@ -1,0 +1,29 @@
+import type { ReactNode } from "react";
+import { Copy } from "./Copy";
+import styles from "./Details.module.css";
+
+/** A list of names and values. */
+export function Details({ children }: { children: ReactNode }) {
+  return <dl className={styles.details}>{children}</dl>;
+}
+
+/** A name and its value, with a button to copy the value if `copied` is set. */
+export function Detail({
+  label,
+  copied,
+  children,
+}: {
+  label: string;
+  copied?: string | null;
+  children: ReactNode;
+}) {
+  return (
+    <div>
+      <dt>{label}</dt>
+      <dd>
+        <span>{children || <span className={styles.none}>None</span>}</span>
+        {copied && <Copy text={copied} what={label} />}
+      </dd>
+    </div>
+  );
+}
