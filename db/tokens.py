@@ -1,8 +1,8 @@
 """Tokens: the signed proofs of licenses.
 
-A license's tokens are numbered. A license shows the last of its tokens that is not from a later generation of
-the app's signing keys than the current one (`shown`). A token of a later generation was signed in advance,
-for a rotation in progress. When a token is superseded, its text is deleted, but its `jti` still finds the
+A license's tokens are numbered. A license shows its newest token that is signed with the app's current
+signing key or an earlier one (`shown`). A token of a later generation was signed in advance, for a rotation
+in progress. When a token is superseded, its text is deleted, but its `jti` still finds the
 license. Only the last `KEPT_SUPERSEDED` superseded tokens are kept, so that repeated regeneration of tokens
 does not fill the database. Older tokens stay valid, but their `jti` no longer finds the license.
 """

@@ -36,7 +36,10 @@ class Background:
 
     @asynccontextmanager
     async def running(self, database: Database, work: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-        """Do the work in the background while the block runs. When the block ends, cancel the work."""
+        """Do the work in the background while the block runs. When the block ends, cancel the work.
+
+        With `at_end`, the work is done once more before it is cancelled.
+        """
         runs = _Runs(self._name, work)
         task = asyncio.create_task(self._keep_working(database, runs))
         try:

@@ -54,7 +54,7 @@ class Scope(Enum):
     )
     WRITE_LICENSES = strawberry.enum_value(
         ScopeBelow.WRITE_LICENSES.value,
-        description="Issue, renew, revoke, reinstate and delete licenses.",
+        description="Issue, regenerate, revoke, reinstate and delete licenses.",
     )
     WRITE_CATALOG = strawberry.enum_value(
         ScopeBelow.WRITE_CATALOG.value, description="Create, change and delete apps, tiers and features."

@@ -28,7 +28,7 @@ OTHERS_MIGRATE_MS = 600_000
 def configuration(connection: Connection | None = None) -> Config:
     """Return Alembic's configuration.
 
-    If a connection is given and needs a transaction, the caller has begun the transaction.
+    Commands that use the database need `connection`, in a transaction that the caller begins and commits.
     """
     config = Config(
         attributes={"connection": connection}, stdout=StringIO()

@@ -110,7 +110,7 @@ class RegisteredDocuments:
 
     @asynccontextmanager
     async def running(self, *, checks_documents: bool) -> AsyncIterator[None]:
-        """While the block runs, store when documents are used.
+        """While the block runs, store at intervals when each document was last used.
 
         With `checks_documents`, all documents are checked at the start, and broken ones are logged.
         """

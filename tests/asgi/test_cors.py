@@ -95,7 +95,10 @@ def monotonic(monkeypatch: pytest.MonkeyPatch) -> Monotonic:
 
 @pytest.fixture
 async def api(key: str, client: httpx.AsyncClient, monotonic: Monotonic) -> httpx.AsyncClient:
-    """A client of an application that starts when the key exists. The clock of CORS stands still."""
+    """A client of the application. The key is created before the application starts.
+
+    Only the test moves the clock of CORS.
+    """
     return client
 
 

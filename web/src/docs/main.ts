@@ -14,7 +14,8 @@ function applyDarkMode(): void {
 
 async function show(): Promise<void> {
   await takeOverSession();
-  // Swagger UI keeps a copy of the key. Reload the page when the session begins or ends in another tab.
+  // Swagger UI keeps a copy of the key. Reload the page if the key of another tab arrives late, or if another tab
+  // signs out.
   joinSession({ keyToShare: readKey, onChange: () => location.reload() });
   const response = await fetch("api/openapi.json");
   if (!response.ok) throw new Error(`status ${response.status}`);
