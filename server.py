@@ -52,11 +52,12 @@ WEB = Path(__file__).parent / "web" / "dist"
 def create_app(settings: Settings | None = None) -> Starlette:
     """Create the application. Its database is `app.state.database`, which is opened at startup.
 
-    Its limits are `app.state.limits`. Startup creates a master key for a new database, unless one is
-    configured. It fails if the key of an existing database is missing or wrong.
+    Its rate limits are `app.state.limits`. Startup creates a master key for a new database, unless one is
+    configured. Startup fails if the database is not up to date, or if its master key is missing or wrong.
 
-    If `settings` is None, as when an ASGI server calls this function, the process is also set up: settings
-    are read, logging is configured, and a worker process will exit when its supervisor is gone.
+    If `settings` is None, as when an ASGI server calls this function, the process is also set up
+    (`_set_up_process`): for example, settings are read, logging is configured, and a worker process will exit
+    when its supervisor is gone.
     """
     if settings is None:
         settings = _set_up_process()
@@ -134,7 +135,10 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
 
 class _Router:
-    """Dispatches a request to GraphQL, to REST, or to the pages."""
+    """Dispatches a request to GraphQL, to REST, or to the pages.
+
+    Startup and shutdown are left to Starlette's router, `lifespan`.
+    """
 
     def __init__(self, graphql: ASGIApp, rest: ASGIApp, pages: ASGIApp, lifespan: ASGIApp) -> None:
         self._graphql = graphql
@@ -184,21 +188,24 @@ def _set_up_process() -> Settings:
     end_with_supervisor()
     count_no_memory()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    # Imported objects are never freed, so the garbage collector skips them. Full collections are rare,
-    # because each walks all cached documents and stops the process for a tenth of a second, and requests
-    # leave almost no garbage to collect.
+    # Imported objects are never freed, so the garbage collector skips them. Full collections are rare: each
+    # one walks all cached documents, which stops the process for a tenth of a second, and requests leave
+    # almost no garbage.
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 500)
     settings = read_settings()
     logs.configure(settings.log_level, settings.log_format)
-    if parent_process() is None:  # otherwise this is a worker, and its parent process has already logged them
+    if parent_process() is None:  # otherwise this is a worker, and `serve` has already logged them
         log_unknown_variables()
     return settings
 
 
 async def _shortened(send: Send, message: Message) -> None:
-    """Shorten the message of a failed startup to one line. Log the traceback if the error is unexpected."""
+    """Send a lifespan message. If startup failed, the reason is shortened to one line.
+
+    The traceback of an unexpected error is logged.
+    """
     error = sys.exception()
     if message["type"] == "lifespan.startup.failed" and error is not None:
         match error:

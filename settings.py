@@ -42,7 +42,7 @@ LogFormat = Annotated[Literal["console", "json"], BeforeValidator(_lower)]
 class InvalidSettings(ValueError):
     """The settings are invalid.
 
-    The message has one line per error, which begins with the variable or `.env`.
+    The message has one line per error. Each line begins with the name of the variable, or with `.env`.
     """
 
 
@@ -144,7 +144,7 @@ def read_settings(**given: Any) -> Settings:
 
 
 def unknown_variables() -> Mapping[str, str | None]:
-    """Return the variables with our prefix that are not settings, each with the most similar setting, if any.
+    """Return the variables with our prefix that are not settings, each with the most similar setting or None.
 
     Call this after `read_settings`, which reports errors in `.env`.
     """

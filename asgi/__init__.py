@@ -1,1 +1,1 @@
-"""HTTP handling around GraphQL and REST: the protocol, bodies, API keys, pages and logging."""
+"""HTTP for GraphQL and REST: the protocol, CORS, API keys, bodies, limits, pages and logging."""

@@ -67,7 +67,7 @@ class Abandonment:
 
 
 class _Watched:
-    """A request's `receive`. It reads one message ahead, in order to notice a disconnect."""
+    """A request's `receive`. After `PATIENCE_S`, it reads one message ahead, to notice a disconnect."""
 
     def __init__(self, receive: Receive) -> None:
         task = asyncio.current_task()

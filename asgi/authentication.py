@@ -53,14 +53,14 @@ class Authentication:
     async def viewer_of(self, request: HTTPConnection) -> Viewer:
         """Return the viewer of a request. A request without an Authorization header is anonymous.
 
-        The ids of the key and its account are logged. Raises StoreUnavailable, Unauthenticated if the header
-        has no valid key, Forbidden if the key has origins and the header Origin is missing or is not one of
-        them, and RateLimited after too many invalid keys from one address.
+        The ids of the key and its account are logged. Raises Unauthenticated if the header has no valid key,
+        Forbidden if the key has origins and the request does not have exactly one of them in its Origin
+        header, RateLimited after too many invalid keys from one network, and StoreUnavailable.
         """
         header = request.headers.get("authorization")
         if header is None:
-            # A key in X-API-Key is not refused, because it may be for a proxy. If this server requires a key,
-            # the error says which header to use.
+            # A key in X-API-Key is not refused, because it may be for a proxy. If the request needs a key of
+            # this server, the error says which header to use.
             return self._with_another_header if "x-api-key" in request.headers else self.anonymous
         scheme, _, token = header.strip().partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
@@ -94,7 +94,8 @@ class Authentication:
         asked_at = time.monotonic()
         if known is not None and asked_at < known.until:
             return known.admitted
-        # Not a guess: a key that was valid when it was last looked up, or that another request is looking up.
+        # A key is a guess unless it was valid when it was last looked up, or another request is looking it up
+        # now. A guess is counted as refused before its lookup. If the key is valid, this is undone.
         is_guess = known is None and digest not in self._asking
         counted = self._count_refused(request) if is_guess else None
         self._asking.add(digest)
@@ -118,8 +119,8 @@ class Authentication:
         return admitted
 
     def _count_refused(self, request: HTTPConnection) -> Window | None:
-        """Count a key from the request's address as refused, and return the counter, if there is one.
+        """Count one refused key for the network of the request's client.
 
-        Raises RateLimited if the address has sent too many refused keys.
+        Returns the counter, or None if there is no limit. Raises RateLimited if the limit is reached.
         """
         return self.limits.count(Quota.REFUSED, record_of(request.scope).client.network)

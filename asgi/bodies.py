@@ -55,7 +55,10 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
 
 async def _received(request: Request) -> tuple[bytes, bool]:
-    """Return the next part of the body, and whether more parts follow."""
+    """Return the next part of the body, and whether more parts follow.
+
+    Raises ClientDisconnect if the client is gone, and HttpRefusal if the request has been refused.
+    """
     message = await request.receive()
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
@@ -91,7 +94,10 @@ class _Room:
         _Room._taken_by_all -= self._taken
 
     def take(self, size: int) -> None:
-        """Increase this body's share to `size` bytes. Raises HttpRefusal if too little memory is left."""
+        """Increase this body's share to `size` bytes.
+
+        Raises HttpRefusal if the shares of all bodies would exceed `MAX_LARGE_BYTES`.
+        """
         if _Room._taken_by_all - self._taken + size > MAX_LARGE_BYTES:
             raise HttpRefusal(503, "The server is receiving too many large bodies. Try again later.")
         _Room._taken_by_all += size - self._taken

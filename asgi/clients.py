@@ -1,4 +1,4 @@
-"""The client of a request: the address that a request comes from, also behind proxies."""
+"""The client of a request: the address that the request comes from, even behind proxies."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,8 +35,10 @@ UNKNOWN = Client(None, "local")
 class Clients:
     """Finds the client of a request.
 
-    The client is at the other end of the connection. If a trusted proxy or a Unix socket is there, the client
-    is the last address in X-Forwarded-For that is not a trusted proxy.
+    The search begins at the other end of the connection and goes on in X-Forwarded-For, from the last entry
+    to the first. The client is the first address that is not a trusted proxy. The search stops at an entry
+    that is not an address. If it finds only trusted proxies, the client is the last of them. A Unix socket
+    has no address, and is trusted.
     """
 
     def __init__(self, trusted_proxies: str = LOOPBACK) -> None:
@@ -70,9 +72,9 @@ class Clients:
 
 
 def networks(text: str) -> Sequence[Network]:
-    """Return the networks in a list that is separated by commas.
+    """Return the networks in a comma-separated list.
 
-    Raises ValueError, whose message has the number of the wrong part, but not the part itself.
+    Raises ValueError. The message has the number of the wrong part, but not the part itself.
     """
     found = []
     for part in text.split(","):
@@ -84,14 +86,14 @@ def networks(text: str) -> Sequence[Network]:
 
 
 def _hops(forwarded: bytes) -> Iterator[IPv4Address | IPv6Address | None]:
-    """Yield the addresses of X-Forwarded-For, the nearest first. What is not an address is None."""
+    """Yield the addresses of X-Forwarded-For, the nearest first, and None for each other entry."""
     if forwarded:
         for hop in reversed(forwarded.decode("latin-1").split(",")):
             yield _parsed(hop.strip())
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the address in a text, or None. It may have a port: `192.0.2.1:80`, `[2001:db8::1]:80`."""
+    """Return the address in a text, or None. The text may have a port: `192.0.2.1:80`, `[2001:db8::1]:80`."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -1,4 +1,4 @@
-"""CORS: pages of which origins may read the responses (https://fetch.spec.whatwg.org/#http-cors-protocol)."""
+"""CORS: lets pages of allowed origins read the responses (https://fetch.spec.whatwg.org/#http-cors-protocol)."""
 
 import asyncio
 import time
@@ -50,7 +50,7 @@ class AllowedOrigins:
     """The origins of the settings, and those of all live keys of the installation.
 
     The origins of the keys are read at startup, and after that only when a request needs them, at most once
-    in `FRESH_S`. If the database does not respond, the ones that were read last are used.
+    per `FRESH_S` seconds. If the database does not respond, the ones that were read last are used.
     """
 
     def __init__(self, database: Database, configured: Collection[str] = (), *, every: bool = False) -> None:
@@ -111,8 +111,7 @@ class Cors:
     Only requests with an Origin are handled here. A WebSocket handshake from another site gets a 403, unless
     the site's origin is allowed. Preflights are logged here, with the client that `clients` finds. `app` logs
     its own requests. `route_of` returns the route of a path, or None. If `sends_headers` is false, a proxy
-    does the work of CORS: responses have no headers from here, and a preflight is an OPTIONS request like any
-    other.
+    does the work of CORS: no headers are added here, and a preflight goes to `app` like any other request.
     """
 
     def __init__(
@@ -198,7 +197,7 @@ async def _respond_to_preflight(scope: Scope, receive: Receive, send: Send) -> N
 
 
 def _with(before: RawHeaders, ours: RawHeaders, *, varies: bool) -> RawHeaders:
-    """Return a response's headers with ours in place of those that it has.
+    """Return a response's headers, with the CORS headers replaced by ours.
 
     All Vary headers become one, which also names Origin if `varies` is true.
     """

@@ -1,4 +1,4 @@
-"""The HTTP/1.1 protocol of `serve`: uvicorn's protocol, with limits on each client and on all connections.
+"""The HTTP/1.1 protocol of `serve`: uvicorn's, with limits on each connection and the number of connections.
 
 uvicorn passes all received bytes to its parser. This module splits them first. The parser gets the head of a
 request and then its body, but no byte of the next request until the current request has its response. This
@@ -29,7 +29,7 @@ TICK_S = 0.1
 """The interval at which the time limits are checked."""
 
 EXCESS_S = 1
-"""How long a connection beyond the limit may take to send the headers of the request that gets a 503."""
+"""A connection beyond `max_connections` gets a 503 once it has sent its headers, or after this time."""
 
 LINGER_S = 2
 """How long the server keeps reading, a little per tick, after it has responded to an incomplete request."""
@@ -197,8 +197,8 @@ class HttpProtocol(HttpToolsProtocol):
         if not bound or len(self.connections) <= bound or self._finds_room():
             self._await(self._bounds.header_timeout_s, self._give_up_head)
         elif len(self.connections) <= 2 * bound:
-            # The response depends on the request: a page of another origin can only read it with the headers
-            # of CORS.
+            # The request is read first: a page of another origin can only read the response if it has CORS
+            # headers, which depend on the request.
             self._excess = HttpRefusal(503, "Too many connections are open. Try again later.")
             self._await(EXCESS_S, self._give_up_head)
         else:
@@ -243,7 +243,10 @@ class HttpProtocol(HttpToolsProtocol):
         super().shutdown()
 
     def look(self, now: float) -> None:
-        """Act on the time limits that have passed at the time `now`."""
+        """Act on the time limits that have passed at the time `now`.
+
+        If further bytes are ignored, this also resumes reading.
+        """
         if now > self._due:
             self._due = _NEVER
             self._overdue()
@@ -254,9 +257,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is in progress.
+        """Whether no request is in progress, so that the connection may be closed to make room.
 
-        A request is in progress from the moment its head is complete.
+        A request is in progress from the moment its head is complete. A connection that is closing, or that
+        is beyond the limit and gets a 503, is not idle.
         """
         return self._stage == _HEAD and self._excess is None and not self.transport.is_closing()
 
@@ -461,9 +465,9 @@ class HttpProtocol(HttpToolsProtocol):
     def _end_of_piece(self, data: bytes, begin: int) -> int:
         """Return the end of the next piece of a chunked body. No piece extends beyond the body's end.
 
-        This is needed because the parser does not report where a body ended. One rare case is not recognized:
-        a body with trailers, and another request in the same packet. That request is lost and the connection
-        closes.
+        The body is split into pieces because the parser does not report where a body ended. One rare case is
+        not recognized: a body with trailers, and another request in the same packet. That request is lost and
+        the connection closes.
         """
         across = self._tail + data[begin : begin + len(_LAST_CHUNK) - 1]
         found = across.find(_LAST_CHUNK)
@@ -502,7 +506,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse(self, head: bytes, refusal: HttpRefusal) -> None:
         """Pass a refused request to the application, with the method and path if they can be recognized.
 
-        The application also gets the headers Origin and Host, which decide what page may read the response.
+        The application also gets the headers Origin and Host, which decide which pages may read the response.
         """
         self.on_message_begin()
         found = _TARGET.match(head)
@@ -557,7 +561,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.cycle.transport = self._lingering
 
     def _linger(self) -> None:
-        """Close the connection, but keep reading for a while if the client is still sending.
+        """Close the connection. If the request is incomplete, keep reading for `LINGER_S` seconds first.
 
         If bytes arrive at a closed connection, the client's system may discard the response.
         """

@@ -23,7 +23,7 @@ RESOLUTION_S = 0.06
 """Requests within this time are counted together. A minute therefore has about 1,000 entries at most."""
 
 MAX_SUBJECTS = 20_000
-"""How many keys a process keeps the points of, and how many counters it keeps for each limit per minute."""
+"""The maximum number of keys whose points a process keeps, and of counters that it keeps for each quota."""
 
 _SECOND_CHANCES = 8
 _POINT_BYTES = 128
@@ -31,7 +31,7 @@ _NOTHING: Mapping["Quota", int] = {}
 
 
 class Quota(StrEnum):
-    """What is limited per minute. All except REQUESTS are counted by the client's address."""
+    """What is limited per minute. REQUESTS are counted by key, all others by the client's network."""
 
     REQUESTS = "requests"
     VERIFICATION = "verification"
@@ -75,7 +75,7 @@ class Window(Use):
         super().__init__(subject)
         self.limit = limit
         self.count = 0
-        # In the order of time. Each entry has the times of its first and last request, and their number.
+        # In the order of time. Each entry has the times of its first and last request, and their count.
         self._entries: list[tuple[float, float, int]] = []
 
     def wait(self, number: int, now: float) -> int:
@@ -118,7 +118,7 @@ class Window(Use):
         return self.count * 2 < self.limit
 
     def reset_in(self, now: float) -> float:
-        """Return after how many seconds the number of remaining requests rises again."""
+        """Return after how many seconds the number of remaining requests rises. 0 if none are counted."""
         return self._entries[0][1] + MINUTE_S - now if self._entries else 0
 
     def _add(self, number: int, now: float) -> None:
@@ -145,7 +145,7 @@ class Window(Use):
 
 
 class Budget(Use):
-    """The points of a key: a bucket that is filled again at a constant rate."""
+    """The points of a key: a bucket that refills at a constant rate."""
 
     __slots__ = ("_at", "_available", "capacity", "per_second")
 
@@ -157,13 +157,13 @@ class Budget(Use):
         self._at = time.monotonic()
 
     def available(self, now: float) -> int:
-        """Return the points that are available now, in whole points."""
+        """Return how many whole points are available at the time `now`."""
         self._refill(now)
         available = int(self._available)
         return available if available > 0 else 0
 
     def available_now(self) -> int:
-        """Return the points that are available now."""
+        """Return how many whole points are available at this moment."""
         return self.available(time.monotonic())
 
     def wait(self, cost: int, now: float) -> int:
@@ -188,7 +188,7 @@ class Budget(Use):
         return available, ceil((self.capacity - self._available) / self.per_second)
 
     def hear(self, requests: int, points: int, seconds_ago: float) -> None:
-        """Take the points that other processes took, except those that have come back since."""
+        """Take the points that other processes took, except those that have been refilled since."""
         del requests
         if points > 0:
             points = max(points - int(self.per_second * seconds_ago), 0)
@@ -213,13 +213,13 @@ F = TypeVar("F", bound=_Forgettable)
 
 
 class _Subjects(Generic[F]):
-    """The most recently used subjects, at most `MAX_SUBJECTS`.
+    """The most recently used keys or networks (subjects), at most `MAX_SUBJECTS`.
 
     If there are more, the least recently used one is forgotten. One that has used half of its limit is kept
-    instead, and the next one is tried, up to `_SECOND_CHANCES` times. So a few requests from each of very
-    many addresses do not make the process forget a subject that has reached its limit. A forgotten subject
-    does not start from zero: its first request adds it to the ledger, which returns what the subject has
-    used.
+    instead, and the next one is tried, up to `_SECOND_CHANCES` times. Therefore a few requests from each of
+    very many networks do not make the process forget a subject that has reached its limit. A forgotten
+    subject does not start from zero: its first request adds it to the ledger, which returns what the subject
+    has used.
     """
 
     def __init__(self, make: Callable[[str], F]) -> None:
@@ -254,7 +254,7 @@ def _window(quota: Quota, limit: int, counted: str) -> Window:
 
 
 def _no_ledger(use: Use) -> None:
-    """Note nothing."""
+    """Do nothing, because there is no ledger."""
 
 
 class RateLimits:
@@ -291,7 +291,7 @@ class RateLimits:
         return None if windows is None else windows.of(counted)
 
     def meter(self, viewer: Viewer, network: str) -> "Meter":
-        """Return the meter of a request from this network, and count the request as a use of its key."""
+        """Return the meter of a request from this network. Count the request for its key, if it has one."""
         if viewer.key_id is None:
             return Meter(self, network)
         budget = self._budgets.of(viewer.key_id)

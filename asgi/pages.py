@@ -1,9 +1,9 @@
-"""Serves pages to browsers: the dashboard, GraphiQL and the REST documentation, or plain pages.
+"""Serves browsers the dashboard, GraphiQL and the REST documentation, or plain pages until these are built.
 
 A build is a folder with one HTML file per page. Its `assets/` folder has all other files. They are named
-after a hash of their content, and each has compressed variants (`.br`, `.gz`). Old assets stay there for some
-days, for pages that are still open. `web/publish.mjs` writes the assets before the pages, so that the assets
-of a published page always exist.
+after a hash of their content, and most have compressed variants (`.br`, `.gz`). Old assets stay there for
+some days, for pages that are still open. `web/publish.mjs` writes the assets before the pages, so that the
+assets of a published page always exist.
 """
 
 import os
@@ -97,7 +97,7 @@ class _Build:
 class Pages:
     """The ASGI application that serves pages and their assets.
 
-    Programs that request / get a list of addresses.
+    A program that requests `/` and does not accept text/html gets a list of addresses.
 
     `folder` is where builds are published. A new build is served from the next request on. Until there is a
     build, the dashboard and the REST documentation are replaced by a plain page of links, and GraphiQL by the
@@ -191,7 +191,7 @@ class Pages:
 def is_for_pages(scope: Scope) -> bool:
     """Return whether a request is for `Pages`.
 
-    The path must not be one of the REST API, except for `DOCS_PATHS`.
+    The caller has already handled all paths of the REST API except `DOCS_PATHS`.
     """
     path: str = scope["path"]
     if path == "/":
@@ -200,7 +200,7 @@ def is_for_pages(scope: Scope) -> bool:
 
 
 def wants_page(scope: Scope) -> bool:
-    """Return whether a browser requests a page: it accepts text/html and sends no GraphQL document.
+    """Return whether a request is a GET or HEAD for a page: it accepts text/html and has no GraphQL document.
 
     The REST documentation is a page for every client.
     """

@@ -1,4 +1,4 @@
-"""Invalid HTTP requests: the protocol detects them, and GraphQL or REST responds in its own format."""
+"""Refused requests: the protocol or middleware marks them, and GraphQL or REST responds in its own format."""
 
 from typing import Any
 

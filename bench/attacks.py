@@ -1,7 +1,7 @@
-"""Runs many attacks at the same time from one client, and measures how they affect another client.
+"""Runs many attacks on a server at the same time, and measures how they affect an ordinary client.
 
 ``python -m bench.attacks [--customers N] [--seconds N] [--store NAME] [--attacks NAMES]``. By default:
-100,000 customers, 60 seconds on each database, all attacks. A process attacks a server with
+100,000 customers, 60 seconds on each database, all attacks. A process attacks the server with
 
 - request heads that arrive byte by byte or never end, and bodies that stop halfway,
 - upgrades to HTTP/2 and WebSocket, with bodies that arrive later and look like requests,
@@ -9,7 +9,7 @@
 - as many scans as the limits allow, and more, by clients that wait and by clients that disconnect,
 - a revoked key, in requests whose bodies arrive slowly.
 
-Meanwhile, another client requests the dashboard and the health check. The dashboard's p99 must stay below
+Meanwhile, the client requests the dashboard and the health check. The dashboard's p99 must stay below
 five times its value before the attacks, and every health check must take less than a second. The server must
 stay below 250 MiB, and requests with the revoked key must not write any row. One second after the attacks,
 the dashboard's p99 must be below the same limit. During and after the attacks, every request of this client

@@ -76,7 +76,9 @@ def drive(
     connections: int,
     check: bool = False,
 ) -> Load:
-    """Send these requests in turn, over `connections`, for `seconds`. Raise BadAnswer for an error.
+    """Send these requests in turn, for `seconds`, over `connections` connections.
+
+    Raise BadAnswer if a server returns an error, or if a request fails.
 
     If `check` is true, the body of every response is checked. This slows down the load generator, so do not
     use it to measure. If `check` is false, only statuses are checked.

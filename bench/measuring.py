@@ -95,6 +95,8 @@ def figures(rounds: Sequence[Round]) -> Figures:
 def cpu_seconds(process: psutil.Process | None) -> float:
     """Return the CPU seconds of a process and its descendants, including descendants that have exited.
 
+    Returns 0 for None: SQLite has no process of its own.
+
     When a process exits, its CPU time is added to its parent's. The measurement is therefore repeated if a
     process starts or exits in the meantime.
     """

@@ -1,11 +1,12 @@
 """Measures the overhead around the SQL statement: microseconds of CPU per W1 request, without a network.
 
-Two kinds of calls alternate in one process: a call of the whole application, as a server would call it, and a
+Calls of two kinds alternate in one process: a call of the whole application, as a server would call it, and a
 read session that only runs the statement of the same request. The difference is the overhead: HTTP, the check
 of the key, the document and its arguments, the response, and the log line.
 
-More kinds of calls show the cost of CORS, with the same request from a page of another origin and with its
-preflight, and the cost of a registered document, with the same request by the id of its document.
+Three more kinds of calls are measured. The same request from a page of another origin, and its preflight,
+show the cost of CORS. The same request with the id of its document, instead of the text, shows the cost of a
+registered document.
 """
 
 import hashlib

@@ -1,1 +1,4 @@
-"""The command line, ``./licensegraph …``: one module per command; `command_line` combines them."""
+"""The command line, ``./licensegraph …``: each command has a module of its own.
+
+`command_line` combines the commands. The other modules have what commands need.
+"""

@@ -9,7 +9,9 @@ from commands.database import open_database, settings_of_command
 from commands.listing import AsJson, as_json_text, as_table
 from resolvers.accounts import RemovedAccount, list_accounts, remove_account, rename_account
 
-accounts = App(name="accounts", help="List, rename and remove accounts. `keys create` creates them.")
+accounts = App(
+    name="accounts", help="List, rename and remove accounts. `keys create --new-account` creates one."
+)
 
 _HEADINGS = ("ID", "NAME", "APPS", "KEYS", "CREATED")
 
@@ -56,7 +58,8 @@ async def remove(
 
     The keys stop working within a second, on every running server. An account that has apps is only removed
     with --delete-apps. The slugs of deleted apps stay reserved: no other account can use these slugs, because
-    deployed software still fetches the public keys of these apps. The only account is never removed.
+    deployed software still fetches the public keys of these apps. If there is only one account, it cannot be
+    removed.
     """
     async with open_database(settings_of_command()) as database:
         removed = await remove_account(database, name, delete_apps=delete_apps)

@@ -1,7 +1,8 @@
 """Realistic customers and licenses for demos. Generating millions of rows takes seconds, not minutes.
 
-Rows are generated in the format of the database. Slow work is not repeated for each row: dates are looked up
-instead of formatted, and random choices are made for a whole batch.
+Values are generated in the format in which the database stores them. Slow work is not repeated for each
+license: the dates of its expiry and revocation are looked up instead of formatted, and random choices are
+made for a whole batch.
 """
 
 import random
@@ -202,7 +203,7 @@ class Believable:
 
 
 def _name(number: int) -> str | None:
-    """Return the name of customer `number`, or None, because a few customers have no name."""
+    """Return the name of customer `number`, or None: every twentieth customer has no name."""
     if number % 20 == 0:
         return None
     first, last, _, _ = _drawn(number)
@@ -216,9 +217,10 @@ def _email(number: int) -> str:
 
 
 def _drawn(number: int) -> tuple[int, int, int, int]:
-    """Return a trio of indexes (first name, last name, company), and the number of the round.
+    """Return the indexes of a customer's first name, last name and company, and the number of the round.
 
-    Each round uses every trio once, because the stride and the number of trios have no common factor.
+    In each round, `_TRIOS` customers get every combination of these three exactly once, because `_STRIDE` and
+    `_TRIOS` have no common factor.
     """
     round_, step = divmod(number, _TRIOS)
     rest, first = divmod(step * _STRIDE % _TRIOS, len(_FIRST_NAMES))

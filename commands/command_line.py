@@ -1,4 +1,4 @@
-"""The command line with all commands. A command that fails prints a message, not a traceback."""
+"""The command line with all commands. For expected errors, it prints a message instead of a traceback."""
 
 import os
 import sys
@@ -63,7 +63,7 @@ command_line.command(
 command_line.command(
     "commands.documents:documents",
     name="documents",
-    help="Register documents for keys that send no other ones; check, list and delete them.",
+    help="Register GraphQL documents for keys that may send no others; check, list and delete them.",
 )
 command_line.command("commands.schema:schema", help="Print the GraphQL schema.")
 command_line.command("commands.openapi:openapi", help="Print the OpenAPI document of the REST API.")

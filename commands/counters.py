@@ -13,7 +13,7 @@ counters = App(
 
 @counters.command
 async def check() -> str:
-    """Count all rows, and list the apps and customers whose stored totals are wrong.
+    """Count all customers and licenses, and list the apps and customers whose stored totals are wrong.
 
     Exits with status 1 if any total is wrong. Servers can keep running.
     """

@@ -19,9 +19,9 @@ async def duplicates(
 ) -> str:
     """List customers whose emails equal those of older customers in the same app.
 
-    Only older versions of this program created such customers: they did not treat all spellings of an email
-    as equal. A lookup by email finds the oldest of these customers. To resolve a pair, delete one of the
-    customers, or change the email of one.
+    Older versions of this program created such customers, because these versions did not treat all spellings
+    of an email as equal. A lookup by email finds the oldest of the customers with equal emails. To resolve a
+    pair, delete one of the two customers, or change the email of one.
     """
     async with open_database(settings_of_command()) as database, database.read() as session:
         found = await all_duplicates(session)

@@ -38,10 +38,10 @@ async def upgrade(settings: Settings) -> bool:
 
 @asynccontextmanager
 async def open_database(settings: Settings, *, migrate: bool = True) -> AsyncIterator[Database]:
-    """Open the database and close it at the end.
+    """Open the database, and close it at the end of the block.
 
-    The database is upgraded first. With `migrate=False`, it must already be up to date. Raises UnfitDatabase,
-    StoreUnavailable and MigrationError.
+    Pending migrations run first. With `migrate=False`, the database must already be up to date. Raises
+    UnfitDatabase, StoreUnavailable, PoolerFound and MigrationError.
     """
     url = settings.database_url.get_secret_value()
     database = Database(
@@ -62,7 +62,7 @@ async def open_database(settings: Settings, *, migrate: bool = True) -> AsyncIte
 async def open_database_and_keyring(
     settings: Settings, *, migrate: bool = True
 ) -> AsyncIterator[tuple[Database, Keyring]]:
-    """Open the database, and a keyring with the master key. Close both at the end.
+    """Open the database, and a keyring with the master key. Close both at the end of the block.
 
     If the master key is new, the path of its file is printed. Raises MasterKeyError, and the errors of
     `open_database`.

@@ -52,10 +52,10 @@ async def demo(
         int, Parameter(converter=whole_number(0, 1_000), help="The number of licenses of each customer.")
     ] = 3,
 ) -> str:
-    """Create a new app in the first account, with realistic customers and licenses.
+    """Create a new app in the oldest account, with realistic customers and licenses.
 
-    The creation dates of the data are spread over the past two years. The app has three tiers, and every
-    license has a token. On a terminal, a progress bar is shown.
+    The creation dates of customers and licenses are spread over the past two years. The app has three tiers,
+    and every license has a token. On a terminal, a progress bar is shown.
     """
     started = time.perf_counter()
     async with open_database_and_keyring(settings_of_command()) as (database, keyring):
@@ -79,7 +79,10 @@ async def demo(
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    """A tier and all features that a license grants, and the values of their columns."""
+    """What a license grants: the slug of its tier, or None, and the slugs of all its features.
+
+    `stored` has the values of `_GRANT_COLUMNS`.
+    """
 
     tier: str | None
     features: Sequence[str]

@@ -1,4 +1,4 @@
-"""`documents`: register documents for keys that send no other ones; check, list and delete them."""
+"""`documents`: register GraphQL documents for keys that may send no others; check, list and delete them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from settings import Settings
 
 documents = App(
     name="documents",
-    help="Register documents for keys that send no other ones; check, list and delete them.",
+    help="Register GraphQL documents for keys that may send no others; check, list and delete them.",
 )
 
 APOLLO = "apollo-persisted-query-manifest"
@@ -39,7 +39,7 @@ async def add(
     file: Annotated[Path, Parameter(help="The file that a build tool has written.")],
     /,
     *,
-    set: Annotated[str, Parameter(help="The set, for example portal@1.4.2.")],
+    set: Annotated[str, Parameter(help="The name of the set, for example portal@1.4.2.")],
     account: Account = None,
 ) -> str:
     """Register the documents in a file, all of them or none.
@@ -65,7 +65,7 @@ async def add(
 async def check() -> str:
     """Check all registered documents, and list those that the schema or a limit no longer accepts.
 
-    Exits with status 1 if there are any. Run it before you deploy a change of the limits or a new version.
+    Exits with status 1 if it lists any. Before you deploy other limits or a new version, run it with them.
     """
     settings = settings_of_command()
     async with open_database(settings) as database:
@@ -80,7 +80,7 @@ async def list_(
     *,
     as_json: AsJson = False,
 ) -> str:
-    """List the sets of registered documents, and when a document of each was last used."""
+    """List all sets of registered documents, and when any document of each set was last used."""
     async with open_database(settings_of_command()) as database, database.read() as session:
         found = await list_sets(session)
     return as_json_text(found) if as_json else as_table(_HEADINGS, found)
@@ -95,8 +95,8 @@ async def delete(
 ) -> str:
     """Delete a set of documents.
 
-    Within a second, every running server refuses its documents to keys that only send registered ones, unless
-    another set has them.
+    Keys that may only send registered documents can then no longer send the documents of this set, unless the
+    key may use another set that has them. This takes effect within a second, on every running server.
     """
     async with open_database(settings_of_command()) as database, database.write() as session:
         account_id = await chosen_account(session, account)
@@ -146,9 +146,9 @@ def _check(settings: Settings) -> CheckText:
 
 
 def _named(faults: Faults, ids: Sequence[str]) -> Exception:
-    """Return the faults with the ids of their documents in place of their numbers.
+    """Return an error whose message identifies each document by its id instead of its place in the input.
 
-    If any fault is not about a document, all of them are returned unchanged.
+    If any fault is not about a document, the faults are returned unchanged.
     """
     if any(len(fault.field) < 3 for fault in faults.faults):
         return faults

@@ -63,12 +63,13 @@ async def create(
     name: Annotated[str | None, Parameter(help="What the key is for. `keys list` shows it.")] = None,
     expires_at: Annotated[
         str | None,
-        Parameter(help="When the key expires: 2027-01-31T10:00:00Z (RFC 3339).", group=_EXPIRY),
+        Parameter(help="When the key expires, for example 2027-01-31T10:00:00Z (RFC 3339).", group=_EXPIRY),
     ] = None,
     expires_in: Annotated[
         timedelta | None,
         Parameter(
-            help="How long the key is valid: 90d, 12h, 1h30m (s, m, h, d, w, M for 30 days, y for 365 days).",
+            help="How long the key is valid, for example 90d, 12h or 1h30m. The units are s, m, h, d, w, "
+            "M (30 days) and y (365 days).",
             converter=_duration,
             group=_EXPIRY,
         ),
@@ -90,14 +91,16 @@ async def list_(
     *,
     kind: Annotated[
         Literal["secret", "public", "restricted", "session"] | None,
-        Parameter(help="Only keys of this kind. Without it, sessions are left out: there can be many."),
+        Parameter(
+            help="List only keys of this kind. By default, keys of all kinds except sessions are listed."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> str:
-    """List all keys, including revoked and expired ones.
+    """List keys of all accounts, including revoked and expired keys.
 
-    Of each key, only the prefix and the last characters are shown. Below a key is what it is limited to. A
-    secret key has every scope.
+    Only the prefix and the last four characters of each key are shown. The lines below a key say what it is
+    limited to, and which key created it. A secret key has every scope, so its scopes are not shown.
     """
     settings = settings_of_command()
     async with open_database(settings) as database, database.read() as session:
@@ -110,7 +113,8 @@ async def revoke(
     id_or_token: Annotated[
         str,
         Parameter(
-            help="The key's id, as `keys list` shows it, or the key itself. - reads it from standard input.",
+            help="The key's id, as `keys list` shows it, or the key itself. With -, either is read "
+            "from standard input.",
             allow_leading_hyphen=True,
         ),
     ],
@@ -136,7 +140,8 @@ async def rotate(
     retire: Annotated[
         Literal["after-last-expiry", "immediately"],
         Parameter(
-            help="When to stop publishing the old key: 30 days after its last token expires, or immediately."
+            help="When old keys stop being published: each of them 30 days after its last token expires, or "
+            "all of them immediately."
         ),
     ] = "after-last-expiry",
 ) -> str:
@@ -164,7 +169,7 @@ async def rotate(
 
 
 def _as_table(found: Sequence[ListedKey]) -> str:
-    """Return keys as a table. What a key is limited to is in lines of its own, because it can be long."""
+    """Return keys as a table. The limits of a key are in lines below it, because they can be long."""
     headings, *rows = table_lines(
         _HEADINGS,
         [

@@ -9,7 +9,8 @@ from settings import Settings
 def limits_of(settings: Settings) -> Limits:
     """Return the limits on one GraphQL request."""
     rates = rates_of(settings)
-    # A request that costs more than a key can ever have is refused like one above the maximum.
+    # A key can never have more points than `budget_burst`. A request that costs more is refused like one
+    # that costs more than `max_cost`.
     maximums = [settings.max_cost, rates.budget_burst if rates.has_budget else 0]
     return Limits(
         max_tokens=settings.max_tokens,

@@ -36,7 +36,7 @@ def whole_number(low: int, high: int) -> Callable[[Any, Sequence[Token]], int]:
 
 
 def not_empty(_type: Any, value: str | None) -> None:
-    """Raise ValueError if the value of an option is empty."""
+    """Raise ValueError if the value of an option is empty or only whitespace."""
     if value is not None and not value.strip():
         raise ValueError("must not be empty")
 
@@ -86,7 +86,7 @@ def explain_faults(faults: Faults, command_line: App, arguments: Sequence[str]) 
 
 
 def _names(command_line: App, arguments: Sequence[str]) -> Mapping[str, str]:
-    """Return the option for each parameter of a command: `--expires-at` for `expires_at`."""
+    """Return the option for each parameter of a command, for example `--expires-at` for `expires_at`."""
     *_, command = command_line.parse_commands(arguments)[1]
     return {each.field_info.name: each.name for each in command.assemble_argument_collection()}
 

@@ -7,5 +7,8 @@ from settings import read_settings
 
 
 def openapi() -> str:
-    """Print the OpenAPI document of the REST API. Its server URL is LICENSEGRAPH_PATH_PREFIX."""
+    """Print the OpenAPI document of the REST API.
+
+    The URL of the server in the document is LICENSEGRAPH_PATH_PREFIX, or / if there is no prefix.
+    """
     return json.dumps(document(read_settings().path_prefix), indent=2, ensure_ascii=False)

@@ -33,7 +33,7 @@ from settings import Settings, read_settings, unknown_variables
 
 _SQLITE_CONFIG_MEMSTATUS = 9  # from sqlite3.h
 OTHER_FILES = 256  # open files of a process in addition to client connections
-GRACE_SECONDS = 25  # for requests in progress; orchestrators kill a process after 30
+GRACE_SECONDS = 25  # to finish requests in progress; orchestrators kill a process after 30 seconds
 
 
 log = structlog.get_logger("licensegraph.settings")
@@ -50,9 +50,11 @@ def serve(
     ] = None,
     port: Annotated[
         int | None,
-        Parameter(converter=whole_number(0, 65_535), help="The port. Overrides PORT. 0 picks a free one."),
+        Parameter(converter=whole_number(0, 65_535), help="The port. Overrides PORT. 0 picks a free port."),
     ] = None,
-    workers: Annotated[int, Parameter(converter=whole_number(1, 1_000), help="The number of processes.")] = 1,
+    workers: Annotated[
+        int, Parameter(converter=whole_number(1, 1_000), help="The number of worker processes.")
+    ] = 1,
     no_migrate: Annotated[
         bool, Parameter(negative="", show_default=False, help="Do not run database migrations.")
     ] = False,
@@ -80,7 +82,10 @@ def serve(
 
 
 async def _prepare(settings: Settings, *, migrate: bool) -> str | None:
-    """Prepare the database. Return the first key if it was created just now, otherwise None."""
+    """Prepare the database for serving. Return the first API key if it was just created, otherwise None.
+
+    If `migrate` is true, pending migrations run. Signing keys that apps lack are created.
+    """
     async with open_database_and_keyring(settings, migrate=migrate) as (database, keyring):
         await make_missing(database, keyring)
         return await first_start.begin(database, keyring)
@@ -89,7 +94,7 @@ async def _prepare(settings: Settings, *, migrate: bool) -> str | None:
 def _listen(host: str, port: int) -> socket.socket:
     """Bind the address.
 
-    This is the first step, because a server that cannot listen must not change the database.
+    This is done before the database is opened, because a server that cannot listen must not change it.
     """
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -123,7 +128,7 @@ def _answer(listener: socket.socket, workers: int, settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # callers are identified by keys, never by addresses
+        proxy_headers=False,  # `asgi.clients` reads them instead
         ws="none",
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_worker_healthcheck=START_SECONDS,  # only used for a restart by SIGHUP
@@ -150,7 +155,7 @@ def _allow_files(connections: int) -> None:
 
 @cache
 def log_unknown_variables() -> None:
-    """Log a warning for each variable that looks like a setting but is not one."""
+    """Log a warning for each variable that looks like a setting but is not one. Later calls do nothing."""
     for variable, nearest in unknown_variables().items():
         log.warning("setting.unknown", variable=variable, nearest=nearest)
 
@@ -160,7 +165,8 @@ def count_no_memory() -> None:
 
     SQLite counts every allocation under a lock that all threads share. Threads that read a dashboard at the
     same time spent more than half of their time waiting for this lock. Python has no function for this
-    setting. If the library cannot be reached, or is already in use, nothing changes.
+    setting, so SQLite's library is called directly. If the library cannot be reached or is already in use, or
+    if the platform is not Linux, nothing changes.
     """
     # On other platforms, variadic functions may have a different calling convention. An open connection means
     # that SQLite is already in use.

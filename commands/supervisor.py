@@ -43,7 +43,7 @@ class _Health:
     def is_well(self) -> bool:
         """Return whether the worker runs and replies in time. Does not block.
 
-        If a reply has arrived, the worker is pinged again.
+        If no ping is waiting for a reply, the worker is pinged.
         """
         if not self._process.process.is_alive():
             return False
@@ -75,7 +75,10 @@ class Supervisor(Multiprocess):
         return any(process.exitcode == STARTUP_FAILURE for process in self.processes)
 
     def keep_subprocess_alive(self) -> None:
-        """Check every worker once, and replace workers that have exited or hang."""
+        """Check every worker once, and replace workers that have exited or hang.
+
+        If a worker could not start, the supervisor stops instead.
+        """
         self._health = {process: self._health.get(process) or _Health(process) for process in self.processes}
         for place, process in enumerate(self.processes):
             if self._health[process].is_well():
@@ -102,10 +105,10 @@ class Supervisor(Multiprocess):
 
 
 def is_first_worker() -> bool:
-    """Return whether this process should do what is done once per start of a server.
+    """Return whether this process should do the work that is done once when a server starts.
 
-    This is the process itself if it has no supervisor, and otherwise the first worker. A worker that replaces
-    another one has a higher number.
+    True for a process without a supervisor and for the first worker. A worker that replaces another one is
+    not the first worker.
     """
     # multiprocessing numbers the children of a process: SpawnProcess-1, SpawnProcess-2, …
     return parent_process() is None or current_process().name.endswith("-1")

@@ -33,10 +33,9 @@ accounts = Table(
 
 
 def _number_of(name: str) -> ScalarSelect[int]:
-    """Return SQL for the number of rows of a table that belong to the account.
+    """Return SQL for the number of an account's rows in another table, for a SELECT from `accounts`.
 
-    The table is given by its name, because `db.keys` imports this module, so this module cannot import
-    `db.keys`.
+    The other table is given by its name. This module cannot import `db.keys`, because `db.keys` imports it.
     """
     rows = table(name, column("account_id"))
     counted = select(func.count()).select_from(rows).where(rows.c.account_id == accounts.c.id)
@@ -123,7 +122,7 @@ async def rename(session: WriteSession, name: str, new_name: str) -> bool:
 
 
 async def delete(session: WriteSession, id: str) -> None:
-    """Delete an account that has no apps. The database deletes its keys.
+    """Delete an account that has no apps. Its keys and registered documents are deleted with it.
 
     The slugs of its deleted apps stay reserved.
     """

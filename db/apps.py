@@ -98,15 +98,15 @@ app_counters = Table(
 
 
 def owns(app_id: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Return the condition that the app with this id belongs to the account.
+    """Return the condition that the app with this id belongs to the tenant's account.
 
-    This is the tenancy condition of everything in an app.
+    Everything in an app has this condition as `Noun.owned`.
     """
     return exists().where(apps.c.id == app_id, apps.c.account_id == ACCOUNT).correlate_except(apps)
 
 
 def reaches(app_id: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Return the condition that the app with this id is in the account, and within the apps of the tenant."""
+    """Return the condition that the app with this id is one that the tenant can reach (`within_apps`)."""
     return exists().where(apps.c.id == app_id, within_apps(apps.c)).correlate_except(apps)
 
 
@@ -351,7 +351,8 @@ async def for_signing(session: ReadSession, slug: str, tenant: Tenant | None = N
 async def published_keys(session: ReadSession, tenant: Tenant, slug: str) -> list[ListedKey] | None:
     """Return the signing keys of an app that have not been dropped, newest first.
 
-    There are at most `MOST_SIGNING_KEYS`. Returns None if the tenant has no app with this slug.
+    At most `MOST_SIGNING_KEYS` keys are returned. Returns None if the tenant has no app with this slug, or is
+    limited to one customer.
     """
     rows = await session.rows(_SIGNING_KEYS, {"slug": slug, **tenant.parameters})
     if not rows:
@@ -373,14 +374,14 @@ async def signing_algorithm(session: WriteSession, tenant: Tenant, slug: str) ->
 
 
 async def ids_of(session: WriteSession, tenant: Tenant, slugs: Sequence[str]) -> Mapping[str, str]:
-    """Return the ids of those apps with these slugs that the tenant can reach, by slug."""
+    """Return the ids of the apps with these slugs, by slug. Leaves out apps that the tenant cannot reach."""
     values = {**tenant.parameters, "slugs": json_text(slugs)}
     rows = (await session.execute(_IDS_OF_SLUGS, values)).mappings()
     return {row["slug"]: row["id"] for row in rows}
 
 
 async def lock(session: WriteSession, id: str) -> SigningApp | None:
-    """Lock an app and return it. Returns None if the app does not exist.
+    """Lock an app and return it. Returns None if the app does not exist or is deleted.
 
     Until the transaction ends, no other transaction can change the app, or lock it with `lock` or
     `lock_shared`. Therefore no other transaction can add a token.
@@ -390,7 +391,7 @@ async def lock(session: WriteSession, id: str) -> SigningApp | None:
 
 
 async def lock_shared(session: WriteSession, id: str) -> SigningApp | None:
-    """Lock an app with a shared lock and return it. Returns None if the app does not exist.
+    """Lock an app with a shared lock and return it. Returns None if the app does not exist or is deleted.
 
     Until the transaction ends, other transactions can share this lock, but cannot change or `lock` the app.
     """

@@ -39,8 +39,8 @@ def cause_of(error: BaseException) -> Cause:
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     match error:
         case sqlite3.Error():
-            # If the database failed, and not the statement, SQLite's message contains no values, at most
-            # names of tables.
+            # If the database failed, and not the statement, SQLite's message may contain names of tables, but
+            # no values.
             message = str(error) if SqliteConnections.is_unavailable(error) else None
             return Cause(name, getattr(error, "sqlite_errorname", None), message)
         case asyncpg.PostgresError():

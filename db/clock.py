@@ -1,6 +1,7 @@
 """The clock.
 
-Tests, benchmarks, new ids and log lines read the time of day themselves. Everything else gets it here.
+Tests, benchmarks, new ids, log lines and the headers of limits read the time of day themselves. Everything
+else gets it here.
 """
 
 from datetime import UTC, datetime, timedelta

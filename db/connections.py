@@ -134,7 +134,7 @@ class Connections(ABC):
         clearing.add_done_callback(self._clearing.discard)
 
     def is_cut_short(self, error: BaseException) -> bool:
-        """Return whether, after this error, the statement may still run or the connection may be unusable."""
+        """Return whether, after this error, the statement may still be running or the connection unusable."""
         return isinstance(error, asyncio.CancelledError) or self.is_unavailable(error)
 
     async def close(self) -> None:

@@ -1,10 +1,10 @@
 """Customers: an app's buyers. Within an app, each external id is unique, and so is the key of each email.
 
-The key of an email (`db.emails.email_key`) is equal for emails that count as the same. When keys were
-introduced, some customers of one app turned out to have the same email. All of them were kept. Of customers
-with the same email, the oldest has the plain key, and the others are *duplicates*: their `email_key` is the
-key, a space and the customer's id, so a lookup by email only finds the oldest customer. When that customer is
-deleted or gets another email, the oldest duplicate gets the plain key.
+The key of an email (`db.emails.email_key`) is equal for emails that count as the same. When these keys were
+introduced, some apps turned out to have several customers with the same email. All of them were kept. Of
+customers with the same email, the oldest has the plain key, and the others are *duplicates*: their
+`email_key` is the key, a space and the customer's id, so a lookup by email only finds the oldest customer.
+When that customer is deleted or gets another email, the oldest duplicate gets the plain key.
 """
 
 from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ customers = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column(
         "license_count", Integer, nullable=False, server_default="0"
-    ),  # maintained by triggers: db.counters
+    ),  # maintained by triggers (see `db.counters`)
     Column("email_key", PlainText, nullable=False),
     UniqueConstraint("app_id", "external_id"),
     Index("uq_customers_app_id_email_key", "app_id", "email_key", unique=True),
@@ -151,9 +151,9 @@ _BY_EMAIL = select(customers.c.id).where(
     customers.c.app_id == bindparam("app_id"), customers.c.email_key == bindparam("email_key")
 )
 _other = customers.alias()
-# The key of a duplicate is the key of its email, a space and its id. "!" follows the space, so between these
-# bounds are the keys that begin with the customer's key and a space. Only keys of duplicates do, because no
-# domain contains a space.
+# The key of a duplicate is the key of its email, a space and its id. "!" is the character after the space, so
+# these bounds enclose the keys that begin with the customer's key and a space. Only the keys of duplicates
+# begin like this, because no domain contains a space.
 _oldest_duplicate = (
     select(func.min(_other.c.email_key))
     .where(
@@ -223,7 +223,7 @@ class StoredCustomer:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A customer whose email equals that of an older customer of the same app, and that older customer."""
+    """A duplicate, and the oldest customer of the same app with the same email."""
 
     app_slug: str
     oldest_id: str
@@ -275,7 +275,7 @@ def _insertion(making: tuple[tuple[str, ...], tuple[Field, ...]]) -> ReturningIn
 
 
 async def find_by_email(session: WriteSession, app_id: str, email_key: str) -> str | None:
-    """Return the id of the customer whose email has this key, or None."""
+    """Return the id of the app's customer whose `email_key` is this key, or None."""
     return (await session.execute(_BY_EMAIL, {"app_id": app_id, "email_key": email_key})).scalar()
 
 
@@ -284,7 +284,8 @@ async def taken(
 ) -> dict[str, str | None]:
     """Return the columns in `unique` whose values another customer of the app already has.
 
-    Each column is returned with the id of that other customer. The customer `but` is ignored.
+    Each column is returned with the id of that other customer. Values that are None, and the customer with
+    the id `but`, are ignored.
     """
     found: dict[str, str | None] = {}
     for name, value in unique.items():
@@ -324,5 +325,5 @@ async def duplicates(session: ReadSession) -> Sequence[Duplicate]:
 
 
 async def delete(session: WriteSession, id: str) -> None:
-    """Delete a customer. The database deletes its licenses."""
+    """Delete a customer. The customer's licenses and sessions are deleted with it."""
     await session.execute(_DELETE, {"id": id})

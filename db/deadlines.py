@@ -33,7 +33,10 @@ class Timeouts:
     lock: float = 5
 
     def of_statement(self) -> float | None:
-        """Return the deadline of a statement, counted from now if there is no request."""
+        """Return the deadline of a statement, counted from now if there is no request.
+
+        Returns None if statements have no limit.
+        """
         return (_arrival.get() or time.monotonic()) + self.statement if self.statement else None
 
     def of_lock(self) -> float | None:

@@ -37,7 +37,8 @@ documents = Table(
     Column("account_id", PlainText, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
     Column("document_id", PlainText, nullable=False),
     Column("set", PlainText, nullable=False),
-    Column("digest", PlainText, nullable=False),  # the SHA-256 of the text, which also names the document
+    # The SHA-256 of the text. With the prefix `HASHED`, it is also an id of the document.
+    Column("digest", PlainText, nullable=False),
     Column("operations", Texts, nullable=False),
     Column("text", PlainText, nullable=False),
     Column("max_cost", Integer, nullable=False),
@@ -49,8 +50,8 @@ documents = Table(
     Index(None, "account_id", "digest"),
 )
 
-# The text that each id of an account stands for, as a SHA-256. A row stays when the last set with the id is
-# deleted, so an id never gets another text. An id that is a SHA-256 needs no row.
+# The SHA-256 of the text that each document id of an account stands for. A row stays when the last set with
+# the id is deleted, so an id never stands for another text. An id that is a SHA-256 needs no row.
 document_ids = Table(
     "document_ids",
     metadata,
@@ -73,7 +74,7 @@ REGISTERED_DOCUMENT = Noun(
         "document_id": column("document_id", Kind.TEXT),
         "set": column("set"),
         "operations": Attribute(Kind.JSON, ("operations",), lambda row: parsed(row["operations"])),
-        # A text is much longer than the rest of the document.
+        # The field has a cost because a text is much longer than the rest of the document.
         "text": Attribute(Kind.TEXT, ("text",), lambda row: row["text"], cost=5),
         "max_cost": column("max_cost", Kind.INTEGER),
         "registered_at": column("registered_at"),
@@ -193,7 +194,8 @@ async def find(
 ) -> FoundDocument | None:
     """Return the text with this id in one of these sets, or in any set if `sets` is None.
 
-    An id that is a SHA-256 finds its text, whatever id the text was registered with.
+    An id that is a SHA-256 finds its text, whatever id the text was registered with. Returns None if there is
+    no such text.
     """
     values: dict[str, object] = {
         "account": account_id,
@@ -219,7 +221,10 @@ async def count(session: WriteSession, account_id: str) -> int:
 async def ids_in_set(
     session: WriteSession, account_id: str, set: str, document_ids: Collection[str]
 ) -> Mapping[str, str]:
-    """Return the ids of the rows of a set, by document id. Unknown document ids are left out."""
+    """Return the ids of the rows with these document ids in a set, by document id.
+
+    Document ids that are not in the set are left out.
+    """
     values = {"account": account_id, "set": set, "ids": _json(document_ids)}
     return {row.document_id: row.id for row in await session.execute(_IN_SET_BY_DOCUMENT_ID, values)}
 
@@ -233,9 +238,10 @@ async def digests_of(
 
 
 async def bind(session: WriteSession, account_id: str, digests: Mapping[str, str]) -> Mapping[str, str]:
-    """Bind document ids to texts, given by their SHA-256, for ever. The account must be locked.
+    """Bind document ids to texts for ever. `digests` has the SHA-256 of the text for each id.
 
-    Return the ids that stand for another text, each with that text's SHA-256.
+    The account must be locked. An id that is already bound to another text keeps that text. Returns the ids
+    for which this is so, each with the SHA-256 of the text that it keeps.
     """
     values = {"account": account_id, "ids": _json(digests)}
     bound = {row.document_id: row.digest for row in await session.execute(_BOUND, values)}
@@ -261,7 +267,10 @@ async def insert(session: WriteSession, new: Sequence[NewDocument]) -> None:
 
 
 async def delete_set(session: WriteSession, account_id: str, set: str) -> int:
-    """Delete a set and return how many documents it had. Processes notice it when they look a key up."""
+    """Delete a set and return how many documents it had.
+
+    Each process notices the deletion when it next looks up a key of the account.
+    """
     deleted = (await session.execute(_DELETE_SET, {"account": account_id, "set": set})).all()
     if deleted:
         await session.execute(_SETS_CHANGED, {"account": account_id})
@@ -269,7 +278,7 @@ async def delete_set(session: WriteSession, account_id: str, set: str) -> int:
 
 
 async def note_uses(session: WriteSession, used: Collection[str], at: datetime) -> None:
-    """Store when documents were last used."""
+    """Store `at` as the time of last use of the documents with these row ids."""
     await session.execute(_NOTE_USES, {"ids": _json(used), "at": at})
 
 
@@ -279,7 +288,7 @@ async def list_sets(session: ReadSession) -> Sequence[ListedSet]:
 
 
 async def after(session: ReadSession, id: str, limit: int) -> Sequence[StoredDocument]:
-    """Return the documents of all accounts after this id, in the order of their ids."""
+    """Return the first `limit` documents of all accounts after this row id, in the order of row ids."""
     rows = await session.rows(_ALL, {"after": id, "limit": limit})
     return [StoredDocument(*row) for row in rows]
 

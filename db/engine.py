@@ -69,9 +69,9 @@ class UniqueViolation(Exception):
 class ReadSession:
     """Runs single SELECTs, each with its own snapshot.
 
-    Once it is prepared, a SELECT takes at most one thread hop on SQLite and, without a transaction pooler,
-    one round trip on PostgreSQL. Use the session in an ``async with``, which raises StoreUnavailable if the
-    database fails or is too slow.
+    A SELECT that is already prepared takes at most one thread hop on SQLite and, without a transaction
+    pooler, one round trip on PostgreSQL. Use the session in an ``async with``, which raises StoreUnavailable
+    if the database fails or is too slow.
     """
 
     def __init__(self, database: "Database", readers: Connections, scanners: Connections) -> None:
@@ -194,7 +194,7 @@ class WriteSession:
 
 
 class Database:
-    """An open database. `server.create_app` creates one per process, and `close` closes it.
+    """An open database. A server process or a command creates one, and closes it with `close`.
 
     The constructor does not connect to the database. The first statement does.
     """
@@ -261,8 +261,8 @@ class Database:
         """Return whether the database accepts writes. The answer comes within a second.
 
         The check has a connection of its own. After a commit within the last second, only a read is tried.
-        Raises StoreUnavailable if even reads fail. If the write fails for a reason of its own, such as a
-        missing permission, the result is still True.
+        Raises StoreUnavailable if even reads fail. The result is still True if a write is tried and fails
+        although the database works, for example because of a missing permission.
         """
         deadline = _HEALTH_TIMEOUTS.of_statement()
         try:

@@ -30,7 +30,8 @@ def new_id(prefix: str, at: datetime | None = None) -> NewId:
     """Create an id such as ``cus_01h455vb4pex5vsknk084sn02q``.
 
     Within a process, each new id sorts after all earlier ones with the same prefix, even within the same
-    millisecond. This does not hold with `at`, which sets another creation time, for loading historical data.
+    millisecond. `at` sets another creation time, for loading historical data. The order of such ids is not
+    guaranteed.
     """
     uuid = (
         uuid_utils.uuid7()

@@ -56,11 +56,11 @@ def last_used_at(row: Row) -> ScalarSelect[Any]:
 
 
 def _of_days(row: Row, days: BindParameter[int]) -> Select[Any]:
-    # The text of a time begins with its day. A row to which a whole day was added up has the beginning of
-    # that day as its minute.
+    # The text of a time begins with its day. If the minutes of a day were added up to one row, the `minute`
+    # of this row is the beginning of the day.
     day = func.substr(usage.c.minute, literal_column("1"), literal_column("10")).label("day")
     sums = {name: _sum(name) for name in ("requests", "points", "refused")}
-    # Points that were taken on one day may be returned on the next.
+    # Points that were used on one day may be refunded on the next, so the sum of a day may be negative.
     sums["points"] = case((sums["points"] < 0, 0), else_=sums["points"])
     return (
         select(day, *(total.label(name) for name, total in sums.items()))

@@ -71,17 +71,18 @@ keys = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
-    # Null for a secret key, which has every scope, and for other keys of the command line: their kind and the
-    # settings decide.
+    # Null for a secret key, which has every scope, and for other keys that the command line created: they
+    # have the scopes that the settings give to public keys.
     Column("scopes", Texts),
-    Column("app_ids", Texts),  # null: every app. An app that is deleted stays in the list.
+    Column("app_ids", Texts),  # Null means every app. Deleted apps stay in the list.
     Column("origins", Texts),
     Column("documents", PlainText, nullable=False, server_default="any"),
     Column("document_sets", Texts),
     Column("customer_id", PlainText, ForeignKey("customers.id", ondelete="CASCADE")),
-    # The key that created it; null: the command line.
+    # The key that created this key, or null if the command line created it.
     Column("created_by", PlainText, ForeignKey("keys.id", ondelete="SET NULL")),
-    # The digest of the token before the last rotation, which works until `previous_until`.
+    # The digest of the token that the last rotation of this key replaced. That token works until
+    # `previous_until`.
     Column("previous_digest", PlainText),
     Column("previous_until", UtcDateTime),
     Index(None, "account_id", "kind", "id"),
@@ -94,11 +95,12 @@ Index("ix_keys_with_origins", keys.c.expires_at, sqlite_where=_has_origins, post
 
 
 def _is_no_session(row: Row) -> ColumnElement[bool]:
-    is_another: ColumnElement[bool] = row["kind"] != literal_column(f"'{SESSION}'")  # as in the index
+    # The value is a literal, so that it is the same in queries and in the condition of the index below.
+    is_another: ColumnElement[bool] = row["kind"] != literal_column(f"'{SESSION}'")
     return is_another
 
 
-# Sessions are many, and lists show them only on request.
+# There can be many sessions, and lists show them only on request. This index therefore leaves them out.
 _IS_NO_SESSION = _is_no_session(keys.c)
 Index(
     "ix_keys_account_id_id",
@@ -156,7 +158,7 @@ API_KEY = Noun(
         "revoked_at": column("revoked_at", nullable=True),
         "last_used_at": Attribute(Kind.PLAIN, ("id",), last_used_at, nullable=True, is_subquery=True),
     },
-    # A key that is limited to some apps may have been created by one that is not.
+    # A key that is limited to some apps may have been created by a key that is not, and cannot see that key.
     objects={"created_by": ToOne("ApiKey", "created_by", nullable=True, only_reached=True)},
     lists={"apps": ListedIn("App", "app_ids", "slug", MOST_APPS)},
     entries={"usage": USAGE},
@@ -352,7 +354,7 @@ class ListedKey:
 
 
 async def list_all(session: ReadSession, kind: str | None) -> Sequence[ListedKey]:
-    """Return the keys of all accounts, oldest first: of one kind, or of all kinds except sessions."""
+    """Return the keys of this kind of all accounts, oldest first. None means all kinds except sessions."""
     return [ListedKey(*row) for row in await session.rows(_LIST, {"kind": kind})]
 
 
@@ -371,7 +373,10 @@ async def find(session: ReadSession, id: str) -> ShownKey | None:
 
 
 async def find_valid(session: ReadSession, digest: str, now: datetime) -> ValidKey | None:
-    """Return the key with this digest, or None if there is no such key or it is not valid now."""
+    """Return the valid key whose token has this digest, or None.
+
+    The token before the last rotation also counts, while it still works.
+    """
     row = await session.row(_VALID, {"digest": digest, "now": now})
     return None if row is None else ValidKey(*row)
 

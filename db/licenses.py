@@ -134,7 +134,7 @@ def is_active(row: Row, now: ColumnElement[Any] = NOW) -> ColumnElement[bool]:
 
 
 def _end(moment: datetime) -> str:
-    """Return a text for `<`: exactly the stored times before `moment` sort before this text."""
+    """Return a text to compare stored times with: only the times before `moment` sort before this text."""
     text = clock.as_text(moment)
     # Stored times are whole seconds. "Before 10:00:00.5" includes 10:00:00, so the text must sort after
     # 10:00:00.
@@ -395,20 +395,20 @@ async def find_current(session: WriteSession, app_id: str, installation_id: str)
 
 
 async def find_owner_for_update(session: WriteSession, tenant: Tenant, customer_id: str) -> Owner | None:
-    """Lock the customer that a license is to be issued to, and return the customer's app.
+    """Lock the customer that a license is to be issued to, lock the app against changes, and return the app.
 
-    Returns None if the account has no such customer. The lock lasts until the transaction ends.
+    Returns None if the tenant has no such customer. The locks last until the transaction ends.
     """
     row = (await session.execute(_OWNER, {"id": customer_id, **tenant.parameters})).first()
     return None if row is None else Owner(*tuple(row))
 
 
 async def find_for_update(session: WriteSession, tenant: Tenant, id: str) -> StoredLicense | None:
-    """Lock a license and its customer until the transaction ends, and return the license, or None.
+    """Lock a license and its customer, lock the app against changes, and return the license, or None.
 
-    Deleting a license changes its customer's `license_count`, and deleting a customer deletes its licenses.
-    Two such transactions could deadlock. Locks are therefore always taken in this order: app, customer,
-    license.
+    The locks last until the transaction ends. Deleting a license changes its customer's `license_count`, and
+    deleting a customer deletes its licenses. Two such transactions could deadlock. Locks are therefore always
+    taken in this order: app, customer, license.
     """
     row = (await session.execute(_FOR_UPDATE, {"id": id, **tenant.parameters})).mappings().first()
     return None if row is None else StoredLicense(**row)
@@ -427,7 +427,7 @@ async def delete(session: WriteSession, id: str) -> None:
 async def last_expiry(session: WriteSession, customer_id: str) -> datetime | None:
     """Return the latest expiry of a customer's licenses, or None if the customer has no licenses.
 
-    If a license never expires, this is `db.signing_keys.NEVER`.
+    If any of them never expires, this is `db.signing_keys.NEVER`.
     """
     found: datetime | None = (await session.execute(_LAST_EXPIRY, {"customer_id": customer_id})).scalar()
     return found
@@ -440,7 +440,7 @@ async def find_with_tier(session: WriteSession, tier_id: str) -> str | None:
 
 
 async def find_with_feature(session: WriteSession, app_id: str, slug: str) -> str | None:
-    """Return the id of any license of an app that has a feature in its token, or None.
+    """Return the id of any of an app's licenses whose token has the feature with this slug, or None.
 
     If no license has the feature, this reads all licenses of the app.
     """

@@ -32,8 +32,8 @@ SETTINGS = {
 }
 # The C library of the server process returns memory to the system after every large result, and then requests
 # the memory again page by page. This took a third of the time of the dashboard's reads. If one block of 8 MB
-# is allocated and freed first, the C library keeps the memory. The block is a repeated text of 8,000 bytes,
-# which takes 4 ms. Repeating a single character would take 30 ms. The argument `times` must not be a
+# is allocated and freed first, the C library keeps the memory. Building the block from a text of 8,000 bytes
+# takes 4 ms. Building it from a single character would take 30 ms. The argument `times` must not be a
 # constant: the planner would then compute the block in advance and copy it.
 _GROW_HEAP = """
     SELECT pg_backend_pid(), octet_length(repeat(repeat('x', 8000), times))
@@ -149,7 +149,7 @@ class PooledConnections(PostgresqlConnections):
     ) -> Sequence[ResultRow]:
         """Run a statement.
 
-        Outside a transaction, the statement gets one of its own, with two more round trips.
+        Outside a transaction, the statement gets its own transaction, which takes two more round trips.
         """
         if connection.is_in_transaction():
             return await super().run(connection, sql, arguments, deadline)

@@ -38,7 +38,7 @@ async def lock(session: WriteSession, app_id: str) -> bool:
 async def delete_batch(
     session: WriteSession, table_name: str, app_id: str, after: str, limit: int
 ) -> str | None:
-    """Delete the next rows of an app from one of `TABLES`, at most `limit` rows, in the order of ids.
+    """Delete the first `limit` rows of an app after the id `after` from one of `TABLES`.
 
     Returns the id of the last deleted row, or None if there were no rows.
     """

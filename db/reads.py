@@ -28,8 +28,8 @@ NOUNS: dict[str, Noun] = {
 NOUN_BY_PREFIX: dict[str, Noun] = {noun.prefix: noun for noun in NOUNS.values()}
 
 _compiler = Compiler(NOUNS)
-# For a tenant that cannot reach its whole account. Its statements have more conditions, which most requests
-# do not need.
+# This compiler is for tenants that cannot reach their whole account. Its statements have more conditions,
+# which most requests do not need.
 _limited_compiler = Compiler(NOUNS, limited=True)
 
 

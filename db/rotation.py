@@ -202,10 +202,10 @@ async def last_expiry(session: WriteSession, app_id: str) -> datetime | None:
 async def next_unsigned(
     session: ReadSession, app_id: str, generation: int, now: datetime, after: str, limit: int
 ) -> tuple[list[UnsignedLicense], str | None]:
-    """Return the active licenses without a token among an app's next `limit` licenses, in the order of ids.
+    """Read an app's first `limit` licenses after the id `after`, in the order of ids.
 
-    Tokens from other generations of keys do not count. The second value is the id of the last license that
-    was read, or None if no license was left.
+    Returns those that are active and have no token from this generation of keys. The second value is the id
+    of the last license that was read, or None if no license was left.
     """
     values = {
         "app_id": app_id,
@@ -232,7 +232,7 @@ async def add_tokens(session: WriteSession, generation: int, signed: Sequence[tu
 async def clear_superseded(
     session: WriteSession, app_id: str, generation: int, after: str, limit: int
 ) -> str | None:
-    """Clear the superseded tokens of an app's next `limit` licenses, in the order of ids.
+    """Clear the superseded tokens of an app's first `limit` licenses after the id `after`.
 
     If a license has a token from `generation`, the texts of its tokens from earlier generations are deleted.
     All superseded tokens beyond the last `db.tokens.KEPT_SUPERSEDED` are deleted completely. Returns the id

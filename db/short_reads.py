@@ -12,8 +12,8 @@ from typing import Any
 from cachetools import LRUCache
 
 # The steps of SQLite's virtual machine that a short read may take: some hundredths of a millisecond. A
-# statement that needs more steps may be stopped, at the latest after twice this number of steps. It then
-# counts as long.
+# statement that needs more steps may be stopped, and then counts as long. Every statement that needs more
+# than twice this number of steps is stopped.
 SHORT_STEPS = 4_000
 KNOWN_LONG = 512
 

@@ -1,11 +1,11 @@
 """Signing keys: each app signs its tokens with its own keys, one generation after another.
 
-`apps.signing_generation` is the current generation. Tokens are signed with the key of this generation, and
-each license shows its last token that is not from a later generation. The key of the next generation is
-created in advance. This next key is published, but does not sign until a rotation activates it. From then on,
-new tokens are signed with both keys, until the next key becomes the current one. Earlier keys are retired:
-they no longer sign. A retired key stays published as long as tokens that it signed may be in use, unless it
-is dropped earlier.
+`apps.signing_generation` is the current generation. Tokens are signed with the key of this generation. Each
+license shows its newest token that is signed with this key or an earlier one. The key of the next generation
+is created in advance. This next key is published, but does not sign until a rotation activates it. From then
+on, new tokens are signed with both keys, until the next key becomes the current one. Earlier keys are
+retired: they no longer sign. A retired key stays published as long as tokens that it signed may be in use,
+unless it is dropped earlier.
 """
 
 from collections.abc import Mapping, Sequence
@@ -174,9 +174,9 @@ async def drop_retired(session: WriteSession, app_id: str, now: datetime) -> Non
 
 
 async def note_expiry(session: WriteSession, app_id: str, generation: int, expiry: datetime | None) -> None:
-    """Record the expiry (None: never) of a token whose license is being deleted.
+    """Record the expiry of a token whose license is being deleted, with the key that signed the token.
 
-    A later expiry that is already recorded is kept.
+    None means that the token never expires. A later expiry that is already recorded is kept.
     """
     values = {"of_app": app_id, "of_generation": generation, "expiry": expiry or NEVER}
     await session.execute(_NOTE_EXPIRY, values)

@@ -24,7 +24,7 @@ _CUSTOMER: BindParameter[str] = bindparam("customer", type_=Text())
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """What a request can reach: an account, some apps of it (`app_ids`), or one customer.
+    """What a request can reach: an account, some of its apps (`app_ids`), or one of its customers.
 
     `parameters` are the values of the parameters in the conditions below.
     """

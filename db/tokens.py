@@ -90,9 +90,9 @@ class NewToken:
 
 
 def shown(column: str, license_id: ColumnElement[str], generation: ColumnElement[int]) -> ScalarSelect[Any]:
-    """Return SQL for a column of the token that a license shows under the current generation of keys.
+    """Return SQL for a column of the token that a license shows.
 
-    `generation` is this current generation.
+    `generation` is the current generation of the app's signing keys.
     """
     return (
         select(tokens.c[column])
@@ -110,7 +110,7 @@ async def clear(session: WriteSession, license_id: str) -> None:
 
 
 async def generations(session: WriteSession, license_id: str) -> frozenset[int]:
-    """Return the generations of the keys that signed a license's tokens, without superseded tokens."""
+    """Return the generations of the keys that signed a license's tokens. Superseded tokens do not count."""
     return frozenset((await session.execute(_GENERATIONS, {"of_license": license_id})).scalars())
 
 

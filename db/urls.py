@@ -74,7 +74,7 @@ def parse_url(text: str) -> DatabaseUrl:
 
 
 def _parameters(user: str, password: str, netloc: str, database: str, query: str) -> dict[str, str]:
-    """Return the URL's parameters by libpq's names (except `database`), after checking each value separately.
+    """Return the URL's parameters by libpq's names (but `database` for `dbname`), each checked separately.
 
     If a parameter is given several times, the last value counts. An empty value counts as absent.
     """

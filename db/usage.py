@@ -1,6 +1,7 @@
 """Usage: how many requests and points each key, and each other subject of a limit, used in each minute.
 
-All processes of an installation add to the same rows, so the rows are also the ledger of their limits.
+All processes of an installation add to the same rows. The rows are therefore also the ledger of the limits
+that the processes share.
 """
 
 from collections.abc import Sequence
@@ -21,9 +22,10 @@ from db.types import PlainText, UtcDateTime
 usage = Table(
     "usage",
     metadata,
-    # The id of a key, or what else a limit counts by.
+    # The id of a key, or a text that begins with `OF_LIMITS` and says what else a limit counts by.
     Column("subject", PlainText, primary_key=True),
-    # When the minute begins. Older rows are added up to days: then this is when the day begins.
+    # When the minute begins. The minutes of older days are added up to one row for each day. In such a row,
+    # this is when the day begins.
     Column("minute", UtcDateTime, primary_key=True),
     Column("requests", BigInteger, nullable=False),
     Column("points", BigInteger, nullable=False),
@@ -69,7 +71,7 @@ class Added:
 class Sums:
     """How much one subject used on all processes, in this minute and in the minute before.
 
-    `last_at` is when the subject was last used in the minute before, or None.
+    `last_at` is when the subject was last used in the minute before, or None if it was not used then.
     """
 
     subject: str
@@ -80,7 +82,7 @@ class Sums:
     last_at: datetime | None
 
 
-# Rows are added in the order of subjects, so that processes never wait for each other's locks in a circle.
+# Rows are added in the order of subjects, so that processes never deadlock.
 _ADD = """
 INSERT INTO usage (subject, minute, requests, points, refused, last_at)
 {rows}
@@ -119,9 +121,9 @@ _ADD_ON_POSTGRESQL = Query(
 
 
 async def add(database: Database, added: Sequence[Added]) -> Sequence[Sums]:
-    """Add what was used in one minute to its rows, in one statement, and return the new sums.
+    """Add what was used in one minute to the rows of that minute, in one statement, and return the new sums.
 
-    All rows are of the same minute. Raises StoreUnavailable.
+    `added` must have at least one item, and all items must be of the same minute. Raises StoreUnavailable.
     """
     before = clock.as_text(added[0].minute - _MINUTE)
     query = _ADD_ON_SQLITE if database.is_sqlite else _ADD_ON_POSTGRESQL

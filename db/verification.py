@@ -53,7 +53,7 @@ def _of_app(shown: Sequence[Any], found: FromClause) -> Select[Any]:
 
 
 def _in(statements: "_Statements", tenant: Tenant | None) -> tuple[Select[Any], Mapping[str, Any]]:
-    """Return the statement for a tenant, and the tenant's parameters."""
+    """Return the statement for a tenant, and the tenant's parameters. Without a tenant, it reads any app."""
     if tenant is None:
         return statements.any_app, {}
     return statements.listed_apps, tenant.parameters
@@ -61,7 +61,7 @@ def _in(statements: "_Statements", tenant: Tenant | None) -> tuple[Select[Any], 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Statements:
-    """A statement for callers who may read any app, and the same for those who are limited to some apps."""
+    """A statement for callers who may read any app, and one for callers who are limited to some apps."""
 
     any_app: Select[Any]
     listed_apps: Select[Any] = field(init=False)
@@ -175,10 +175,11 @@ class TokenFacts:
 async def license_by(
     session: ReadSession, slug: str, by: str, value: str, now: datetime, tenant: Tenant | None = None
 ) -> tuple[bool, ShownLicense | None]:
-    """Find a license of an app `by` "installation_id" or "jti", and return (whether the app exists, license).
+    """Find a license of an app. `by` is "installation_id" or "jti".
 
-    Of an installation's licenses, this finds the license that is active at `now`, or the newest license if
-    none is active. If a tenant is given, only its apps exist (`db.tenancy.is_listed`).
+    Returns whether the app exists, and the license or None. Of an installation's licenses, this finds the
+    license that is active at `now`, or the newest license if none is active. If a tenant is given, only its
+    apps exist (`db.tenancy.is_listed`).
     """
     statement, limits = _in(_ONE[by], tenant)
     row = await session.row(statement, {"slug": slug, "asked": value, "now": now, **limits})
@@ -195,7 +196,7 @@ async def licenses_by(
 ) -> dict[str, ShownLicense | None] | None:
     """Find the licenses of an app for many values in one statement, in the same way as `license_by`.
 
-    Returns the licenses by value, or None if the app does not exist.
+    Returns the license or None for each value. Returns None if the app does not exist.
     """
     statement, limits = _in(_MANY[by], tenant)
     parameters = {
@@ -216,7 +217,7 @@ async def facts_of_token(
 ) -> TokenFacts | None:
     """Return the key and the license that a token names, or None if the app does not exist.
 
-    The key and the license must belong to the app.
+    The key and the license must belong to the app. If a tenant is given, only its apps exist.
     """
     statement, limits = _in(_BY_TOKEN, tenant)
     row = await session.row(statement, {"slug": slug, "kid": kid, "license_id": license_id, **limits})
@@ -228,7 +229,7 @@ async def facts_of_token(
 
 
 async def public_keys(session: ReadSession, slug: str) -> list[PublicKey] | None:
-    """Return all keys that an app ever had: first the current key, and then the other keys, newest first.
+    """Return all keys of an app, even unpublished ones: first the current key, then the others, newest first.
 
     Returns None if the app does not exist.
     """

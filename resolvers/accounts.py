@@ -93,9 +93,9 @@ async def only_account(session: WriteSession) -> str:
 
 
 async def chosen_account(session: WriteSession, name: str | None) -> str:
-    """Return the id of the account with this name. Raises Faults.
+    """Return the id of the account with this name. Raises Faults if there is none.
 
-    If no account is named, return the id of the only account.
+    If `name` is None, do the same as `only_account`.
     """
     if name is None:
         return await only_account(session)

@@ -1,8 +1,7 @@
 """API keys as objects: reading, creating, changing, rotating and revoking them.
 
-A key can only create and change keys that can do no more than itself (`_Own`).
-Changes to the keys of one account run one after another, so each of them is checked against the keys as the
-one before it left them.
+A key can only create, change, rotate and revoke keys that can do no more than itself (`_Own`). Changes to an
+account's keys run one after another, so each change is checked after the previous one has been made.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,7 +63,7 @@ class _Own:
 
     @property
     def only_registered(self) -> bool:
-        """Whether the key only sends registered documents. Then a key that it creates does the same."""
+        """Whether the key may only send registered documents. Keys that it creates have this limit too."""
         return self.documents == DocumentPolicy.REGISTERED
 
     def covers(self, key: ManagedKey) -> bool:
@@ -85,7 +84,7 @@ class _Own:
         return has_apps and has_time and has_documents and has_kind and has_scopes and has_origins
 
     def has_sets(self, names: Sequence[str] | None) -> bool:
-        """Return whether a key that only sends documents of these sets is within the sets of this one."""
+        """Return whether this key may send the documents of these sets. None stands for every set."""
         if not self.only_registered or self.document_sets is None:
             return True
         return names is not None and set(names) <= set(self.document_sets)
@@ -161,8 +160,8 @@ Scopes = Annotated[
     BeforeValidator(_known_scopes, json_schema_input_type=list[_ScopeWord] | None),
     Field(
         description="Scopes of the key, all of which the key of the request must have. A restricted key "
-        "needs at least one, and can have any but WRITE. A public key can have READ and READ_CUSTOMERS. A "
-        "secret key always has all."
+        "needs at least one, and can have any but WRITE. A public key can have READ and READ_CUSTOMERS, and "
+        "gets READ by default. A secret key always has all."
     ),
 ]
 AppSlugs = Annotated[
@@ -179,12 +178,13 @@ KeyOrigins = Annotated[
         description=f"1 to {MAX_ORIGINS} origins of pages that may use the key, such as "
         "https://portal.example. https://*.portal.example stands for one label in place of the *. http is "
         "only for localhost and 127.0.0.1. Requests from another origin, or without the header Origin, are "
-        "FORBIDDEN. null stands for the origins of the key of the request, or for everywhere."
+        "FORBIDDEN. null stands for the origins of the key of the request. If that key has none, null "
+        "stands for every origin, and the header Origin is not required."
     ),
 ]
 _ABOUT_DOCUMENTS = (
-    "Whether the key may send any document, or only registered documents. By default, a public key may only "
-    "send registered documents, and so may every key if the key of the request may only send them."
+    "Whether the key may send any document, or only registered documents. By default, only a public key is "
+    "limited to registered documents. If the key of the request has this limit, the new key always has it."
 )
 Documents = Annotated[
     DocumentPolicy,
@@ -316,7 +316,7 @@ class CreateApiKey(Input):
 class UpdateApiKey(Changes):
     """Changes to an API key. Fields left out keep their values.
 
-    null removes a limit, or replaces it with that of the key of the request.
+    null replaces a limit with that of the key of the request, or removes it if that key has no such limit.
     """
 
     name: Name = UNCHANGED
@@ -489,7 +489,8 @@ async def _app_ids(
 ) -> Sequence[str] | None:
     """Return the ids of the apps with these slugs. Raises Faults.
 
-    Without slugs, return those of the apps that the key of the request can reach: None if it can reach all.
+    If `slugs` is None, returns the ids of the apps that the key of the request is limited to, or None if it
+    is not limited.
     """
     if slugs is None:
         return own.app_ids

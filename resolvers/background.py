@@ -14,7 +14,7 @@ INTERVAL_SECONDS = 60
 """How long a server waits before it looks again for work that other processes started or left unfinished."""
 
 LAST_SECONDS = 2.0
-"""How long a server that stops waits for the last run of its work."""
+"""How long a stopping server waits for the last run of its work."""
 
 
 class Background:
@@ -38,7 +38,7 @@ class Background:
     async def running(self, database: Database, work: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
         """Do the work in the background while the block runs. When the block ends, cancel the work.
 
-        With `at_end`, the work is done once more before it is cancelled.
+        With `at_end`, the work is first done once more, for at most `LAST_SECONDS`.
         """
         runs = _Runs(self._name, work)
         task = asyncio.create_task(self._keep_working(database, runs))
@@ -73,7 +73,10 @@ class _Runs:
         self._is_postponed = False
 
     async def next(self) -> None:
-        """Do the work. Failures are logged, a database that is unavailable only once until it is back."""
+        """Do the work. Failures are logged.
+
+        If the database is unavailable, this is logged only once until the work succeeds again.
+        """
         async with self._turn:
             try:
                 await self._work()

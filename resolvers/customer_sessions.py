@@ -56,7 +56,7 @@ class CustomerSessionTerms(Input):
     ) = Field(
         None,
         description="What the session may do: READ, which it always has, and READ_TOKENS, which shows the "
-        "tokens of the customer's licenses and allows new ones. READ by default.",
+        "tokens of the customer's licenses and allows regenerating them. READ by default.",
     )
     origins: Origins | None = Field(
         None,

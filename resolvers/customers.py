@@ -207,7 +207,8 @@ async def update_customer(
     if "email" in changes:
         changes["email_folded"] = fold(changes["email"])
         key = email_key(changes["email"])
-        # Do not write a key that has not changed: a duplicate keeps its special key until its email changes.
+        # Do not write an email key that has not changed: a duplicate keeps its special key until its email
+        # changes.
         if key != found.email_key:
             changes["email_key"] = key
     if "name" in changes:
@@ -302,7 +303,7 @@ def _unique(given: CreateCustomer) -> dict[str, object]:
 
 
 async def _taken(session: WriteSession, app_id: str, unique: Mapping[str, object], but: str = "") -> Faults:
-    """Return the faults of a write that conflicts with another row.
+    """Return the faults of a write that conflicts with another row. `but` is the id of a changed customer.
 
     If that row has been deleted in the meantime, every unique field that was given gets a fault.
     """

@@ -1,6 +1,6 @@
 """Registered documents: the texts that keys with the policy REGISTERED may send.
 
-Every text is checked when it is registered, as a request with it would be checked. The caller passes the
+A text is checked when it is registered, in the same way as the document of a request. The caller passes the
 function that checks it (`CheckText`).
 """
 
@@ -79,7 +79,8 @@ def digest_of(text: str) -> str:
 def id_of(given: str) -> str | None:
     """Return an id in the form in which it is stored, or None if it is not an id.
 
-    64 lower-case hexadecimal digits are a SHA-256, with or without the prefix. It is stored with the prefix.
+    64 lower-case hexadecimal digits are a SHA-256, with or without the prefix `HASHED`. It is stored with
+    this prefix.
     """
     if len(given) > ID_LENGTH:
         return None
@@ -122,7 +123,7 @@ SetName = Annotated[Text, AfterValidator(_set_name)]
 
 
 class DocumentInput(Input):
-    """A document to register. Without an id, its id is the SHA-256 of its text."""
+    """A document to register. If no id is given, the id is the SHA-256 of the text."""
 
     text: RequiredText
     document_id: Annotated[Text, AfterValidator(_document_id)] | None = None
@@ -173,7 +174,7 @@ async def register_documents(
 ) -> Registered:
     """Add documents to a set, all or none of them. Raises Faults.
 
-    Documents that are in the set already stay as they are.
+    Documents that are already in the set do not change.
     """
     viewer.require(Scope.MANAGE_KEYS)
     given = values.get("documents")
@@ -242,7 +243,7 @@ async def _add(
 async def delete_document_set(viewer: Viewer, session: WriteSession, values: Mapping[str, object]) -> int:
     """Delete a set, and return how many documents it had. Raises Faults.
 
-    Within a second, no process accepts them as registered any more, unless another set has them.
+    Within a second, every process stops accepting these documents, except those that are in another set too.
     """
     viewer.require(Scope.MANAGE_KEYS)
     return await delete_set(session, viewer.account_id, values)
@@ -259,7 +260,7 @@ async def delete_set(session: WriteSession, account_id: str, values: Mapping[str
 
 
 async def note_uses(database: Database, used: Collection[str]) -> None:
-    """Store that documents, given by their ids, have just been used."""
+    """Store the current time as the last use of the documents with these ids."""
     async with database.write() as session:
         await documents.note_uses(session, used, clock.now())
 

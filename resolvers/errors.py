@@ -9,8 +9,8 @@
     └─ Faults           everything that is wrong with the input; nothing was written
 
 GraphQL and REST each map these errors to their own codes, in `schema.pipeline.errors` and `rest.errors`. In
-the graph, Faults become userErrors. Resolvers catch
-`db.engine.StoreUnavailable` only in background work (`resolvers.background` and `resolvers.usage`).
+the graph, Faults become userErrors. In resolvers, only background work catches `db.engine.StoreUnavailable`
+(`resolvers.background`).
 """
 
 from collections.abc import Callable, Iterable

@@ -117,7 +117,7 @@ class Changes(Input):
     """
 
     def changes(self) -> dict[str, Any]:
-        """Return the fields that were given, with their new values."""
+        """Return the fields that were given, with their new values, except fields of type `Unchanged`."""
         fields = type(self).model_fields.items()
         return {
             name: getattr(self, name)

@@ -100,7 +100,10 @@ class ListedKey:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A viewer's account, the parts of its key that may be shown, and all its scopes."""
+    """A viewer's account, the parts of its key that may be shown, and what it may do.
+
+    `is_limited_to_apps` is whether the key only reaches some apps.
+    """
 
     account_name: str
     key_id: str
@@ -126,7 +129,7 @@ def new_token(kind: KeyKind) -> str:
 
 
 def without_tokens(text: str) -> str:
-    """Return a text with only the beginning of each key and of each license's token in it."""
+    """Return a text in which each key and each license's token is cut off after its prefix."""
     # Most texts have none, and this is faster than the search.
     if "_live_" in text or "_test_" in text or "eyJ" in text:
         return _IN_TEXT.sub(r"\1\2…", text)

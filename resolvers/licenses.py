@@ -191,14 +191,18 @@ async def create_license(
 
 
 def regeneration_scope(viewer: Viewer) -> Scope:
-    """Return the scope that a viewer needs to give a license a new token: READ_TOKENS for a customer."""
+    """Return the scope that a viewer needs to give a license a new token.
+
+    This is READ_TOKENS for a customer, and WRITE_LICENSES for anyone else.
+    """
     return Scope.READ_TOKENS if viewer.is_customer else Scope.WRITE_LICENSES
 
 
 async def regenerate_license(viewer: Viewer, session: WriteSession, keyring: Keyring, id: str) -> str:
-    """Give a license a new token with the current features of its tier, and return the license's id.
+    """Give a license a new token and return the license's id. Raises Faults.
 
-    Raises Faults. If the license is revoked or has expired, the fault is WRONG_STATE.
+    The token has the license's own features and the current features of its tier. If the license is revoked
+    or has expired, the fault is WRONG_STATE.
     """
     viewer.require(regeneration_scope(viewer))
     found = await _require_license(viewer, session, id)
@@ -268,8 +272,8 @@ async def revoke_license(viewer: Viewer, session: WriteSession, id: str, values:
 async def reinstate_license(viewer: Viewer, session: WriteSession, keyring: Keyring, id: str) -> str:
     """Undo the revocation of a license and return its id. Raises Faults.
 
-    If the license has not expired, it becomes active again, unless its installation has another active
-    license: then nothing changes, and the fault is TAKEN.
+    A license that has not expired becomes active again. If its installation already has another active
+    license, the fault is TAKEN, and nothing changes.
     """
     viewer.require(Scope.WRITE_LICENSES)
     found = await _require_license(viewer, session, id)
@@ -334,9 +338,9 @@ async def _faults_of_grant(session: WriteSession, app_id: str, given: CreateLice
 
 
 def _joined(of_tier: Sequence[str], own: Sequence[str]) -> list[str]:
-    """Return all features of a license: first those of its tier, then its own.
+    """Return all features of a license: first those of its tier, then its own that the tier does not have.
 
-    Each part is sorted by slug.
+    Both arguments are sorted by slug.
     """
     return [*of_tier, *(slug for slug in own if slug not in of_tier)]
 

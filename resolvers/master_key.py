@@ -56,7 +56,7 @@ async def unlock(keyring: Keyring, database: Database, *, given: SecretStr | Non
 
 
 def parse(text: str) -> bytes:
-    """Decode a master key from base64 or base64url. Raises ValueError with a message that hides the key."""
+    """Decode a master key from base64 or base64url. Raises ValueError, whose message omits the key."""
     standard = text.strip().rstrip("=").replace("-", "+").replace("_", "/")
     with suppress(ValueError):
         key = base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)

@@ -21,7 +21,8 @@ _EXAMPLE = "https://portal.example or https://portal.example:8443"
 
 _FORM = re.compile(r"(https?)://([^/?#@\\]+?)(?::([0-9]{1,5}))?")
 _NAME = re.compile(r"(?=.{1,253}$)(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # browsers read a host whose last label is a number as an address
+# If the last label of a host is a number, browsers read the host as an IPv4 address.
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _FIRST_LABEL = re.compile(r"(https?://)[a-z0-9_-]+\.")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _WITHOUT_TLS = {"localhost", "127.0.0.1"}
@@ -39,9 +40,9 @@ def parse_origin(text: str) -> str:
 
 
 def is_among(origin: str, origins: Collection[str]) -> bool:
-    """Return whether an origin is one of these, or fits one that has a `*`.
+    """Return whether an origin is one of `origins`, or matches one of them that has a `*`.
 
-    `origin` is a value of the header Origin, or parsed (`parse_origin`). The others are parsed.
+    `origin` is the value of a header Origin, or a result of `parse_origin`. All `origins` are such results.
     """
     if origin in origins:
         return True
@@ -50,15 +51,15 @@ def is_among(origin: str, origins: Collection[str]) -> bool:
 
 
 def are_within(origins: Collection[str] | None, limit: Collection[str] | None) -> bool:
-    """Return whether a key with these origins works on no page on which one with the other origins does not.
+    """Return whether `limit` includes all pages that `origins` include.
 
-    All origins are parsed. None stands for every origin.
+    All origins were returned by `parse_origin`. None stands for every origin.
     """
     return limit is None or (origins is not None and all(is_among(origin, limit) for origin in origins))
 
 
 async def live_origins(session: ReadSession) -> frozenset[str]:
-    """Return the origins of all live keys of the installation."""
+    """Return the origins of all keys of the installation that are neither revoked nor expired."""
     return frozenset(
         origin for origins in await keys.live_origins(session, clock.now()) for origin in origins
     )

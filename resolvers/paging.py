@@ -26,7 +26,7 @@ FilterValue: TypeAlias = str | datetime | bool | None
 class PageArguments:
     """The page arguments of a connection. None means that an argument was not given.
 
-    `order` is the name of an order, and True if the order is descending.
+    `order` is the name of an order, and whether it is descending.
     """
 
     first: int | None = None

@@ -18,7 +18,7 @@ INTERVAL_S = 1.0
 """How often a process adds to the ledger if it has something to add."""
 
 MAX_CHANGED = 50_000
-"""How many subjects can wait for the ledger while the database is unavailable. The oldest are dropped."""
+"""How many subjects can wait while the database is unavailable. If there are more, the oldest are dropped."""
 
 _TIDY_EVERY = timedelta(minutes=1)
 _KEPT_FOR_LIMITS = timedelta(minutes=5)  # two minutes, and some time for clocks that differ
@@ -31,7 +31,7 @@ _background = Background("usage", INTERVAL_S, at_end=True)
 
 
 class Use:
-    """What one subject uses.
+    """What one subject uses. A subject is a key, or what a limit counts by (`of_limit`).
 
     `requests`, `points` and `refused` are what this process counted and has not stored yet. `points` may be
     negative after a refund.
@@ -55,7 +55,7 @@ class Use:
         return bool(self.requests or self.points or self.refused)
 
     def hear(self, requests: int, points: int, seconds_ago: float) -> None:
-        """Count what other processes used, at least this number of seconds ago. Subclasses do this."""
+        """Count what other processes used at least `seconds_ago` seconds ago. Subclasses override this."""
 
     def learn(self, sums: Sums, sent: Added) -> None:
         """Compare the sums of all processes with what this process knows, and count the difference."""
@@ -104,7 +104,8 @@ class Ledger:
     async def exchange(self) -> None:
         """Add what was counted since the last exchange, and learn what other processes added.
 
-        Without anything to add, no statement is sent. Raises StoreUnavailable.
+        If there is nothing to add, no statement is sent. If the statement fails, the next exchange adds what
+        was counted. Raises StoreUnavailable.
         """
         changed, self._changed = self._changed, {}
         changed = {subject: use for subject, use in changed.items() if use.is_pending}
@@ -128,7 +129,7 @@ class Ledger:
         await self._tidy(now)
 
     async def _tidy(self, now: datetime) -> None:
-        """Delete old rows of limits once a minute. Once a day, add up minutes to days and delete old days.
+        """Once a minute, delete old rows of limits. Once a day, sum old minutes by day and delete old days.
 
         This is only done after an exchange, so a server without requests writes nothing.
         """
@@ -153,7 +154,7 @@ def keeping(ledger: Ledger) -> AbstractAsyncContextManager[None]:
 
 
 def of_limit(name: str, counted: str) -> str:
-    """Return the subject of one counter of a limit. `counted` is what it counts by, such as an address."""
+    """Return the subject of one counter of a limit. `counted` is the id of a key, or a network."""
     return f"{OF_LIMITS}{name}:{counted}"
 
 

@@ -102,7 +102,7 @@ async def verify_licenses(
 ) -> list[Verification] | None:
     """Find licenses of an app by "installation_id" or "jti", and verify them in the given order.
 
-    Returns None if the app does not exist. Raises BadUserInput for more than `MAX_VALUES` values.
+    Returns None in the same cases as `verify_license`. Raises BadUserInput for more than `MAX_VALUES` values.
     """
     require_few(f"{by}s", values)
     if not is_slug(app_slug):

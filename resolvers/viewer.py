@@ -163,7 +163,7 @@ NOT_OF_CUSTOMER = "This session only shows its own customer and that customer's 
 def holder(viewer: Viewer, account_id: str, app_id: str) -> Viewer:
     """Return the viewer for a request that proves itself with a token of a license in this app.
 
-    A key that can reach the whole app keeps its scopes. Any other key is ignored.
+    A key that can reach the whole app keeps its scopes. Any other key's scopes and tenant are ignored.
     """
     if viewer.tenant.reaches(account_id, app_id):
         return replace(viewer, scopes=viewer.scopes | _OF_LICENSE)

@@ -1,6 +1,6 @@
 """What license tokens and customer sessions may show: the fields of each noun, by their names in `db`.
 
-A noun or a field that is not listed here is forbidden to their holders.
+The holders of these tokens and sessions may not read any other noun or field.
 """
 
 from db.shaping.selection import Visible

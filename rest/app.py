@@ -1,4 +1,4 @@
-"""The ASGI application for every path except /graphql."""
+"""The ASGI application for REST, and for paths that nothing else serves: they get a 404."""
 
 import re
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ def rest_app(
 ) -> "RestApp":
     """Return the ASGI application for REST. Unknown paths get a 404 in the same envelope as other errors.
 
-    `path_prefix` is the path under which callers reach the server. Every URL in a response begins with it.
-    If `cors` is false, no response has headers of CORS.
+    `path_prefix` is the path under which callers reach the server. In responses, every path of this server
+    begins with it. If `cors` is false, no response has headers of CORS.
     """
     document = written(path_prefix)
     services = Services(database, keyring, authentication, max_body_bytes, document, path_prefix, cors)

@@ -64,7 +64,7 @@ _ID = (Scalar("id", "id"),)
 
 @operation("GET", APPS, scope=Scope.READ, query=AppsQuery, cost=None, answers={200: AppPage})
 async def list_apps(call: Call) -> Response:
-    """List apps. Returns all apps of the account, newest first."""
+    """List apps. Returns the apps of the account that the key can reach, newest first."""
     selected = call.checked(AppsQuery, call.query).selection(_FIELDS)
     call.spend(cost_of_page(selected))
     async with call.database.read() as session:
@@ -94,12 +94,12 @@ async def create_app(call: Call) -> Response:
 
 @operation("GET", APP, scope=Scope.READ, cost=cost_of(_FIELDS), answers={200: AppAnswer})
 async def get_app(call: Call) -> Response:
-    """Get an app by its slug. An app of another account counts as not found."""
+    """Get an app by its slug. An app that the key cannot reach counts as not found."""
     return envelopes.one(await _require(call, call.path["slug"], _FIELDS))
 
 
 async def require_app(call: Call) -> None:
-    """Raise Problem unless the app in the path exists."""
+    """Raise Problem unless the app in the path exists and the viewer can reach it."""
     await _require(call, call.path["slug"], _ID)
 
 
@@ -129,7 +129,10 @@ async def delete_app(call: Call) -> Response:
 
 
 async def page_in_app(call: Call, selected: Selected[Connection]) -> Response:
-    """Return a response with one page of a connection of the app in the path. Raises Problem."""
+    """Return a response with one page of a connection of the app in the path.
+
+    Raises Problem and RateLimited.
+    """
     return envelopes.page(await read_page(call, selected))
 
 

@@ -256,12 +256,12 @@ async def delete_customer(call: Call) -> Response:
     located=False,
 )
 async def create_customer_session(call: Call) -> Response:
-    """Create a session of a customer. Its token reads this customer and their licenses, and nothing else.
+    """Create a session of a customer. Its token is a key that only reads this customer and their licenses.
 
-    With the token as the key, the customer and each of their licenses can be read, and a license can be
-    regenerated if the session has `read_tokens`. Lists and all other changes return 403. The key that creates
-    the session needs `write_customers`, `read` and `read_customers`. A customer has at most 100 sessions: one
-    more ends the oldest.
+    If the session has `read_tokens`, its token can also regenerate these licenses. Lists and all other
+    changes return 403. The key that creates the session needs `write_customers`, `read` and `read_customers`,
+    and also `read_tokens` if the session has it. A customer has at most 100 sessions: one more ends the
+    oldest.
     """
     customer_sessions.require_creation(call.viewer)
     await require_customer(call)
@@ -287,12 +287,15 @@ def _readings_of_email(value: str) -> Iterable[str]:
 
 
 async def require_customer(call: Call) -> None:
-    """Raise Problem unless the customer in the path exists, in the app in the path."""
+    """Raise Problem unless the app in the path has the customer in the path."""
     await _require(call, "id", call.path["id"], _ID)
 
 
 async def _one_of(call: Call, lookup: str, values: Iterable[str]) -> Response:
-    """Try these values in order, and respond with the first customer that has one. Raises Problem."""
+    """Look up a customer by each value in turn, and return a response with the first customer found.
+
+    Raises Problem if none is found.
+    """
     for value in values:
         customer = await _find(call, lookup, value)
         if customer is not None:

@@ -34,7 +34,7 @@ class Answer(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Shows:
-    """Annotates a response key with the attribute that has its value, if the names differ."""
+    """Annotates a key of a resource with the noun's attribute that has its value, if the two names differ."""
 
     attribute: str
 
@@ -63,9 +63,10 @@ ABOUT_META = (
 
 
 def fields_of(resource: type[Answer], *, without: str | None = None) -> tuple[Scalar, ...]:
-    """Return the selection for a resource's keys (see `Shows`), except for the key `without`.
+    """Return what to select for the keys of a resource, except for the key `without`.
 
-    The resource has the name of its noun.
+    The class of the resource has the same name as its noun. A key has the same name as the attribute that it
+    shows, unless `Shows` names another attribute.
     """
     attributes = NOUNS[resource.__name__].attributes
     names = {

@@ -56,13 +56,14 @@ INPUT_ERRORS = {
 
 _TRY_AGAIN = {"Retry-After": "1"}
 
-# If there are several faults, the code of the response is the first one here that fits one of the faults.
+# If an input has several faults, the response has the first of these codes that fits any of the faults.
 _FAULTS_BY_CODE = {
     Code.VALIDATION_ERROR: {FaultCode.BLANK, FaultCode.INVALID, FaultCode.TOO_LONG, FaultCode.NOT_FOUND},
     Code.CONFLICT: {FaultCode.TAKEN, FaultCode.IN_USE, FaultCode.WRONG_STATE},
 }
 
-# What the path names, by the field that a resolver reports as NOT_FOUND.
+# The input fields whose values come from the path, and what each of them identifies. If such a value is
+# NOT_FOUND and nothing else is wrong, the status is 404 instead of 422.
 _ADDRESSED = {("slug",): "app", ("app_slug",): "app", ("id",): "object"}
 
 Details = dict[str, list[str]]

@@ -18,7 +18,7 @@ _SAFE = "".join(chr(each) for each in range(0x21, 0x7F) if chr(each) not in ",%"
 
 
 def names(query: type[Input] | None, query_string: bytes) -> Sequence[str]:
-    """Return the names of the parameters that `query` does not have, at most `MAX_NAMES` + 1 of them."""
+    """Return the names of the parameters that the model `query` does not have, at most `MAX_NAMES` + 1."""
     if query is not None and query.model_config.get("extra") == "forbid":
         return ()  # unknown parameters are refused, not ignored
     known = _known(query)
@@ -36,13 +36,19 @@ def names(query: type[Input] | None, query_string: bytes) -> Sequence[str]:
 
 
 def header(names: Sequence[str]) -> bytes:
-    """Return the value of X-Ignored-Parameters: the names, cut to `NAME_LENGTH` and percent-encoded."""
+    """Return the value of X-Ignored-Parameters: the names, cut to `NAME_LENGTH` and percent-encoded.
+
+    "..." stands for the names beyond the first `MAX_NAMES`.
+    """
     shown = [quote(name[:NAME_LENGTH], _SAFE, errors="surrogateescape") for name in names[:MAX_NAMES]]
     return ", ".join([*shown, "..."] if len(names) > MAX_NAMES else shown).encode()
 
 
 def loggable(names: Sequence[str]) -> str:
-    """Return the names for the log. A name that could be a key or another value becomes "other"."""
+    """Return the names for the log. A name that could be a key or another value becomes "other".
+
+    "..." stands for the names beyond the first `MAX_NAMES`.
+    """
     shown = dict.fromkeys(name if _NAME.fullmatch(name) else "other" for name in names[:MAX_NAMES])
     return ",".join([*shown, "..."] if len(names) > MAX_NAMES else shown)
 

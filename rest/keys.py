@@ -53,8 +53,8 @@ class ApiKey(Answer):
     )
     created_at: datetime = Field(description="When the key was created.")
     last_used_at: datetime | None = Field(
-        description="When the key was last used, at most 10 seconds late. Null if it was not used in the "
-        "last 90 days."
+        description="When the key was last used. A use is shown after 10 seconds at most. Null if the key "
+        "was not used in the last 90 days."
     )
     expires_at: datetime | None = Field(description="When the key expires. Null if it never expires.")
     revoked_at: datetime | None = Field(description="When the key was revoked. Null if it is not revoked.")
@@ -106,14 +106,15 @@ class ApiKeysQuery(PageQuery):
         None, description="Kind of the key. By default, keys of all kinds except sessions are returned."
     )
     live: Annotated[bool | None, BeforeValidator(_is_true, json_schema_input_type=bool)] = Field(
-        None, description="true for keys that work, false for keys that are revoked or expired."
+        None, description="true selects keys that work, false selects keys that are revoked or expired."
     )
 
 
 class NewApiKey(CreateApiKey):
     """A new API key. It can do no more than the key of the request.
 
-    A limit that is left out (apps, origins, registered documents, expiry) is that of the key of the request.
+    If a limit (apps, origins, registered documents, expiry) is left out, the new key has the limit of the key
+    of the request.
     """
 
     app_slugs: AppSlugs = Field(None, alias="apps")
@@ -122,7 +123,8 @@ class NewApiKey(CreateApiKey):
 class ChangedApiKey(UpdateApiKey):
     """Changes to an API key. Fields left out keep their values.
 
-    null removes a limit, or replaces it with that of the key of the request.
+    null removes a limit if the key of the request has no such limit. Otherwise, null sets the limit that the
+    key of the request has.
     """
 
     app_slugs: AppSlugs = Field(UNCHANGED, alias="apps")
@@ -134,7 +136,11 @@ _ID = (Scalar("id", "id"),)
 
 @operation("GET", KEYS, scope=Scope.MANAGE_KEYS, query=ApiKeysQuery, cost=None, answers={200: ApiKeyPage})
 async def list_api_keys(call: Call) -> Response:
-    """List API keys. Returns the keys of the account, newest first, but sessions only with `kind=session`."""
+    """List API keys. Returns keys of the account, newest first.
+
+    Sessions are only returned with `kind=session`. A key that is limited to some apps only sees keys that are
+    limited to these apps.
+    """
     query = call.checked(ApiKeysQuery, call.query)
     selected = query.selection(_FIELDS)
     call.spend(cost_of_page(selected))
@@ -151,7 +157,7 @@ async def list_api_keys(call: Call) -> Response:
     answers={201: ApiKeyWithTokenAnswer},
 )
 async def create_api_key(call: Call) -> Response:
-    """Create an API key. Its token is only in this response."""
+    """Create an API key. Only this response has its token."""
     values = _values(await call.body())
     with _as_apps():
         async with call.database.write() as session:
@@ -212,7 +218,10 @@ async def revoke_api_key(call: Call) -> Response:
 
 
 def _values(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a body with the resolvers' name for `apps`."""
+    """Return a body in which `apps` is named `app_slugs`, as in resolvers.
+
+    The name `app_slugs` is unknown to callers, so a value with this name is ignored.
+    """
     return {"app_slugs" if name == "apps" else name: body[name] for name in body if name != "app_slugs"}
 
 

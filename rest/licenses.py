@@ -50,13 +50,15 @@ class License(Answer):
     token: str | None = Field(
         None,
         description="The license's current token: a JWT that an installation can verify without a network "
-        "connection. Left out in lists, in the response to revoke, and in GET requests with a public key. "
-        "Null if no token was ever signed.",
+        "connection. Left out in lists and in the response to revoke. Also left out if the key does not have "
+        "the scope `read_tokens`, unless the request has `current_token`. Null if no token was ever signed.",
     )
     status: Annotated[StatusWord, Shows("status_word")] = Field(
         description="Status at the time of the request."
     )
-    tier: Annotated[str | None, Shows("tier_slug")] = Field(description="Slug of the license's tier.")
+    tier: Annotated[str | None, Shows("tier_slug")] = Field(
+        description="Slug of the license's tier. Null if the license has no tier."
+    )
     features: list[str] = Field(
         description="Slugs of the features in the license's current token: first the features of the tier, "
         "then the license's own features."
@@ -128,7 +130,7 @@ class NewLicense(CreateLicense):
 
 
 class RegenerateLicense(Input):
-    """A token of the license. With this token, no secret key is needed to regenerate the license."""
+    """A token of the license. With this token, no API key is needed to regenerate the license."""
 
     current_token: str | None = Field(
         None,
@@ -232,9 +234,9 @@ async def _require_writable(call: Call) -> None:
     answers={200: LicenseAnswer},
 )
 async def regenerate_license(call: Call) -> Response:
-    """Give a license a new token. The new token has the current features of the license's tier.
+    """Give a license a new token. With `current_token`, no key is needed.
 
-    With `current_token`, no key is needed.
+    The new token has the current features of the license's tier, and the license's own features.
     """
     slug, id = call.path["slug"], call.path["id"]
     token = call.checked(RegenerateLicense, await call.body()).current_token
@@ -283,7 +285,8 @@ async def revoke_license(call: Call) -> Response:
 async def reinstate_license(call: Call) -> Response:
     """Undo the revocation of a license. This fails with `conflict` if the license is not revoked.
 
-    It also fails with `conflict` if the installation has another active license.
+    It also fails with `conflict` if the license has not expired and the installation has another active
+    license.
     """
     id = call.path["id"]
     await _require(call, "id", id, _ID)

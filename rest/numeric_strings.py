@@ -1,4 +1,4 @@
-"""Numeric strings: integers in a body may be sent as strings, as in the reference product."""
+"""Numeric strings: some integers in a body may also be sent as strings, such as "365"."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The OpenAPI document, generated from the routed operations and the models that check their input."""
+"""The OpenAPI document, generated from the routed operations and the models of their input and responses."""
 
 import inspect
 import re
@@ -101,7 +101,7 @@ class _Schemas(GenerateJsonSchema):
 
 class _SchemasOfQueries(_Schemas):
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> Json:
-        # An empty default only means that the parameter was left out, so it is not in the schema.
+        # An empty default only means that the parameter was left out, so the default is not in the schema.
         return (
             super().default_schema(schema) if schema.get("default") else self.generate_inner(schema["schema"])
         )
@@ -199,7 +199,7 @@ def _parameters(operation: Operation) -> Iterator[Json]:
 
 
 def _errors(operation: Operation) -> Iterator[Code]:
-    """Yield the errors that an operation can return, sorted by status."""
+    """Yield the errors that the document lists for an operation, sorted by status."""
     if operation.body is not None:
         yield Code.BAD_REQUEST
     if operation.scope is not None:

@@ -101,9 +101,10 @@ class Call:
         self._meter.take(0, {quota: 1})
 
     async def body(self) -> dict[str, Any]:
-        """Return the body, which must be a JSON object, with numeric strings converted to numbers.
+        """Return the body, which must be a JSON object. Numeric strings become numbers where this is allowed.
 
-        Raises Problem, MalformedJson and the exceptions of `body_of`.
+        If the body is optional, an empty body becomes {}. Raises Problem, MalformedJson and the exceptions of
+        `body_of`.
         """
         # If an operation ignores keys, a bad key is not an error.
         read = read_body if self._operation.scope is None else self.services.authentication.body_of
@@ -134,14 +135,17 @@ class Operation:
 
     scope: the scope that the key must have, checked before the input. None: keys are ignored.
     reads: a second scope that the key must have, usually because the response shows what was written.
-    key_optional: a key is not required, or the handler accepts something else in its place. A key that is
-        sent must still be valid.
+    key_optional: the scope is not checked before the handler runs. Either no key is required, or the handler
+        accepts something else in place of a key. A key that is sent must be valid.
+    query, body: the models of the input. If `body_optional` is true, an empty body is accepted.
     check_first: a check whose errors take precedence over those of the query and the body. It only runs if
         the query or the body is wrong. If not, the handler's own statements find the same errors.
     cost: the points that a call costs. None: they depend on the query or the body, and the handler passes
         them to `Call.spend`.
-    quota: what each call counts toward. None: a call with a key counts toward the requests of the key.
-    answers: the model of the body for each success status. The errors follow from the other fields.
+    quota: the limit per minute that each call counts toward. None: a call with a key counts toward
+        `Quota.REQUESTS`, and a call without a key counts toward none.
+    answers: for each status of a success, the model of the body, or None if there is no body. The errors
+        follow from the other fields.
     located: a response with status 201 has the header Location, the path of the new object.
     public: responses are the same for everyone and may be cached. The responses of all other operations,
         including errors, are `no-store`.
@@ -268,7 +272,7 @@ class Endpoint:
 
 
 def _log(error: Exception, problem: Problem) -> None:
-    """Log an error that is not the caller's fault."""
+    """Log an error, unless the caller caused it."""
     if problem.error.code is Code.INTERNAL_ERROR:
         log.error("request.failed", exception=tracebacks.of(error))
     elif isinstance(error, StoreUnavailable | Busy):

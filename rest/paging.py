@@ -138,9 +138,9 @@ class PageQuery(Input):
 
     @model_validator(mode="after")
     def _cursor_of_this_list(self, info: ValidationInfo) -> Self:
-        """Compute the fingerprint of this list, and raise if the cursor belongs to another list.
+        """Compute the fingerprint of this list and its filters. Raise if the cursor has another fingerprint.
 
-        The context has the account and the app of this list.
+        The context of the validation has the account and the app of this list.
         """
         if self.cursor is None:
             return self
@@ -188,7 +188,7 @@ def _place(cursor: str) -> str:
 
 @cache
 def _filter_names(query: type[PageQuery]) -> Mapping[str, str]:
-    """Return the name of the filter for each parameter that a list adds."""
+    """Return the name of the filter for each parameter that a list adds to those of `PageQuery`."""
     return {
         name: next((each.name for each in info.metadata if isinstance(each, FilterOf)), name)
         for name, info in query.model_fields.items()

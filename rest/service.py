@@ -16,7 +16,9 @@ VERSION = "0.1.0"
 class Health(Answer):
     """Health of the service and its database."""
 
-    status: Literal["ok"] = Field(description="`ok` if the database can be read.")
+    status: Literal["ok"] = Field(
+        description="Always `ok`. If the database cannot be read, the response is an error."
+    )
     version: str = Field(description="Version of the server.")
     writes: Literal["refused"] | SkipJsonSchema[None] = Field(
         None, description="Only present while the database refuses writes."

@@ -22,8 +22,8 @@ PEM = "application/x-pem-file"
 
 _IMMEDIATELY = "immediately"
 _FIVE_MINUTES = "public, max-age=300"
-# For a key set without the next key, while that key is being created. A cached copy would still lack the key
-# when the key begins to sign.
+# For a key set that lacks the next key, because that key is still being created. A cached copy could lack the
+# key when it begins to sign.
 _ASK_AGAIN = "public, no-cache"
 
 

@@ -29,7 +29,7 @@ class VerifiedLicense(Answer):
 
     valid: bool = Field(description="True if the license may be used.")
     status: StatusWord = Field(description="Status at the time of the request.")
-    tier: str | None = Field(description="Slug of the license's tier.")
+    tier: str | None = Field(description="Slug of the license's tier. Null if the license has no tier.")
     features: list[str] = Field(description="Slugs of the features in the license's current token.")
     expires_at: datetime | None = Field(
         description="When the license expires. Null if the license never expires."
@@ -50,7 +50,9 @@ class Verdict(Answer):
     status: StatusWord | Literal["not_found"] = Field(
         description="Status at the time of the request. `not_found` if no license of the app matches."
     )
-    tier: str | None = Field(description="Slug of the license's tier.")
+    tier: str | None = Field(
+        description="Slug of the license's tier. Null if the license has no tier or does not exist."
+    )
 
 
 class Verdicts(Answer):
@@ -111,7 +113,10 @@ class VerificationBatch(Input):
 
 
 async def _require_app(call: Call) -> None:
-    """Raise Problem unless the app in the path exists, in any account."""
+    """Raise Problem unless the app in the path exists, in any account.
+
+    For a key that is limited to some apps, no other apps exist.
+    """
     async with call.database.read() as session:
         if await verification.verify_licenses(call.viewer, session, call.path["slug"], "jti", []) is None:
             raise not_found("app")
@@ -130,7 +135,10 @@ async def _require_app(call: Call) -> None:
     answers={200: VerificationAnswer},
 )
 async def verify_license(call: Call) -> Response:
-    """Verify a license. No key is needed. If the license exists, the status is 200, even if it is invalid."""
+    """Verify a license. No key is needed.
+
+    If the license exists, the HTTP status is 200, even if the license is not valid.
+    """
     by, value = _installation(call.query_string) or _given(call.checked(VerificationQuery, call.query))
     async with call.database.read() as session:
         found = await verification.verify_license(call.viewer, session, call.path["slug"], by, value)
@@ -149,7 +157,7 @@ async def verify_license(call: Call) -> Response:
 
 
 def _installation(query_string: bytes) -> tuple[str, str] | None:
-    """Return the lookup of a query that only has an installation id with hyphens, or None."""
+    """Return the name and the value of a query that is only an installation id with hyphens, or None."""
     usual = _USUAL.fullmatch(query_string)
     return None if usual is None else ("installation_id", usual[1].decode().lower())
 

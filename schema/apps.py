@@ -49,15 +49,16 @@ class SigningAlgorithm(Enum):
     )
 
 
-@strawberry.enum(description="What happens to the signing keys that a rotation replaces.")
+@strawberry.enum(description="What happens to the signing key that a rotation replaces.")
 class RetireOldKey(Enum):
     AFTER_LAST_EXPIRY = strawberry.enum_value(
         "after_last_expiry",
-        description="The old keys stay published until 30 days after their last token has expired.",
+        description="The old key stays published until 30 days after its last token expires, or forever if "
+        "one of its tokens never expires.",
     )
     IMMEDIATELY = strawberry.enum_value(
         "immediately",
-        description="The old keys are no longer published, and neither are keys that were retired earlier.",
+        description="The old key is no longer published. Neither are keys that earlier rotations replaced.",
     )
 
 
@@ -225,7 +226,7 @@ class DeleteAppPayload(Payload):
 class RotateAppKeysInput:
     app_slug: str = strawberry.field(description="Slug of the app.")
     retire: RetireOldKey = strawberry.field(
-        default=RetireOldKey.AFTER_LAST_EXPIRY, description="What happens to the previous keys."
+        default=RetireOldKey.AFTER_LAST_EXPIRY, description="What happens to the old key."
     )
 
 
@@ -305,14 +306,14 @@ class AppMutations:
     @strawberry.mutation(
         metadata=root_field(cost=SIGNING_KEY_COST),
         description="Replace the app's signing key. All active licenses get tokens signed with the new "
-        "key, all at the same moment. Costs 2,000. If the app has too many licenses, this fails with "
-        "WRONG_STATE. In that case, rotate the keys on the server's command line.",
+        "key, all at the same moment. Costs 2,000. Fails with WRONG_STATE if the app has too many active "
+        "licenses. In that case, rotate the keys on the server's command line.",
     )
     async def rotate_app_keys(
         self,
         info: strawberry.Info,
         input: Annotated[
-            RotateAppKeysInput, strawberry.argument("The app, and what happens to its old keys.")
+            RotateAppKeysInput, strawberry.argument("The app, and what happens to its old key.")
         ],
     ) -> RotateAppKeysPayload | None:
         resolver = partial(rotate_app_keys, immediately=input.retire is RetireOldKey.IMMEDIATELY)

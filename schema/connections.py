@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 def answered_by_root() -> Any:
-    """Stand in for the resolver of a field below a root field.
+    """Stand in for a resolver that is never called.
 
-    The root field's statement already returns the value of this field.
+    The field is below a root field, whose statement already returns this value.
     """
     raise AssertionError("the executor went below a finished result (see schema/pipeline/execute.py)")
 
@@ -71,7 +71,10 @@ First = Annotated[
     ),
 ]
 After = Annotated[
-    str | None, strawberry.argument(description="Return rows after this cursor. Use it with first.")
+    str | None,
+    strawberry.argument(
+        description="Return rows after this cursor. Not allowed together with last or before."
+    ),
 ]
 Last = Annotated[
     int | None,
@@ -80,7 +83,10 @@ Last = Annotated[
     ),
 ]
 Before = Annotated[
-    str | None, strawberry.argument(description="Return rows before this cursor. Use it with last.")
+    str | None,
+    strawberry.argument(
+        description="Return rows before this cursor. Not allowed together with first or after."
+    ),
 ]
 
 

@@ -17,9 +17,9 @@ from schema.scalars import DateTime
 @strawberry.type(description="A session of one customer, for a page where the customer sees their licenses.")
 class CustomerSession:
     token: str = strawberry.field(
-        description="The session's key, starting with cs_. It is shown only this once."
+        description="The session's token, starting with cs_live_. It is never shown again."
     )
-    expires_at: DateTime = strawberry.field(description="When the session ends.")
+    expires_at: DateTime = strawberry.field(description="When the session expires.")
     customer_id: strawberry.Private[str]
 
     @strawberry.field(description="The customer whose session it is.")
@@ -54,10 +54,11 @@ class CreateCustomerSessionPayload(Payload):
 @strawberry.type
 class CustomerSessionMutations:
     @strawberry.mutation(
-        description="Create a session of one customer. It reads this customer, their licenses with tiers and "
-        "features, some fields of the app, and nothing else. It ends after ttlSeconds, with the customer, or "
-        "with the key that created it. A customer has at most 100 sessions: one more ends the oldest. The "
-        "key needs WRITE_CUSTOMERS, READ and READ_CUSTOMERS."
+        description="Create a session of one customer. The session can read this customer, their licenses "
+        "with tiers and features, some fields of the app, and nothing else. It ends after ttlSeconds, or "
+        "earlier if the customer is deleted, or if the key that created it expires or is revoked. A customer "
+        "has at most 100 sessions: creating another one ends the oldest. The key of the request needs "
+        "WRITE_CUSTOMERS, READ and READ_CUSTOMERS."
     )
     async def create_customer_session(
         self,

@@ -209,7 +209,7 @@ class CustomerMutations:
 
     @strawberry.mutation(
         description="Return the customer with this email, or create one. An existing customer is not "
-        "changed. Concurrent calls create only one customer."
+        "changed. Concurrent calls with the same email create only one customer."
     )
     async def get_or_create_customer(
         self,

@@ -18,8 +18,9 @@ from schema.scalars import DateTime
 
 
 @strawberry.type(
-    description="A document that keys with the policy REGISTERED may send. Registering a document limits the "
-    "shape of requests, not whose data they return. Reading it requires the scope MANAGE_KEYS."
+    description="A GraphQL document that keys with the policy REGISTERED may send. Registration limits which "
+    "queries can be sent, not whose data they return. Reading registered documents requires the scope "
+    "MANAGE_KEYS."
 )
 class RegisteredDocument(Node):
     id: strawberry.ID = strawberry.field(description="Id, starting with doc_.")
@@ -36,8 +37,8 @@ class RegisteredDocument(Node):
     )
     registered_at: DateTime = strawberry.field(description="When the document was added to the set.")
     last_used_at: DateTime | None = strawberry.field(
-        description="When the document was last sent by its id, or by a key with the policy REGISTERED. "
-        "May be 10 seconds late. Null if it was never used."
+        description="When a request last named the document by its id, or a key with the policy REGISTERED "
+        "last sent its text. Can be up to 10 seconds late. Null if the document was never used."
     )
 
 
@@ -46,9 +47,10 @@ class DocumentInput:
     text: str = strawberry.field(description="Text of the document, exactly as clients send it.")
     document_id: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Id by which clients name the document. 64 digits of 0-9 and a-f, with or without the "
-        "prefix `sha256:`, must be the SHA-256 of the text. Other ids are `x-…:…`, or up to 128 letters, "
-        "digits and `.` `_` `~` `-`, and always stand for the same text. The default is the SHA-256.",
+        description="Id by which clients name the document, at most 128 characters. An id of 64 digits 0-9 "
+        "and a-f, with or without the prefix `sha256:`, must be the SHA-256 of the text. Any other id has "
+        "the form `x-…:…`, or consists of letters, digits and `.` `_` `~` `-`. Once registered, it always "
+        "stands for the same text. The default is the SHA-256.",
     )
 
 
@@ -110,7 +112,8 @@ class DocumentQueries:
         self,
         info: strawberry.Info,
         set: Annotated[
-            str | None, strawberry.argument("Only documents of this set. All sets by default.")
+            str | None,
+            strawberry.argument("Return only documents of this set. By default, all are returned."),
         ] = strawberry.UNSET,
         first: First = strawberry.UNSET,
         after: After = strawberry.UNSET,
@@ -146,8 +149,9 @@ class DocumentMutations:
         )
 
     @strawberry.mutation(
-        description="Delete a set of documents. After a second at most, keys with the policy REGISTERED can "
-        "no longer send them, unless another set has them. Requires the scope MANAGE_KEYS."
+        description="Delete a set of documents. Within a second, a key with the policy REGISTERED can no "
+        "longer send these documents, except those that another of its sets has. Requires the scope "
+        "MANAGE_KEYS."
     )
     async def delete_document_set(
         self,

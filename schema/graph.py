@@ -28,7 +28,8 @@ from schema.viewer import ViewerQueries
 _ABOUT = f"""Apps, their customers and their licenses.
 
 **Keys.** Send an API key with every request: `Authorization: Bearer sk_live_…`. A secret key (`sk_`)
-reads and writes. A public key (`pk_`) only reads. `verifyLicense`, `verifyLicenses` and
+reads and writes. A public key (`pk_`) only reads. A restricted key (`rk_`) has the scopes that it
+was given. A customer session (`cs_`) acts for one customer. `verifyLicense`, `verifyLicenses` and
 `regenerateLicense` with a token need no key.
 
 **Ids.** Every id is unique across all types, and its prefix shows the type: `app_`, `cus_`, `lic_`.

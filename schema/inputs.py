@@ -22,9 +22,10 @@ def input_of(model: type[Input]) -> Callable[[type[T]], type[T]]:
     """Turn a class into a GraphQL input that has the fields of the class, followed by those of a model.
 
     The model determines types, descriptions and which fields are required. If the class declares a field that
-    the model also has, the class determines the type and the default of that field. This is needed for ids,
-    UUIDs and enums. The description of the input is the docstring of the class, or of the model if the class
-    has none.
+    the model also has, the class determines the type of that field, and its default if the class gives one.
+    This is needed for ids, UUIDs and enums. A field that the model excludes (`Field(exclude=True)`) is left
+    out, unless the class declares it. The description of the input is the docstring of the class, or of the
+    model if the class has none.
     """
 
     def decorate(cls: type[T]) -> type[T]:

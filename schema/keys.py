@@ -31,7 +31,8 @@ class KeyKind(Enum):
         Kind.RESTRICTED.value, description="Has the scopes that it was given. Keep it secret."
     )
     SESSION = strawberry.enum_value(
-        Kind.SESSION.value, description="Stands for one customer, who only sees their own licenses."
+        Kind.SESSION.value,
+        description="Acts for one customer, and only shows that customer and their licenses.",
     )
 
 
@@ -64,7 +65,7 @@ class Scope(Enum):
     )
     MANAGE_KEYS = strawberry.enum_value(
         ScopeBelow.MANAGE_KEYS.value,
-        description="Read, create, change and revoke API keys, and read, register and delete documents.",
+        description="Read, create, change, rotate and revoke API keys. Read, register and delete documents.",
     )
     MANAGE_WEBHOOKS = strawberry.enum_value(ScopeBelow.MANAGE_WEBHOOKS.value, description="Manage webhooks.")
 
@@ -90,7 +91,8 @@ Days = Annotated[
 
 
 @strawberry.type(
-    description="An API key. Its token is not stored, so it is only shown when the key is created or rotated."
+    description="An API key. The server does not store its token, and shows the token only when the key is "
+    "created or rotated."
 )
 class ApiKey(Node):
     id: strawberry.ID = strawberry.field(description="Id, starting with key_.")
@@ -115,8 +117,8 @@ class ApiKey(Node):
     )
     documents: DocumentPolicy = strawberry.field(description="Which documents the key may send.")
     document_sets: list[str] | None = strawberry.field(
-        description="Sets of registered documents that the key may send, if documents is REGISTERED. Null "
-        "for every set."
+        description="Sets whose documents the key may send, if the field documents is REGISTERED. Null "
+        "stands for every set."
     )
     created_at: DateTime = strawberry.field(description="When the key was created.")
 
@@ -267,8 +269,8 @@ class ApiKeyMutations:
         )
 
     @strawberry.mutation(
-        description="Change an API key. A key that can do more than the key of the request is NOT_FOUND, "
-        "also in rotateApiKey and revokeApiKey."
+        description="Change an API key. Fails with NOT_FOUND if the key can do more than the key of the "
+        "request. The same applies to rotateApiKey and revokeApiKey."
     )
     async def update_api_key(
         self,

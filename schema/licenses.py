@@ -31,7 +31,7 @@ class LicenseStatus(Enum):
     ACTIVE = strawberry.enum_value("ACTIVE", description="The license may be used.")
     EXPIRED = strawberry.enum_value(
         "EXPIRED",
-        description="The license has expired: at the time of the request, expiresAt is in the past.",
+        description="At the time of the request, the license has expired and is not revoked.",
     )
     REVOKED = strawberry.enum_value(
         "REVOKED", description="The license was revoked. It may also have expired."
@@ -62,7 +62,8 @@ class License(Node):
     )
     token: str | None = strawberry.field(
         description="The license's current token: a JWT that an installation can verify without a network "
-        "connection. Null in queries with a public key, and if no token was ever signed. Costs 1."
+        "connection. Null without the scope READ_TOKENS, unless a token of the license was sent to "
+        "regenerateLicense. Also null if no token was ever signed. Costs 1."
     )
     metadata: JSONObject = strawberry.field(description="Custom data. {} if there is none.")
     created_at: DateTime = strawberry.field(description="When the license was issued.")
@@ -154,8 +155,7 @@ class DeleteLicenseInput:
 
 @strawberry.input(
     one_of=True,
-    description="The license that gets a new token. Give the license's id, which requires WRITE_LICENSES or "
-    "a customer session with READ_TOKENS, or one of its tokens, which requires no key.",
+    description="Identifies the license that gets a new token. Give exactly one field.",
 )
 class RegenerateLicenseInput:
     id: strawberry.ID | None = strawberry.field(
@@ -303,8 +303,8 @@ class LicenseMutations:
         )
 
     @strawberry.mutation(
-        description="Undo a revocation. Fails with WRONG_STATE if the license is not revoked, and with "
-        "TAKEN if the license's installation has another active license."
+        description="Undo a revocation. Fails with WRONG_STATE if the license is not revoked. Fails with "
+        "TAKEN if the license has not expired and its installation has another active license."
     )
     async def reinstate_license(
         self,

@@ -47,8 +47,8 @@ class UserError:
         description="Path to the field inside the input. Null if the error is about the input as a whole."
     )
     existing_id: strawberry.ID | None = strawberry.field(
-        description="Id of the customer or license that causes the error, because it already has the value "
-        "or still uses the object. Null for all other errors."
+        description="For TAKEN, id of the customer or license that already has the value. For IN_USE, id of "
+        "a license that uses the object. Null if no customer or license causes the error."
     )
 
 
@@ -91,13 +91,13 @@ async def mutate_alone(
 ) -> P:
     """Run a resolver that opens its own sessions. Faults become userErrors.
 
-    `scope` is the scope that the key must have. If the key may not read what is selected, nothing is written.
-    If `scope` is None, only the resolver checks the key.
+    Before the resolver runs, the key must have `scope`, and must be allowed to read what is selected. If
+    `scope` is None, only the resolver checks the key.
     """
     context = context_of(info)
     if scope is not None:
         # The resolver also checks the scope. This check keeps a request without permission from waiting for
-        # the writer.
+        # a write transaction.
         context.viewer.require(scope)
         for noun, selected in nouns_below(info):
             reading.require_selected(context.viewer, noun, selected)

@@ -1,4 +1,4 @@
-"""Signing keys in the graph: the keys of an app that verify tokens. `schema.apps` has the rotation."""
+"""Signing keys in the graph: an app's public keys, for verifying tokens. `schema.apps` has their rotation."""
 
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -22,7 +22,7 @@ class SigningKeyStatus(Enum):
     )
     CURRENT = strawberry.enum_value("CURRENT", description="It signs all new tokens.")
     RETIRED = strawberry.enum_value(
-        "RETIRED", description="It signs no longer. Tokens that it signed before can still be verified."
+        "RETIRED", description="It no longer signs. Tokens that it signed before can still be verified."
     )
 
 
@@ -40,8 +40,9 @@ class SigningKey:
         description="When a rotation replaced the key. Null if none has."
     )
     published_until: DateTime | None = strawberry.field(
-        description="When the retired key is no longer published, 30 days after its last token expires. Null "
-        "for other keys, and if one of its tokens never expires."
+        description="When a retired key stops being published: 30 days after its last token expires, or "
+        "after its retirement if that is later. Null if the key is not retired, or if one of its tokens "
+        "never expires."
     )
 
 

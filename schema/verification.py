@@ -47,17 +47,19 @@ class LicenseVerification:
     reason: VerificationReason = strawberry.field(description="Why the license is valid or not.")
     since: DateTime | None = strawberry.field(
         description="When the license expired or was revoked, or when the token's signing key stopped "
-        "being published. Null for all other reasons, and if the time is unknown."
+        "being published. Null for all other reasons."
     )
     status: LicenseStatus | None = strawberry.field(
         description="Status of the license. Null if no license was found, or if the token has a problem."
     )
     installation_id: UUID | None = strawberry.field(
-        description="UUID of the installation that the license is for."
+        description="UUID of the installation that the license is for. Null if status is null."
     )
-    tier: str | None = strawberry.field(description="Slug of the license's tier.")
+    tier: str | None = strawberry.field(
+        description="Slug of the license's tier. Null if the license has no tier, or if status is null."
+    )
     features: list[str] = strawberry.field(
-        description="Slugs of the features in the license's current token."
+        description="Slugs of the features in the license's current token. Empty if status is null."
     )
     expires_at: DateTime | None = strawberry.field(
         description="When the license expires. Null if the license never expires, or if status is null."
@@ -107,7 +109,7 @@ class VerificationQueries:
     @strawberry.field(
         metadata=root_field(open_if=always, quota=Quota.VERIFICATION),
         description="Verify a license: returns whether the license may be used, and why. Requires no key. "
-        "Null if no app has this slug.",
+        "Null if no app has this slug, or if the key of the request is limited to other apps.",
     )
     async def verify_license(
         self, info: strawberry.Info, app_slug: AppSlugArgument, by: ProofArgument
@@ -118,7 +120,7 @@ class VerificationQueries:
     @strawberry.field(
         metadata=root_field(open_if=always, count=_count, most=MAX_VALUES, quota=Quota.BATCH),
         description="Verify several licenses. The results are in the order of the input. Requires no key. "
-        "Null if no app has this slug.",
+        "Null if no app has this slug, or if the key of the request is limited to other apps.",
     )
     async def verify_licenses(
         self, info: strawberry.Info, app_slug: AppSlugArgument, by: ProofsArgument

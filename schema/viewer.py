@@ -35,7 +35,7 @@ class Viewer:
     key_kind: KeyKind = strawberry.field(description="Kind of the key.")
     key_last4: str = strawberry.field(description="Last four characters of the key.")
     is_limited_to_apps: bool = strawberry.field(
-        description="Whether the key can only reach some apps of the account. Such a key creates no apps."
+        description="Whether the key can only reach some apps of the account. Such a key cannot create apps."
     )
     scopes: list[Scope] = strawberry.field(description="Permissions of the key, in the order of Scope.")
     budget: Budget = strawberry.field(description="Points that the key can spend on requests.")

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: databases, the app and its client, and counted statements.
+"""Fixtures for all tests: databases, the app and its client, and recorded statements.
 
 Also sets up Hypothesis.
 """
@@ -55,8 +55,8 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_collection_finish() -> None:
-    # Objects that exist now live until the end of the run. If they are frozen, the garbage collector does not
-    # scan them each time.
+    # Nearly all objects that exist at this point are kept until the end of the run. Freeze them, so that the
+    # garbage collector does not scan them each time.
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
 
@@ -112,7 +112,7 @@ def unmigrated_url(template: SqliteTemplate | PostgresTemplate) -> Iterator[str]
 
 @pytest.fixture
 def statements() -> Iterator[Statements]:
-    """Counts statements: ``with statements.recorded(database) as sent``.
+    """Records statements: ``with statements.recorded(database) as sent``.
 
     The fixture `database` and the database of the fixture `app` are already watched. Call `statements.watch`
     for any other database before its first connection.
@@ -153,7 +153,7 @@ async def app(
     """The started application. Its database is ``app.state.database``.
 
     It has no background tasks, so that only the test's requests send statements. It makes no pauses between
-    new documents, because most requests of the tests are new documents.
+    new documents, because most requests of the tests have a new document.
     """
     # Imported here, so that tests of lower layers run even if an upper layer cannot be imported.
     from server import create_app  # noqa: PLC0415

@@ -91,7 +91,7 @@ class SqliteTemplate:
 
 
 class PostgresTemplate:
-    """A migrated database of the PostgreSQL server, and copies of it. The caller closes it."""
+    """A migrated database of the PostgreSQL server, and copies of it. The caller calls `close`."""
 
     def __init__(self, socket_folder: Path, worker: str) -> None:
         self._socket_folder = socket_folder
@@ -158,7 +158,7 @@ class PostgresTemplate:
 
 @asynccontextmanager
 async def stopped(url: str) -> AsyncIterator[None]:
-    """Make a PostgreSQL database end its sessions and refuse new ones while the block runs."""
+    """End all sessions of a PostgreSQL database, and refuse new ones while the block runs."""
     server, _, where = url.partition("?")
     base, _, name = server.rpartition("/")
     admin = await asyncpg.connect(f"{base}/postgres?{where}")

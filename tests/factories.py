@@ -118,7 +118,8 @@ async def make_key(
 ) -> str:
     """Create a key and return its token, which is stored nowhere else. `key_id` finds its id.
 
-    A session with a customer is created by the key with the id `created_by`, or else by a new secret key.
+    A session key of a customer can only use the customer's app. By default, its scope is `read`, and the key
+    that created it (`created_by`) is a new secret key.
     """
     app_ids = None if apps is None else [app.id for app in apps]
     if kind == "session" and customer is not None:

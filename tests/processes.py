@@ -105,7 +105,7 @@ def start(
 
 
 def ready(process: subprocess.Popen[str]) -> Server:
-    """Wait until a started server responds, and return it."""
+    """Wait until a started server responds, and return it. Fails if the server exits."""
     assert process.stdout is not None
     printed = ""
     for line in process.stdout:

@@ -1,4 +1,4 @@
-"""Counts the statements that really reach the driver.
+"""Records the statements that really reach the driver.
 
 SQLAlchemy's events are not enough, because SQLAlchemy only holds the connections and our code runs statements
 directly on the drivers. Instead, SQLite itself reports the statements that it runs. For PostgreSQL, asyncpg's
@@ -21,7 +21,7 @@ from db.sqlite import SqliteReaders
 _TRANSACTION = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"}
 _OF_FTS5 = "'main'."
 _CHANGE = {"INSERT", "UPDATE", "DELETE", "REPLACE"}
-# The methods of asyncpg that send a statement, each with the name of its argument for the statement.
+# The methods of asyncpg that send a statement, each with the name of the argument that is the statement.
 _SENDERS = {"query": "query", "bind_execute": "state", "bind_execute_many": "state", "bind": "state"}
 
 

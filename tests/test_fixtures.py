@@ -1,4 +1,4 @@
-"""The shared fixtures: each test has its own database, and statements are counted."""
+"""The shared fixtures: each test has its own database, and statements are recorded."""
 
 import re
 

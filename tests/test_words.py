@@ -60,7 +60,7 @@ _ADVICE = list(PLAINLY.values())
 
 def found_in(text: str) -> Iterator[tuple[int, str, str]]:
     """Yield the phrases to replace: the line of each, the phrase, and what to write instead."""
-    # Names count too, especially those of tests, so `_` separates words.
+    # Names are checked too, especially those of tests, so `_` separates words.
     for match in _ANY.finditer(text.replace("_", " ")):
         phrase = re.sub(_GAP, " ", match[0])
         assert match.lastgroup is not None

@@ -1,5 +1,6 @@
-/** Publishes a finished build for running servers: moves it from dist/.new to dist. Assets are named by their content, so
- *  they never replace each other, and those of earlier builds stay for pages that are still open. The pages come last. */
+/** Publishes a finished build for running servers: moves it from dist/.new to dist. An asset's name contains a hash of
+ *  its content, so assets never replace different assets. Those of earlier builds are kept for seven days, for pages
+ *  that are still open. HTML files are moved after all assets, because they load the assets. */
 
 import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,7 +16,7 @@ async function publish() {
   for (const file of await readdir(join(NEW, "assets"))) {
     await rename(join(NEW, "assets", file), join(assets, file));
   }
-  // A server reads all pages when index.html has changed.
+  // A server reads all pages again when index.html has changed, so index.html is moved last.
   const pages = (await readdir(NEW)).filter((file) => file.endsWith(".html") && file !== "index.html");
   for (const page of [...pages, "index.html"]) await rename(join(NEW, page), join(DIST, page));
   await rm(NEW, { recursive: true });

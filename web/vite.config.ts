@@ -4,7 +4,7 @@ import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
 import { compression, defineAlgorithm } from "vite-plugin-compression2";
 
-/** The server that requests to the APIs go to in development. */
+/** The server that handles API requests in development. */
 const SERVER = process.env.LICENSEGRAPH_URL ?? "http://127.0.0.1:4000";
 
 // URLs in the pages are relative to their <base>, which the server sets, so any path prefix works.
@@ -25,7 +25,8 @@ export default defineConfig(({ command }) => ({
   build: {
     outDir: "dist/.new", // publish.mjs moves it to dist when it is complete
     target: "es2023",
-    // The first browsers with light-dark(). The fallback for older ones ignores the theme that the user chose.
+    // The first browser versions with light-dark(). For older versions, the build would add a fallback that ignores the
+    // theme that the user chose.
     cssTarget: ["chrome123", "firefox120", "safari17.5"],
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
@@ -54,7 +55,8 @@ export default defineConfig(({ command }) => ({
   },
 }));
 
-/** In development, Vite serves the pages, and only requests to the APIs go to the running server. */
+/** Returns the page for a request to /graphql from a browser that wants HTML. Other requests to /graphql are for the
+ *  API, and go to the running server. */
 function pageOfBrowser(request: { method?: string; headers: { accept?: string } }): string | undefined {
   return request.method === "GET" && request.headers.accept?.includes("text/html")
     ? "/graphiql.html"
@@ -69,7 +71,7 @@ function generatedGraph(): Plugin {
     configureServer({ watcher, config }) {
       watcher.on("change", (file) => {
         if (!file.endsWith(".graphql")) return;
-        // In its own process, because Vite bundles the imports of this configuration.
+        // Runs in its own process, because Vite bundles the imports of this configuration.
         execFile(process.execPath, ["generate.mjs"], { cwd: config.root }, (error, _, said) => {
           if (error) config.logger.error(said);
         });

@@ -1,8 +1,8 @@
-"""The practical limit: for every workload, a statement that returns JSON, and almost no other code.
+"""The practical limit: for every workload, SQL that returns JSON (one statement, or at most two in W6).
 
-There is no GraphQL, routing or validation: clients POST the variables as JSON to a path such as /W1. The
-results are the same as the other contestants'. On SQLite, statements run on the event loop, because a thread
-would only add cost.
+There is almost no other code: no GraphQL, routing or validation. Clients POST the variables as JSON to a path
+such as /W1. The results are the same as the other contestants'. On SQLite, statements run on the event loop,
+because a thread would only add cost.
 """
 
 import hashlib

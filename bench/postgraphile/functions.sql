@@ -1,4 +1,4 @@
--- What PostGraphile's users write in SQL: a field that is worked out, and a mutation of their own.
+-- What PostGraphile's users write in SQL: a computed field, and a mutation of their own.
 
 CREATE OR REPLACE FUNCTION licenses_status(license licenses) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT CASE

@@ -39,11 +39,11 @@ def configuration(connection: Connection | None = None) -> Config:
 
 
 async def upgrade(url: str, revision: str = "head", *, pooled: bool = False) -> bool:
-    """Bring a database up to date in one transaction. Returns False if the database was up to date already.
+    """Bring a database to a revision, by default the newest, in one transaction.
 
-    If several processes start together, one of them migrates and the others wait for it. `pooled` has the
-    same meaning as in `Database`. Raises StoreUnavailable, InvalidDatabaseUrl, PoolerFound, UnfitDatabase and
-    MigrationError.
+    Returns False if the database was there already. If several processes start together, one of them migrates
+    and the others wait for it. `pooled` has the same meaning as in `Database`. Raises StoreUnavailable,
+    InvalidDatabaseUrl, PoolerFound, UnfitDatabase and MigrationError.
     """
     try:
         return await in_transaction(url, _upgrade, revision, pooled=pooled)
@@ -63,8 +63,8 @@ async def downgrade(url: str, revision: str) -> None:
 async def check(url: str) -> None:
     """Compare a migrated database with our tables. Raises Alembic's CommandError if they differ.
 
-    CHECK constraints, predicates and collations are not compared here. tests/db/test_migrations.py compares
-    them.
+    CHECK constraints, predicates of indexes, and collations are not compared here, but in
+    tests/db/test_migrations.py.
     """
     await in_transaction(url, _check)
 

@@ -16,7 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m db.migrations", description=__doc__)
     actions = parser.add_subparsers(required=True)
     revision = actions.add_parser("revision", help="write a migration from the changes to our tables")
-    revision.add_argument("message", help="what it does, in a few words")
+    revision.add_argument("message", help="what the migration does, in a few words")
     asyncio.run(_revise(parser.parse_args().message))
 
 

@@ -70,7 +70,8 @@ def _effort(part: object) -> int:
 class Compiler:
     """Compiles selections of a set of nouns. Statements are not cached here: callers do that.
 
-    If `limited` is true, the tenant cannot reach its whole account (`Noun.reached`).
+    If `limited` is true, the statements are for tenants that cannot reach their whole account: they check
+    `Noun.reached` instead of `Noun.owned`.
     """
 
     def __init__(self, nouns: Mapping[str, Noun], *, limited: bool = False) -> None:
@@ -82,7 +83,7 @@ class Compiler:
     def compile(self, read: Read) -> Statement:
         """Return the statement of a read.
 
-        The classes of reads in `db.shaping.selection` document its rows.
+        The classes of reads in `db.shaping.selection` document the rows that the statement returns.
         """
         match read:
             case OneRead(name, by, fields):
@@ -174,7 +175,8 @@ class Compiler:
     def _related(self, parent: "_Scope", field: Object) -> ColumnElement[Any]:
         """Return the JSON of one related object.
 
-        A column of the parent's row points to the object, or a lookup finds it among many.
+        A column of the parent's row points to the object, or a lookup (`field.by`) finds the object in one of
+        the parent's connections.
         """
         target, row = self._aliased(field.noun)
         scope = _RowScope(target, row, depth=parent.depth + 1)
@@ -270,11 +272,11 @@ def are_columns(noun: Noun, fields: Sequence[Field]) -> bool:
 
 
 class _RowScope:
-    """The scope of a row's own object, and of the objects that columns of the row point to.
+    """The scope of an object: the noun and the row from which the object's fields are read.
 
-    The rows of these other objects are joined. Each row is joined only once, even if it is selected several
-    times. Joins may change the order of rows, but this does not matter: there is only one row, or the rows
-    are found by their ids (`ManyRead`).
+    Columns of the row may point to the rows of other objects, which are joined. Each of them is joined only
+    once, even if it is selected several times. Joins may change the order of rows, but this does not matter:
+    there is only one row, or the rows are found by their ids (`ManyRead`).
     """
 
     def __init__(self, noun: Noun, row: FromClause, joins: "_Joins | None" = None, *, depth: int = 0) -> None:
@@ -347,7 +349,7 @@ _Scope: TypeAlias = _RowScope | _PageScope | _LinkedScope
 
 
 def _entries(parent: _Scope, field: EntryList) -> ColumnElement[Any]:
-    """Return the JSON array of rows that are no nouns."""
+    """Return the JSON array of the rows of an `EntryList`."""
     entries = parent.noun.entries[field.name]
     rows = entries.rows(parent.row.c, slot_parameter(field.size, Integer)).correlate(parent.row).subquery()
     members = [

@@ -1,6 +1,6 @@
-"""The cost of a selection: the largest number of objects that it could return.
+"""The cost of a selection: about the largest number of objects that the selection could return.
 
-It is computed before anything is executed, for both APIs.
+The cost is computed before anything is executed, for both APIs.
 
 - A connection costs its page size, once for each of `nodes` and `edges`.
 - A list costs its typical length, or the number that its argument asks for.
@@ -40,8 +40,8 @@ class Cost:
     """A cost before the values are known: a fixed number of objects, plus rows of connections.
 
     For each connection, `connections` has the slot of the page size and the cost of one row. `scans` is the
-    cost of scans that run once for each of several objects. Scans for different objects visit different rows,
-    so all of them together cost no more than one full scan.
+    cost of full scans, and is not multiplied by the number of parents: scans for different parents visit
+    different rows, so all of them together cost no more than one full scan.
     """
 
     fixed: int

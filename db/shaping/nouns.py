@@ -112,8 +112,8 @@ class Through:
 class ListedIn:
     """A field that lists the rows of `noun` whose ids are in `column`, a JSON array, sorted by one column.
 
-    The array may have ids of rows that no longer exist. If the column is null, the field is null too. A cost
-    of `typical` rows is counted.
+    The array may have ids of rows that no longer exist. If the column is null, the field is null too. The
+    field always costs as much as `typical` rows.
     """
 
     noun: str
@@ -124,7 +124,7 @@ class ListedIn:
 
 @dataclass(frozen=True)
 class Entries:
-    """A field that lists rows which are no nouns, such as the days on which a key was used.
+    """A field that lists rows that do not belong to any noun, such as the days on which a key was used.
 
     `rows` returns the rows of one object in order, given the value of the field's only argument. The argument
     is the maximum number of rows, from 1 to `most`. Each attribute is a column of these rows.
@@ -158,7 +158,7 @@ class Condition:
     be true for other rows too. `selective` means that the table's index on the filter's column finds the rows
     faster than the index for the connection's parent. `scan` is the cost of reading with this filter
     (`db.shaping.scans`), or 0 if the filter finds a few rows directly. `otherwise` is true for the rows that
-    are found if the filter is not given. If it is None, all rows are found.
+    are found if the filter is not given. If `otherwise` is None, all rows are found.
     """
 
     sql: Callable[[Row, BindParameter[Any]], ColumnElement[bool]]

@@ -111,7 +111,7 @@ class PageRows(Rows):
     def total(self, at_most: Slot | None) -> ColumnElement[int]:
         """Return SQL for the number of rows that pass the filters, regardless of the page.
 
-        Counting stops at `at_most`.
+        Counting stops at `at_most`, unless this is None.
         """
         most = None if at_most is None else slot_parameter(at_most, Integer)
         if self._stored_total is not None:

@@ -33,7 +33,7 @@ class Rows:
         return column(name)
 
     def page(self) -> FromClause:
-        """Return the FROM clause of the aggregates, with the nested columns that were added until now."""
+        """Return the FROM clause of the aggregates, with the nested columns that were added so far."""
         if not self._nested:
             return self.source
         return select(*self.source.c, *self._nested).select_from(self.source).subquery()
@@ -84,7 +84,7 @@ class LinkedRows(Rows):
         return self._joined[row, column]
 
     def page(self) -> FromClause:
-        """Return the FROM clause of the aggregates, with the nested columns that were added until now."""
+        """Return the FROM clause of the aggregates, with the nested columns that were added so far."""
         return (
             select(*self._selected, *self._nested)
             .select_from(self._tables)

@@ -93,7 +93,7 @@ class ObjectList:
 
 @dataclass(frozen=True, slots=True)
 class EntryList:
-    """Rows that are no nouns (`db.shaping.nouns.Entries`), at most as many as the number in a slot."""
+    """Rows that do not belong to any noun (`db.shaping.nouns.Entries`). A slot has their maximum number."""
 
     key: str
     name: str
@@ -105,7 +105,7 @@ class EntryList:
 class After:
     """The place after which a page starts, as slots of the id and the sort value.
 
-    `value` is None if the order is by id only, or if `null` is true: the sort value is then null.
+    `null` is true if the sort value is null. `value` is None if `null` is true or the order is by id only.
     """
 
     id: Slot
@@ -363,7 +363,7 @@ def _nouns(read: Read) -> Iterator[str]:
         if isinstance(part, ManyRead):
             yield from (noun for noun, _ in part.fields_by_noun)
         else:
-            noun: str | None = getattr(part, "noun", None)  # every part that returns rows has a noun
+            noun: str | None = getattr(part, "noun", None)  # every part that returns rows of a noun has one
             if noun is not None:
                 yield noun
 

@@ -1,10 +1,10 @@
 """Literal substring search: the condition itself, and the index that finds the matching rows.
 
 The index has the trigrams of each row's texts: every three adjacent characters, unchanged, in any script. Two
-extra characters follow each text, so that a trigram starts at every character of the text. If the search text
-has one or two characters, the trigrams that start with it find the rows. If the search text is longer, all of
-its own trigrams do. The index does not know where a trigram is in a text, so it may find too many rows. The
-condition is therefore checked as well.
+extra characters follow each text, so that a trigram starts at every character of the text. A search text of
+one or two characters finds the rows with a trigram that starts with it. A longer search text finds the rows
+that have all of its trigrams. The index does not know where a trigram is in a text, so it may find too many
+rows. The condition is therefore checked as well.
 
 On SQLite the index is an FTS5 table, and on PostgreSQL it is a GIN index of lexemes (docs/decisions.md).
 """
@@ -98,7 +98,7 @@ def gram_start(part: str) -> str | None:
 
 
 def gram_end(part: str) -> str | None:
-    """Return the upper bound of the trigrams that begin with the text of `gram_start`.
+    """Return the upper bound of the trigrams that start with the text that `gram_start` returns.
 
     Returns None if `gram_start` returns None. SQLite calls this.
     """

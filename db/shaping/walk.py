@@ -1,8 +1,8 @@
 """The walk: reads the rows of a connection along the index of an order.
 
-Paging is by keyset: a page starts at a condition on the order's column and the id, and not after a number of
-skipped rows. A page therefore does not shift while rows are added or removed. Only REST's numbered pages skip
-rows (`Page.offset`). Nulls come last in ascending and in descending order. The id breaks ties and is
+Paging is by keyset: a condition on the order's column and the id determines where a page starts. A page
+therefore does not shift while rows are added or removed. Only REST's numbered pages start after a number of
+skipped rows (`Page.offset`). Nulls come last in ascending and in descending order. The id breaks ties and is
 sorted in the same direction as the column, so one index serves both directions.
 
 No index has nulls last in both directions. An order with nulls is therefore read as two ranges of its one
@@ -134,7 +134,7 @@ class Walk:
         return found if indexed else [*found, *(otherwise(row.c) for otherwise in self._otherwise)]
 
     def ascends(self, later: bool) -> bool:
-        """Return whether reading toward later rows (or, if not `later`, toward earlier rows) is ascending."""
+        """Return whether the order ascends when rows are read toward later rows (`later`) or earlier rows."""
         return later != self.page.descending
 
     def order_by(self, row: Row, *, reverse: bool) -> list[ColumnElement[Any]]:
@@ -157,7 +157,7 @@ class Walk:
     def _from_offset(self, offset: Slot, row: FromClause) -> ColumnElement[bool]:
         """Return the condition for the rows that follow the first `offset` rows.
 
-        A walk along the order's index finds the first of these rows.
+        A walk along the order's index finds the first row after the offset.
         """
         passed = self.source()
         keys = key_columns(self.order)
@@ -202,7 +202,7 @@ def ranges_beyond(
     If `after` is None, the ranges contain all rows. Each range is a list of conditions that a single index
     range scan can answer. In a range, the order's column is null either in every row or in none. `ascending`
     is the direction in the index. `later` is true for the side that comes later in the connection, where
-    nulls come last.
+    nulls come last. If `inclusive` is true, a row at the place itself is in one of the ranges.
     """
     id = row.c["id"]
     if order.column is None:

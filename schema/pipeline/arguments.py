@@ -1,7 +1,7 @@
 """Arguments that a statement depends on: how they are checked and bound in each request.
 
-Some arguments determine which statement is sent: the order, and which filters are given. These arguments
-become part of the selection. All other values, such as cursors and the values of filters, go into slots.
+Some parts of the arguments, such as the order and the names of the filters, determine which statement is
+sent. They become part of the selection. Values, such as cursors and the texts of filters, go into slots.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,10 +37,13 @@ BoundArguments: TypeAlias = Page | Lookup | Slot | None
 
 
 class Arguments(Protocol):
-    """The arguments of one field in a document that a statement depends on."""
+    """The arguments of one field in a document. A statement depends on them."""
 
     def bind(self, variables: VariableValues, values: Values) -> BoundArguments:
-        """Check the arguments of a request and put their values into slots. Raises GraphQLError."""
+        """Check the arguments of a request, put their values into slots, and return the result.
+
+        Raises GraphQLError.
+        """
 
     def assume(self, assumption: "Assumption", values: Values) -> BoundArguments:
         """Bind the arguments when the values of variables are not known. Raises GraphQLError."""
@@ -81,7 +84,7 @@ class PageArguments:
             raise located(error, self.details) from None
 
     def assume(self, assumption: Assumption, values: Values) -> Page:
-        """Return a page of the assumed size, with the filters that may be given."""
+        """Return a page of the assumed size, with the assumed filters. Raises GraphQLError."""
         nodes = {node.name.value: node.value for node in self.details[0].node.arguments or ()}
         sizes = nodes.get("first"), nodes.get("last")
         first, last = (_size_assumed(node, assumption) for node in sizes)
@@ -168,8 +171,8 @@ class SizeArguments:
 class ConstantArguments:
     """Arguments without variables.
 
-    In every request, binding has the same result, provided that the values begin at the same slot. The result
-    is therefore kept for each first slot.
+    If the values begin at the same slot, binding has the same result in every request. The result is
+    therefore kept for each first slot.
     """
 
     arguments: Arguments
@@ -221,16 +224,17 @@ def located(error: BadUserInput, details: FieldDetailsList) -> GraphQLError:
 
 
 def _size_assumed(node: ValueNode | None, assumption: Assumption) -> int | None:
-    """Return the value of `first` or `last`, which is assumed for a variable, or None if there is none."""
+    """Return the value of `first` or `last`: the assumed size for a variable, or None if there is none."""
     if isinstance(node, VariableNode):
         return assumption.page_size
     return int(node.value) if isinstance(node, IntValueNode) else None
 
 
 def _filters_assumed(noun: Noun, nodes: Mapping[str, ValueNode], assumption: Assumption) -> Iterator[str]:
-    """Yield the names of a connection's filters: those in literals and, for the largest cost, in variables.
+    """Yield the names of a connection's filters.
 
-    Filters in variables are left out if their `scan` is 0.
+    A filter whose value is a literal always counts. A filter whose value is a variable only counts for the
+    largest cost, and only if its `scan` is not 0.
     """
     given = nodes.get("filter")
     for name, node in nodes.items():
@@ -244,7 +248,7 @@ def _filters_assumed(noun: Noun, nodes: Mapping[str, ValueNode], assumption: Ass
             ):
                 yield name
     elif isinstance(given, VariableNode) and assumption.is_largest:
-        # A filter that finds its rows directly only makes a read cheaper.
+        # A filter whose `scan` is 0 finds its rows directly, so it only makes a read cheaper.
         yield from (name for name, condition in noun.filters.items() if condition.scan)
 
 

@@ -86,7 +86,7 @@ def bind(plan: Plan, arguments: RequestArguments, fields: Sequence[Filled]) -> B
 
 
 def assumed_cost(plan: Plan, assumption: Assumption) -> int:
-    """Return the cost of a plan when the values of variables are not known. Raises GraphQLError."""
+    """Return the cost of a plan under an assumption about its variables. Raises GraphQLError."""
     cost = plan.fixed_cost
     for field in plan.fields:
         found = Values()
@@ -98,7 +98,7 @@ def assumed_cost(plan: Plan, assumption: Assumption) -> int:
 
 
 def needs_key(plan: Plan, variables: VariableValues) -> bool:
-    """Return True if a request with these arguments needs a key."""
+    """Return True if a request with these variables needs a key."""
     return plan.open_fields is None or not all(
         open_field.open_if(open_field.arguments.of(variables)) for open_field in plan.open_fields
     )

@@ -1,4 +1,4 @@
-"""The cache of documents. A repeated document only causes the work that depends on its variables."""
+"""The cache of documents. If a document is sent again, only work that depends on variables is repeated."""
 
 import asyncio
 import sys
@@ -23,7 +23,7 @@ _LARGEST = CACHED_BYTES // 8
 # also count as tokens, but need far fewer bytes.
 _TOKEN_BYTES = 640
 _ENTRY_BYTES = 512  # overhead per entry, in a dictionary or in the cache
-# Nodes are counted with the document. Fields and nouns are part of the schema.
+# Nodes are counted with the document. Fields and nouns are not counted, because all documents share them.
 _COUNTED_ELSEWHERE = (Node, GraphQLField, Noun)
 
 PlanKey: TypeAlias = tuple[str | None, tuple[Any, ...]]

@@ -48,7 +48,7 @@ def selected_at(info: strawberry.Info) -> Selected[Selection]:
 
 
 def selected_below(info: strawberry.Info) -> list[Selected[Fields]]:
-    """Return the selections on the objects inside the payload at the resolver's response path."""
+    """Return the selections on the objects directly inside the payload at the resolver's response path."""
     here = path_of(info)
     return [
         cast("Selected[Fields]", selected)

@@ -49,7 +49,7 @@ from schema.pipeline.worker import Worker
 LONG = 1_000
 """Planning an operation may take milliseconds if its document has at least this many characters."""
 
-_GREATEST_INT = 2**31 - 1  # of Int in GraphQL
+_GREATEST_INT = 2**31 - 1  # the largest value of the GraphQL type Int
 
 _REPLACED: dict[Any, Any] = {ValuesOfCorrectTypeRule: ValuesOfCorrectType}
 _RULES = (
@@ -106,7 +106,8 @@ class Documents:
     def checked(self, text: str) -> Checked:
         """Check a text as a request with it would be checked.
 
-        It is refused for its cost only if the cost is above the limit for all values of its variables.
+        A text is refused for its cost only if even the smallest cost of one of its operations is above the
+        limit.
         """
         longest = self._limits.max_body_bytes
         if longest and len(text.encode()) > longest:
@@ -145,7 +146,11 @@ class Documents:
         return assumed_cost(plan(self._schema, operation, fragments, {}), assumption)
 
     def _valid(self, text: str, operation_name: str | None, unauthenticated: str | None) -> Document:
-        """Parse and validate a text. `unauthenticated` is the message if a key is needed but missing."""
+        """Parse and validate a text. Raises RequestRefused.
+
+        If the request has no key, `unauthenticated` is the error message for operations that need one.
+        Otherwise, it is None.
+        """
         try:
             document = parse(
                 text, max_tokens=self._limits.max_tokens or None, allow_empty_selection_sets=False

@@ -119,7 +119,7 @@ class GraphQLEndpoint:
             raise HttpRefusal(400, "The request must be a JSON object.")
         variables, extensions = _object(parameters, "variables"), _object(parameters, "extensions")
         has_text = parameters.get("query") not in (None, "")
-        # With a text, Apollo's extension only asks to store the text, which is never done.
+        # If a text is sent, Apollo's extension only asks the server to store it. The server never does.
         name = name_of(parameters, {} if has_text else extensions)
         operation_name = parameters.get("operationName")
         if not isinstance(operation_name, str | None):
@@ -150,7 +150,10 @@ class GraphQLEndpoint:
         return _response(media_type, 503 if is_unavailable else 200, body)
 
     def _cost(self, meter: Meter, requested: int, actual: int) -> Mapping[str, int | None]:
-        """Return `extensions.cost`. Values of a limit that is off, and points without a key, are null."""
+        """Return `extensions.cost`.
+
+        The values of a limit that is off are null, and so are the points of a request without a key.
+        """
         budget = meter.budget if meter.budget is not None and meter.budget.capacity else None
         return {
             "requested": requested,
@@ -164,7 +167,8 @@ class GraphQLEndpoint:
 def _refused(media_type: MediaType, refused: RequestRefused) -> Response:
     """Return the response to a request that was not executed.
 
-    If the response is application/json, its status is 200, unless a key is missing.
+    The status is 401 if a key is missing. Otherwise, it is 200 for application/json, and 400 for the other
+    media type.
     """
     if refused.code is Code.UNAUTHENTICATED:
         failure = failure_of(Unauthenticated(str(refused)))

@@ -54,7 +54,7 @@ class MutationNotAllowed(Exception):
 
 
 class DocumentNotRegistered(Exception):
-    """The key only sends registered documents, and this document is not registered for it."""
+    """The key may only send registered documents, and this document is not registered for it."""
 
     def __init__(self) -> None:
         super().__init__("This document is not registered, and this key only sends registered documents.")
@@ -62,7 +62,7 @@ class DocumentNotRegistered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How an exception is reported: `extensions.code`, and the status if the whole request fails."""
+    """How an exception is reported: `extensions.code`, and status and headers if the whole request fails."""
 
     code: Code
     status: int
@@ -89,7 +89,8 @@ _FAILURES: dict[type[Exception], Failure] = {
 def failure_of(error: BaseException) -> Failure:
     """Return how an exception is reported.
 
-    Apart from HttpRefusal, an exception that is not in the table is a bug in this program.
+    HttpRefusal and RateLimited are not in the table. Any other exception that is not in it is a bug in this
+    program.
     """
     if isinstance(error, HttpRefusal):
         return Failure(_REFUSALS.get(error.status, Code.BAD_USER_INPUT), error.status)
@@ -109,8 +110,8 @@ def code_of(error: GraphQLError) -> Code:
 def formatted(error: GraphQLError, code: Code | None = None) -> dict[str, Any]:
     """Return an error as it is sent to the client.
 
-    An error that is a bug in this program is logged, and the client gets no details. The response path is not
-    logged, because it may contain aliases, which the client chooses.
+    An error that is a bug in this program is logged with its traceback, and the client gets no details. The
+    response path is not logged, because it may contain aliases, which the client chooses.
     """
     code = code or code_of(error)
     sent = error.formatted

@@ -289,7 +289,7 @@ def _name(parent: Any) -> str:
 
 
 def _prefix(parent: Any, ancestors: Iterable[Any]) -> str:
-    """Return the beginning of a message: the field or directive that an argument belongs to."""
+    """Return the beginning of a message: the field or directive of an argument, or "" for a variable."""
     if isinstance(parent, VariableDefinitionNode):
         return ""
     owners = [each for each in ancestors if isinstance(each, Node) and each is not parent]

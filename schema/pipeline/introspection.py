@@ -33,7 +33,7 @@ class Introspection:
 
     @property
     def varying(self) -> Iterable[FieldArguments]:
-        """The arguments with variables on fields below `__schema` and `__type`."""
+        """The arguments of fields below `__schema` and `__type`, if they contain variables."""
         return self._varying.values()
 
     def cost_of_schema(self, details: FieldDetailsList) -> int:
@@ -43,7 +43,8 @@ class Introspection:
     def cost_of_type(self, name: str | None, details: FieldDetailsList) -> int:
         """Return the cost of a `__type` field.
 
-        If `name` is None, this is the cost of the most expensive type.
+        If the name of the type is in a variable, `name` is None. Then this is the cost of the most expensive
+        type.
         """
         types = self._schema.type_map
         asked = types.keys() if name is None else types.keys() & {name}

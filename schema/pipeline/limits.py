@@ -36,7 +36,7 @@ MOST_VALUES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits on the size of a request."""
+    """The limits on the size and the cost of a request."""
 
     max_tokens: int = 5_000
     max_depth: int = 15
@@ -53,8 +53,8 @@ class LimitExceeded(GraphQLError):
 def check_form(document: DocumentNode, limits: Limits) -> None:
     """Raise LimitExceeded if a document has too many fields, levels, aliases or repetitions.
 
-    A fragment counts for every place in the response where it is spread. With all fragments expanded, a
-    document may have at most `max_tokens` fields.
+    A fragment counts for every place in the response where it is spread, but its aliases count only once.
+    With all fragments expanded, a document may have at most `max_tokens` selections.
     """
     unfolding = _Unfolding(document, limits)
     for definition in document.definitions:
@@ -71,7 +71,7 @@ def check_form(document: DocumentNode, limits: Limits) -> None:
 
 
 def check_variables(variables: Mapping[str, Any]) -> None:
-    """Raise LimitExceeded if coercing the variables would take a long time."""
+    """Raise LimitExceeded if the variables have too many values, because coercing them would take long."""
     waiting: list[Any] = [variables]
     held = 0
     while waiting:

@@ -1,7 +1,7 @@
 """Plan: what an operation selects, independent of the values of its arguments.
 
-A plan depends only on the text of a document and on the variables in its directives, so it is kept with the
-document (`schema.pipeline.cache`).
+A plan depends only on the text of a document, the operation's name, and the values of the variables in
+directives. It is therefore kept with the document (`schema.pipeline.cache`).
 """
 
 from collections import Counter
@@ -36,9 +36,9 @@ ResponsePath: TypeAlias = tuple[str, ...]
 class Planned:
     """A field whose complete value one resolver returns, in a query or in a mutation's payload.
 
-    `noun` is the name of the field's type. `arguments` are the arguments that the template depends on. `root`
-    is only set for root fields that look up an object by its id, or a list of objects. Its arguments
-    determine how many objects the field requests.
+    `noun` is the name of the field's type. `arguments` are those that the template depends on. If the root
+    field looks up an object by its id or declares a `count`, `root` has the root field's arguments. They are
+    checked when the requested objects are counted.
     """
 
     path: ResponsePath
@@ -69,9 +69,9 @@ class LimitedField:
 class Plan:
     """What an operation selects.
 
-    `varying` has the arguments with variables of root fields and of introspection fields. Binding checks them
-    in each request, even if no selection depends on them. Arguments that determine a number of objects are
-    left out, because counting the objects checks them.
+    `varying` has the arguments of root fields and introspection fields, if they contain variables. Binding
+    checks them in each request, even if no selection depends on them. Arguments that determine a number of
+    objects are left out, because they are checked when the objects are counted.
 
     `fixed_cost` is the cost of all mutations and introspection fields. `open_fields` are the fields whose
     arguments decide whether a key is needed. If `open_fields` is None, a key is always needed.
@@ -182,7 +182,7 @@ class _Planning:
     def _add_payload(self, key: str, field: GraphQLField, details: FieldDetailsList) -> None:
         root = None
         if declared(field).count is not None:
-            # The mutation has a cost for each object in its input, and returns as many.
+            # Each object in the input adds to the cost, and the payload can return as many objects.
             root = FieldArguments(field, details)
             self._fields.append(Planned((key,), get_named_type(field.type).name, PlainFields(()), (), root))
         self._add_below((key,), field, details, root)

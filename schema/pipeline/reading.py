@@ -39,7 +39,7 @@ async def read(
 
 
 def finished(answer: Json | None) -> Finished | None:
-    """Return JSON in the form that the executor uses unchanged."""
+    """Return JSON in the form that the executor uses unchanged. None stays None."""
     return None if answer is None else Finished(orjson.Fragment(answer))
 
 

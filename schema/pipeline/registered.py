@@ -29,14 +29,17 @@ from schema.pipeline.documents import Documents
 from schema.pipeline.errors import Code, DocumentNotRegistered, RequestRefused
 
 CACHED_BYTES = 16 << 20
-_ENTRY_BYTES = 1_024  # what an entry takes besides its text
+_ENTRY_BYTES = 1_024  # the memory of an entry besides its text
 
 log = structlog.get_logger("licensegraph.documents")
 _using = Background("documents", USED_EVERY_S, at_end=True)
 
 
 class DocumentName(NamedTuple):
-    """The id by which a request names its document, as it is stored. `is_apollo`: it was in `extensions`."""
+    """The id by which a request names its document, in the form in which it is stored.
+
+    `is_apollo` is True if the id was in `extensions`.
+    """
 
     id: str
     is_apollo: bool = False
@@ -96,7 +99,7 @@ class RegisteredDocuments:
         return found
 
     async def check(self, viewer: Viewer, text: str, name: DocumentName | None) -> None:
-        """Check that the viewer may send a text, and that it is the one that the name stands for, if any.
+        """Check that the viewer may send a text. If a name is given, also check that it stands for this text.
 
         Raises DocumentNotRegistered, HttpRefusal, and the errors of `named`.
         """
@@ -181,7 +184,7 @@ def name_of(parameters: Mapping[str, Any], extensions: Mapping[str, Any]) -> Doc
 
 
 def _apollo_name(given: Any) -> DocumentName:
-    # Some clients send other ids than a SHA-256 here, and other members besides these two.
+    # Some clients send an id that is not a SHA-256 here, or members besides these two.
     if isinstance(given, dict) and given.get("version") == 1:
         name = _name(given.get("sha256Hash"), is_apollo=True)
         if name is not None:

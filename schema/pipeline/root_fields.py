@@ -25,10 +25,11 @@ class RootField:
     """The declaration of a root field.
 
     `open_if` returns True if the field needs no key with these arguments. If `open_if` is None, the field
-    always needs a key. `may_show` returns True if a request without a key may select these fields of the
-    returned object. `quota` is the limit that the field counts toward if `open_if` returns True. `cost` is
-    the cost of a mutation. `count` returns how many objects the arguments request, and raises BadUserInput.
-    `most` is the largest number that it returns.
+    always needs a key. `may_show` returns True if a request without a key may select these fields of an
+    object that a statement returns. If `may_show` is None, such a request may select no such object. `quota`
+    is the limit that the field counts toward if `open_if` returns True. `cost` is the cost of a mutation.
+    `count` returns how many objects the arguments request, and raises BadUserInput. `most` is the largest
+    number that `count` returns.
     """
 
     open_if: Condition | None = None

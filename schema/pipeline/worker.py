@@ -19,10 +19,12 @@ Ts = TypeVarTuple("Ts")
 
 
 class Worker:
-    """Runs one call at a time. At most `MOST_WAITING` callers wait, each for at most `WAIT_S` seconds.
+    """Runs one call at a time.
 
-    After each call, the worker pauses for `RESTS` times as long as the call took. Clients that send nothing
-    but new documents therefore leave most of the interpreter's time to other clients.
+    At most `MOST_WAITING` callers wait for their results, each for at most `WAIT_S` seconds.
+
+    After each call, the worker pauses for `RESTS` times the processor time that the call took. Clients that
+    send nothing but new documents therefore leave most of the interpreter's time to other clients.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,8 @@
 """Fixtures for tests of both APIs.
 
-Most tests compare the APIs on two apps: they write to one app through REST and to the other through GraphQL.
-Tests of concurrent calls use two server processes on one database.
+`apis` is for tests that write to one app through REST and to another through GraphQL, and compare both.
+`market` has apps of two accounts, for tests of what a key can reach. `servers` are two processes on one
+database, for tests of concurrent calls.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -34,7 +35,7 @@ async def apis(client: httpx.AsyncClient, database: Database, account: Account) 
 
 @pytest.fixture
 def servers(tmp_path: Path, database_url: str, account: Account) -> Iterator[list[Server]]:
-    """Two servers on one database. They create no demo app, because the database has an account."""
+    """Two servers on one database. They create no example app, because the database has an account."""
     with two_serving(tmp_path, database_url) as servers:
         yield servers
 
@@ -62,7 +63,7 @@ async def market(database: Database) -> Market:
 
 @pytest.fixture
 def by(client: httpx.AsyncClient) -> As:
-    """A function that returns a caller with a key, or without one."""
+    """A function that returns a caller that sends this token, or no key if the token is None."""
     return lambda token: Caller(client, token)
 
 

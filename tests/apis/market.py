@@ -1,4 +1,4 @@
-"""Two apps of one account and one app of another, each with customers, licenses, a tier and a feature."""
+"""Three apps of two accounts, with customers, licenses, tiers and features, and a caller of both APIs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -29,8 +29,9 @@ from tests.factories import (
 
 @dataclass(frozen=True)
 class Stock:
-    """An app, and what is in it: two customers, each with a license of the same tier and a revoked license.
+    """An app, what is in it, and the id of a key that is limited to it.
 
+    Each of the two customers has an active license with the tier, and a revoked license without a tier.
     Nothing uses the spare tier and the spare feature.
     """
 
@@ -81,7 +82,10 @@ class Market:
 
 
 async def make_market(database: Database, suffix: str = "") -> Market:
-    """Create the rows. The slugs of the apps end in `suffix`."""
+    """Create the rows of a market.
+
+    `suffix` is added to the name of `account`, and to the slugs and names of the apps.
+    """
     account, other = await make_account(database, name=f"Acme{suffix}"), await make_account(database)
     await make_document(database, account)
     stocks = [
@@ -142,13 +146,13 @@ class Caller:
         return await self.client.post("/graphql", json=body, headers=self._headers())
 
     async def data(self, query: str, **variables: Any) -> Any:
-        """Return the data of a response without errors."""
+        """Send a query and return the response's data. Fails if the response has errors."""
         answer = (await self.post(query, **variables)).json()
         assert "errors" not in answer, answer
         return answer["data"]
 
     async def code(self, query: str, **variables: Any) -> str:
-        """Return the code of a response's only error. Fails if the response has data."""
+        """Send a query and return the code of the only error. Fails if a root field is not null."""
         answer = (await self.post(query, **variables)).json()
         (error,) = answer["errors"]
         assert set((answer.get("data") or {}).values()) <= {None}, answer
@@ -164,4 +168,4 @@ class Caller:
 
 
 As: TypeAlias = Callable[[str | None], Caller]
-"""Returns a caller with a key, or without one."""
+"""Returns a caller that sends this token, or no key if the token is None."""

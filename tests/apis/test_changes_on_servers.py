@@ -34,13 +34,13 @@ class Request:
     path: str | None = None
 
     async def sent_to(self, client: httpx.AsyncClient) -> str:
-        """Send the request. Return the status, with the code of an error or "nothing" for a null field."""
+        """Send the request. Return the status, and the code of an error or, if a field is null, "nothing"."""
         headers = {"Authorization": f"Bearer {self.token}"}
         if self.path is not None:
             response = await client.get(f"/api/v1{self.path}", headers=headers)
             error = response.json().get("error", {})
             return f"{response.status_code} {error['code']}" if error else str(response.status_code)
-        # With this media type, a request that is refused as a whole does not have the status 200.
+        # With this media type, the response to a request that is refused as a whole has an error's status.
         headers["Accept"] = "application/graphql-response+json"
         response = await client.post("/graphql", json=self.body, headers=headers)
         answer = response.json()
@@ -75,7 +75,10 @@ class Installation:
         return token, await key_id(self.database, token)
 
     async def check(self, request: Request, then: str, change: Callable[[], Awaitable[Any]]) -> None:
-        """Check that within a second after a change, the request comes to `then` on both servers."""
+        """Make a change, and check its effect on both servers.
+
+        Before the change, the request succeeds. At most a second after the change, its outcome is `then`.
+        """
         # These requests put the key into the cache of every server.
         assert [await request.sent_to(client) for client in self.clients] == ["200"] * len(self.clients)
         await change()
@@ -126,7 +129,7 @@ async def rotated(it: Installation) -> None:
         assert [await Request(new[0]).sent_to(client) for client in it.clients] == ["200", "200"]
 
     await it.check(Request(token), "401 UNAUTHENTICATED", rotate)
-    # The next rotation ends the overlap of this one.
+    # This rotation starts an overlap, in which both tokens work. The next rotation ends it.
     await mutate(it.second, ROTATE, id=id, hours=24)
     await it.check(
         Request(new[0], path="/apps"),

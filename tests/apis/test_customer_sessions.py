@@ -50,7 +50,7 @@ async def created(caller: Caller, surface: str, market: Market, **terms: Any) ->
 
 
 async def faults(caller: Caller, surface: str, market: Market, **terms: Any) -> list[tuple[str, str]]:
-    """Return the code and field of each fault of a session's input. REST has no codes: all are INVALID."""
+    """Return the code and field of each fault of a session's input. REST has no codes, so INVALID is used."""
     if surface == "graph":
         data = await caller.data(CREATE, input={"customerId": market.atlas.ada.id, **as_graph(terms)})
         assert data["createCustomerSession"]["session"] is None
@@ -693,7 +693,7 @@ async def test_concurrent_sessions_never_exceed_the_bound(
     assert sum([await works(by(token)) for token in tokens]) == 3
 
 
-# A session acts like anyone where no key is needed
+# What needs no key can also be done with a session
 
 
 async def test_a_session_verifies_like_anyone(by: As, market: Market, secret: Caller) -> None:

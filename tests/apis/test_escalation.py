@@ -1,7 +1,8 @@
 """Escalation: a key with MANAGE_KEYS cannot give any key more than it has itself.
 
-Chains of random changes, through both APIs. Each change is made with a key whose token the chain knows: that
-of its first key, or one that an earlier change returned. A key that no chain changes then reads all keys.
+Each test chain makes random changes through both APIs. It sends each change with a token that it knows: the
+token of its first key, or a token that an earlier change returned. After each change, all keys are read with
+another key, which no chain changes.
 """
 
 from collections import Counter
@@ -93,7 +94,7 @@ def _is_part(part: frozenset[str] | None, whole: frozenset[str] | None) -> bool:
 
 
 def _pages(origins: frozenset[str] | None) -> frozenset[str] | None:
-    """Return every origin of this test on which a key with these origins works."""
+    """Return the origins in `ORIGINS` that a key with these origins works on. None stands for no limit."""
     if origins is None or ORIGINS[1] not in origins:
         return origins
     return origins | {ORIGINS[2]}
@@ -208,7 +209,7 @@ async def start_key(world: World, random: Random) -> str:
 
 
 def random_terms(random: Random, own: Held) -> Values:
-    """Return random terms for a key: each is left out, chosen from what `own` has, null, or any value."""
+    """Return random terms for a key. Each may be left out, null, within what `own` has, or any value."""
     scopes = [word.lower() for word in sorted(own.scopes - {"WRITE"})]
     choices: Mapping[str, tuple[Sequence[Any], Sequence[Any]]] = {
         "scopes": (WORDS, scopes or ["read"]),
@@ -238,11 +239,12 @@ def random_terms(random: Random, own: Held) -> Values:
 async def change(
     world: World, random: Random, token: str, own: Held, action: str, target: str
 ) -> tuple[str, str | None] | None:
-    """Make a change with a key. Return the id of the changed key and its new token, if it has one.
+    """Create, rotate or update a key, in a request with `token`, a token of the key `own`.
 
-    Returns None if the change is refused.
+    Returns the id of the created or changed key, and its new token, if it gets one. Returns None if the
+    request is refused.
     """
-    # A key for registered documents cannot use REST.
+    # REST refuses keys for registered documents, so most of their requests go to the graph.
     surface = random.choices(("graph", "rest"), (5, 1) if own.only_registered else (1, 1))[0]
     caller = Caller(world.auditor.client, token)
     if own.origins is not None:
@@ -305,7 +307,7 @@ async def test_no_chain_of_changes_leads_to_more_than_its_first_key_has(world: W
     for number in range(CHAINS):
         await _run_chain(world, Random(number))
 
-    # Both APIs made and refused every change.
+    # Both APIs made and refused changes of every kind.
     every = {
         (action, surface, outcome)
         for action in ("create", "update", "rotate")

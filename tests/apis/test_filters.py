@@ -1,4 +1,4 @@
-"""Filters of lists work the same way in both APIs, with the same bounds and errors."""
+"""Filters of lists find the same rows in both APIs, and both APIs refuse the same values."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -77,7 +77,7 @@ def _as_graph(filter: dict[str, str]) -> Values:
 
 @pytest.fixture
 async def licenses(apis: BothApis, database: Database, atlas: App, account: Account) -> Lists:
-    """The list of an app's licenses. Each pair of licenses differs in at least one filtered field."""
+    """The list of an app's licenses. Any two of them differ in at least one field that has a filter."""
     sso = await make_feature(database, atlas, slug="sso")
     team = await make_tier(database, atlas, slug="team", features=[sso])
     solo = await make_tier(database, atlas, slug="solo")
@@ -90,7 +90,8 @@ async def licenses(apis: BothApis, database: Database, atlas: App, account: Acco
         "expired": {"expires_at": PAST},
     }
     made = {(await make_license(database, ada, **fields)).id: name for name, fields in rows.items()}
-    # Another app's license for the same installation, in a tier with the same slug. No filter may find it.
+    # A license of another app, which no filter finds. It has the same installation id as some of these, and
+    # a tier with the same slug.
     other = await make_app(database, account)
     other_team = await make_tier(database, other, slug="team")
     await make_license(

@@ -1,8 +1,8 @@
 """Who may do what: every query, mutation and REST operation, with every kind of key.
 
-`TABLE` has a row for each. Each row is called with keys that lack one of the scopes it needs, with keys that
-have one scope only, with a key that is limited to one app, with a public key, in a session and without a key.
-It is called on what the key can reach and on what it cannot.
+`TABLE` has a row for each. The request of each row is sent with keys that lack one of the scopes that it
+needs, with keys that have only one scope, with a key that is limited to one app, with a public key, in a
+session and without a key. It is sent for objects that the key can reach, and for objects that it cannot.
 """
 
 import re
@@ -32,16 +32,16 @@ CATALOG, LICENSES, WRITE_CUSTOMERS = Scope.WRITE_CATALOG, Scope.WRITE_LICENSES, 
 ROTATE, MANAGE = Scope.ROTATE_SIGNING_KEYS, Scope.MANAGE_KEYS
 
 WORKS, NOTHING, FORBIDDEN, NO_KEY = "works", "nothing", "forbidden", "no key"
-"""What a request may come to. NOTHING: for this key, the object does not exist."""
+"""The outcomes of requests. NOTHING: for this key, the object does not exist."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A request, the scopes that it needs, and what it comes to in the cases that the scopes do not decide.
+    """A request, the scopes that it needs, and its outcomes in the cases that scopes do not decide.
 
-    `own` and `other` are for a session with READ_TOKENS: a request about its customer, and about any other
-    customer. `beyond` is for a key that is limited to another app. `is_open`: no key is needed.
-    `is_of_account`: the request is not about an existing app.
+    In a session with READ_TOKENS, `own` is the outcome of a request about the session's customer, and `other`
+    that of a request about any other customer. `beyond` is the outcome with a key that is limited to another
+    app. `is_open`: no key is needed. `is_of_account`: the request is not about an existing app.
     """
 
     request: "str | tuple[str, str] | tuple[str, str, Mapping[str, Any]]"
@@ -339,14 +339,14 @@ def test_every_query_mutation_and_operation_is_in_the_table() -> None:
 
 @dataclass(frozen=True)
 class Answer:
-    """A response: what the request came to, and its text."""
+    """The outcome of a request, and the text of the response."""
 
     outcome: str
     text: str
 
 
 async def call(caller: Caller, row: Row, values: Mapping[str, str]) -> Answer:
-    """Send the request of a row, with these values in it."""
+    """Send the request of a row, filled with these values."""
     if isinstance(row.request, str):
         response = await caller.post(Template(row.request).substitute(values))
         return Answer(_outcome_of_graph(response), response.text)
@@ -395,7 +395,7 @@ def _outcome_of_graph(response: httpx.Response) -> str:
 
 @pytest.fixture
 def settings() -> Mapping[str, Any]:
-    """Settings without a budget of points, because responses that show what is left of it differ."""
+    """Settings without limits per key, because responses that show what is left of a limit differ."""
     return {**SETTINGS, "budget_burst": 0, "rate_limit_per_minute": 0}
 
 
@@ -424,7 +424,7 @@ async def test_a_restricted_key_needs_exactly_these_scopes(database: Database, b
     for scopes in (row.needs or {Scope.READ_EVENTS}, with_write):
         market = await make_market(
             database, f"-{'w' if Scope.WRITE in scopes else 'x'}"
-        )  # with objects that nobody has changed
+        )  # new objects, which no request has changed
         key = by(await restricted(database, market, scopes))
         assert (await call(key, row, market.atlas.values())).outcome == WORKS
 
@@ -555,7 +555,7 @@ def _unknown(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _neutral(text: str, sent: Mapping[str, str]) -> str:
-    """Return a response with names in place of the values that the request has sent."""
+    """Return a response in which each value that the request sent is replaced with the value's name."""
     for name, value in sent.items():
         text = text.replace(value, name)
     return text

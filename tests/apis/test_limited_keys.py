@@ -43,7 +43,7 @@ async def test_totals_and_pages_only_count_apps_of_the_key(
     assert first["apps"]["totalCount"] == 1
     assert [each["slug"] for each in first["apps"]["nodes"]] == ["atlas"]
     assert not first["apps"]["pageInfo"]["hasNextPage"]
-    # A cursor of another key only names a place in the order.
+    # A cursor that was returned for another key can be used: it only marks a place in the order.
     all_apps = await secret.data("{ apps(orderBy: {field: NAME}) { edges { cursor node { slug } } } }")
     cursors = {each["node"]["slug"]: each["cursor"] for each in all_apps["apps"]["edges"]}
     assert sorted(cursors) == ["atlas", "borealis"]

@@ -101,7 +101,7 @@ def _body(offer: Offer, **fields: object) -> Values:
 
 
 def _unlike(license: Values | None) -> Values:
-    """Return a license without the fields that differ between the two apps."""
+    """Return a license, tier or feature without the fields that differ between the two apps."""
     return {
         key: value for key, value in chosen(license or {}).items() if key not in {"customer_id", "tier_id"}
     }
@@ -223,7 +223,7 @@ async def test_licenses_are_listed_and_found_alike(
 async def test_licenses_are_issued_alike(
     apis: BothApis, database: Database, offers: dict[str, Offer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Both APIs issue in the same second.
+    # Stop the clock, so that both APIs issue licenses at the same time.
     now, new_id = clock.now(), ids.new_id
     monkeypatch.setattr(clock, "now", lambda: now)
     monkeypatch.setattr(ids, "new_id", lambda prefix: replace(new_id(prefix), created_at=now))

@@ -28,7 +28,7 @@ INSTALLATION = "8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11"
 
 
 async def fill(url: str) -> None:
-    """Create an account, so that the servers do not create a demo app."""
+    """Create an account, so that the servers do not create an example app."""
     database = Database(url)
     await make_account(database)
     await database.close()
@@ -61,7 +61,7 @@ async def account(database: Database) -> AsyncIterator[Account]:
 
 
 async def until_purged(database: Database) -> None:
-    """Wait until the servers have purged all deleted apps."""
+    """Wait until the servers have purged all apps. They must have been deleted before."""
     async with asyncio.timeout(60):
         while [await count(database, table) for table in (apps, customers, licenses)] != [0, 0, 0]:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -340,7 +340,7 @@ async def ask_until(is_over: asyncio.Event, client: httpx.AsyncClient, mutation:
 async def test_a_slug_of_an_app_that_is_being_deleted_stays_with_its_account(
     clients: list[httpx.AsyncClient], servers: list[Server], database: Database, account: Account
 ) -> None:
-    """Meanwhile, another account repeatedly tries to create an app with the slug."""
+    """While the app is deleted and created again, another account cannot create an app with its slug."""
     create = """mutation($slug: String!) {
       outcome: createApp(input: {name: "Atlas", slug: $slug, signingAlgorithm: EDDSA}) {
         userErrors { code field }

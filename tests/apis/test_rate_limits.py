@@ -119,7 +119,7 @@ async def test_renewals_by_token_have_a_limit_of_their_own(client: httpx.AsyncCl
 
     assert_limited(await graph(client, token))
     assert_limited(await client.post(path, json={"current_token": "x"}))
-    assert (await client.post(path, json={})).status_code == 401  # no token: a key is missing
+    assert (await client.post(path, json={})).status_code == 401  # without a token, a key is needed
 
 
 async def test_ipv6_addresses_count_by_their_64_network(client: httpx.AsyncClient) -> None:
@@ -150,7 +150,7 @@ async def test_after_60_refused_keys_the_database_is_not_asked(
 
     elsewhere = from_address("203.0.113.7")
     assert (await client.get("/api/v1/apps", headers=bearer(vendor.secret) | elsewhere)).status_code == 200
-    # A key that is known to be good is not a guess.
+    # A key that the server has just accepted is not a guess, so it works from the limited address, too.
     assert (await client.get("/api/v1/apps", headers=bearer(vendor.secret))).status_code == 200
 
 
@@ -182,7 +182,7 @@ class TestRequestsOfOneKey:
         assert_limited(refused)
         assert refused.headers["x-ratelimit-remaining"] == "0"
         assert (await client.get("/api/v1/apps", headers=bearer(other))).status_code == 200
-        # The graph is limited by points.
+        # Requests to the graph are limited by points instead.
         answer = await graph(client, "{ apps { totalCount } }", **bearer(key))
         assert answer.status_code == 200
         assert "x-ratelimit-limit" not in answer.headers
@@ -241,7 +241,7 @@ async def test_a_request_that_costs_more_than_is_left_is_not_executed(
 
 
 async def spent(client: httpx.AsyncClient, app: Starlette, vendor: Vendor, *, left: int) -> str:
-    """Take points of the vendor's key until this number is left, and return the key."""
+    """Leave this number of points in the budget of the vendor's key, and return the key."""
     if not app.state.limits.budgets():
         assert (await graph(client, "{ __typename }", **bearer(vendor.secret))).status_code == 200
     (budget,) = app.state.limits.budgets()
@@ -342,7 +342,7 @@ class TestLimitsThatAreOff:
         assert "ratelimit" not in answer.headers
 
 
-# Calls of REST, and the same operations in the graph, which cost as much.
+# Calls of REST, each with an operation of the graph that costs the same number of points.
 APP = "id name slug description webhookUrl publicKeyPem createdAt"
 CUSTOMER = "id email name externalId metadata createdAt"
 TIER = "id name slug position features { slug } createdAt"

@@ -28,9 +28,9 @@ VERIFY = "/api/v1/apps/nowhere/licenses/verify?jti=x"
 
 
 def share(servers: list[Server]) -> list[httpx.Response]:
-    """Verify through both servers in turn until both refuse, and return these refusals.
+    """Send more verifications than the limit, to both servers in turn. Return each server's next response.
 
-    Each server may let in what comes before it hears of the other, which takes a second.
+    Up to 26 more than the limit pass, because it takes a server a second to learn what the other one counted.
     """
     turns = cycle(servers)
     passed = 0
@@ -80,7 +80,7 @@ async def test_a_client_that_spends_what_is_available_is_never_refused(
             available, requested = cost["available"], cost["requested"]
 
     await client.aclose()
-    assert waited > 1  # so the budget was the limit
+    assert waited > 1  # the budget did limit the client
 
 
 async def test_usage_is_stored_within_two_seconds_and_when_the_server_stops(
@@ -96,7 +96,7 @@ async def test_usage_is_stored_within_two_seconds_and_when_the_server_stops(
         assert await sums(database) == [(1, 1, 0)]
         await client.post(f"{server.url}/graphql", json=body)
         await client.aclose()
-        assert server.stop() == 0  # which stores the rest
+        assert server.stop() == 0  # stopping stores the rest
 
     assert [sum(column) for column in zip(*await sums(database), strict=True)] == [2, 2, 0]
 
@@ -131,7 +131,7 @@ async def test_requests_do_not_wait_for_the_ledger(
 async def test_limits_hold_while_the_database_is_away_and_usage_is_stored_later(
     tmp_path: Path, database: Database, database_url: str, account: Account
 ) -> None:
-    """The database of this test is PostgreSQL, because the file of SQLite cannot be away."""
+    """This is only tested on PostgreSQL, because an SQLite file cannot be unreachable."""
     variables = {"DATABASE_URL": database_url, "LICENSEGRAPH_MASTER_KEY": MASTER_KEY}
     with serving(tmp_path, **variables) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
@@ -158,7 +158,7 @@ async def test_an_idle_server_writes_nothing(
         with serving(tmp_path, **variables) as server:
             await client.get(f"{server.url}/api/v1/apps")
             await until_stored(database, {id: (1, 2, 0), f"limit:requests:{id}": (1, 0, 0)})
-            await asyncio.sleep(1)  # the server then looks for old rows
+            await asyncio.sleep(1)  # after it has stored something, the server looks for old rows
 
             before = await versions()
             await asyncio.sleep(5)
@@ -207,7 +207,8 @@ async def locked_ledger(database: Database) -> AsyncIterator[None]:
 async def versions_of(url: str) -> AsyncIterator[Callable[[], Awaitable[object]]]:
     """Yield a function whose result changes with each write of another session.
 
-    On PostgreSQL, only writes to the ledger count: the result is the physical place of each of its rows.
+    On PostgreSQL, only writes to the ledger change it. There, the result is the place of each of the ledger's
+    rows on disk, and the transaction that wrote the row.
     """
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
@@ -225,7 +226,7 @@ async def versions_of(url: str) -> AsyncIterator[Callable[[], Awaitable[object]]
 
 
 async def until_stored(database: Database, expected: Mapping[str, tuple[int, int, int]]) -> None:
-    """Wait until the ledger has these requests, points and refusals of each subject."""
+    """Wait until the ledger has exactly these subjects, each with these requests, points and refusals."""
     totals = (
         cast(func.sum(usage.c[name]), BigInteger).label(name) for name in ("requests", "points", "refused")
     )

@@ -32,7 +32,7 @@ VERIFY = """query ($token: String!) {
   verifyLicense(appSlug: "my-app", by: {token: $token}) { reason } }"""
 NODE = "query ($id: ID!) { node(id: $id) { id } }"
 PART = 8
-"""A token must not even be in parts: this many characters of it. The last four are stored."""
+"""Not even this number of successive characters of a token may be stored. Its last four are."""
 
 
 class Vendor:
@@ -54,7 +54,10 @@ class Vendor:
         return response.json()["data"]
 
     async def make_keys(self) -> None:
-        """Create keys of every kind, rotate them and create sessions, through both APIs."""
+        """Create keys of every kind, rotate them and create sessions, through both APIs.
+
+        Then issue a license, and regenerate it.
+        """
         for kind in KINDS:
             scopes = ["read", "manage_keys"] if kind == "restricted" else None
             upper = None if scopes is None else [scope.upper() for scope in scopes]
@@ -130,7 +133,10 @@ async def contents(database_url: str) -> dict[str, str]:
 
 
 def files(database_url: str) -> dict[str, bytes]:
-    """Return the files of an SQLite database, with the one that has the latest changes (-wal)."""
+    """Return the contents of the files of an SQLite database, by suffix. `-wal` has the latest changes.
+
+    For PostgreSQL, nothing is returned.
+    """
     if not database_url.startswith("sqlite"):
         return {}
     file = Path(database_url.removeprefix("sqlite:///"))
@@ -139,14 +145,14 @@ def files(database_url: str) -> dict[str, bytes]:
 
 
 def parts(tokens: Iterable[str]) -> Iterator[str]:
-    """Yield parts that are together the whole random text of tokens."""
+    """Yield the random text of each token, in parts of at most `PART` characters."""
     for token in tokens:
         random = token.rpartition("_")[2]
         yield from (random[start : start + PART] for start in range(0, len(random), PART))
 
 
 def _pieces(token: str) -> list[str]:
-    """Return pieces of the claims and the signature of a license's token. All tokens share the header."""
+    """Return a license's token in pieces, without the header, which is the same in all tokens."""
     _, claims, signature = token.split(".")
     return [
         text[start : start + 16] for text in (claims, signature) for start in range(0, len(text) - 15, 16)
@@ -177,7 +183,7 @@ async def test_no_token_is_in_the_database_or_in_the_log(tmp_path: Path, unmigra
     tables, log = await contents(unmigrated_url), (tmp_path / "server.log").read_text()
     stored = [*running.items(), *files(unmigrated_url).items()]
     assert len(set(vendor.tokens)) == 1 + 4 * len(KINDS) + 2
-    # Where tokens are looked for, the rest of each key is found.
+    # The search works: in the same places, it finds the digests of the tokens, which are stored.
     for token in vendor.tokens:
         assert token.startswith(("sk_live_", "pk_live_", "rk_live_", "cs_live_"))
     digests = [hashlib.sha256(token.encode()).hexdigest() for token in vendor.tokens]

@@ -32,9 +32,10 @@ class Listener:
     port: int
 
     async def talk(self, *packets: bytes, pause: float = 0.02, patience: float = 10) -> list[Answer]:
-        """Send packets, and return the responses received until the server closes the connection.
+        """Send packets, `pause` seconds apart, and return the responses.
 
-        Raises TimeoutError if the connection stays open longer than `patience` seconds.
+        Reads until the server closes the connection. Raises TimeoutError if the connection stays open longer
+        than `patience` seconds.
         """
         reader, writer = await self.connect()
         sending = asyncio.ensure_future(_send(writer, packets, pause))
@@ -79,7 +80,7 @@ class Echo:
     """An application that returns 200 and records each request's method, path and body.
 
     It waits for `gate` before it responds. A request that the server refuses gets the refusal's status
-    instead of 200, and is not recorded.
+    instead of 200, and is not recorded. An incomplete request is not recorded either.
     """
 
     def __init__(self) -> None:
@@ -113,7 +114,7 @@ class Echo:
 async def listening(
     app: ASGIApp, bounds: Bounds | None = None, *, keep_alive_s: int = 75
 ) -> AsyncIterator[Listener]:
-    """Run a server for an application that has already been started."""
+    """Run a server for an application. The caller runs the application's lifespan, if it has one."""
     config = uvicorn.Config(
         app,
         http=Connections(bounds or Bounds()),  # type: ignore[arg-type]  # called like a class

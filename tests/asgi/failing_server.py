@@ -1,7 +1,7 @@
-"""A server that fails on request: the header `X-Fail` names a place and the error to raise there.
+"""A server that fails where a request asks it to: the header `X-Fail` is `place:error`.
 
-The error quotes all arguments of the failing function. Its note and the errors in its context quote them as
-well. Run this file as a program, with the arguments of `server.py`.
+An error in one of `FUNCTIONS` quotes all arguments of the function. The note of the error and the errors in
+its context quote them as well. Run this file as a program, with the arguments of `server.py`.
 """
 
 import asyncio
@@ -123,7 +123,7 @@ class Finalizer:
 
 
 def fail_beside(place: str, kind: str) -> None:
-    """Cause an error outside of any request, in a task, a thread or another such place."""
+    """Cause an error outside of the request, in one of the places in `BESIDE`."""
     error = raised(kind, SECRET)
 
     async def in_task(_given: str) -> None:
@@ -150,7 +150,7 @@ def fail_beside(place: str, kind: str) -> None:
 
 
 class Failing:
-    """Middleware that makes a request fail at the place that its X-Fail header names."""
+    """Middleware that causes the failure that a request's X-Fail header names."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Authentication: key lookups are cached for a short time, but never longer than the key is valid."""
+"""Authentication: key lookups are cached for less than a second, and a key never works after it expires."""
 
 from datetime import timedelta
 from types import SimpleNamespace

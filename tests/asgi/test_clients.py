@@ -1,4 +1,4 @@
-"""The client of a request: what limits count by, and what the log shows."""
+"""The client of a request: its network, by which limits count, and its address, which the log shows."""
 
 import pytest
 
@@ -16,16 +16,16 @@ def client(peer: str | None, *forwarded: str, trusted: str | None = None) -> Cli
     ("peer", "forwarded", "address"),
     [
         ("203.0.113.7", [], "203.0.113.7"),
-        ("203.0.113.7", ["198.51.100.1"], "203.0.113.7"),  # not a trusted proxy
+        ("203.0.113.7", ["198.51.100.1"], "203.0.113.7"),  # the peer is not a trusted proxy
         ("127.0.0.1", ["198.51.100.1"], "198.51.100.1"),
-        ("127.0.0.1", ["6.6.6.6, 198.51.100.1"], "198.51.100.1"),  # the client can send the first one
+        ("127.0.0.1", ["6.6.6.6, 198.51.100.1"], "198.51.100.1"),  # the client can forge the first one
         ("127.0.0.1", ["6.6.6.6", "198.51.100.1, 127.0.0.1"], "198.51.100.1"),
         ("::1", ["198.51.100.1:4711"], "198.51.100.1"),
         ("::1", ["[2001:db8::7]:443"], "2001:db8::7"),
         ("::ffff:127.0.0.1", ["198.51.100.1"], "198.51.100.1"),
         ("127.0.0.1", ["6.6.6.6, nonsense"], "127.0.0.1"),
         ("127.0.0.1", ["127.0.0.2"], "127.0.0.2"),
-        (None, ["198.51.100.1"], "198.51.100.1"),  # on a Unix socket
+        (None, ["198.51.100.1"], "198.51.100.1"),  # a peer on a Unix socket
         (None, [], None),
     ],
 )

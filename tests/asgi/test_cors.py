@@ -114,7 +114,7 @@ async def preflight(
 
 
 def of_cors(response: httpx.Response) -> dict[str, str]:
-    """Return the response's headers of CORS, and Vary."""
+    """Return the CORS headers of a response, and its header Vary."""
     return {
         name: value
         for name, value in response.headers.items()
@@ -345,7 +345,10 @@ async def test_a_preflight_from_any_origin_allows_what_needs_no_key(api: httpx.A
 async def headers_with(
     database_url: str, origins: object, origin: str, path: str = "/graphql"
 ) -> list[dict[str, str]]:
-    """Return the headers of CORS of a preflight and of a response, with `origins` as the setting."""
+    """Return the CORS headers of the responses to a preflight and to a GET request.
+
+    `origins` is the setting `cors_origins` of the server.
+    """
     app = create_app(Settings(database_url=database_url, cors_origins=origins, **SETTINGS))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
@@ -475,7 +478,7 @@ async def test_creating_and_revoking_a_key_takes_effect_within_a_second(
 
 @pytest.fixture
 async def started(key: str, app: Starlette) -> Starlette:
-    """The application, started when the key existed already."""
+    """The application. The key is created before the application starts."""
     return app
 
 
@@ -547,7 +550,7 @@ async def test_a_database_that_cannot_be_reached_allows_what_the_setting_allows(
     assert not await allowed.allows(FOREIGN.encode())
 
 
-# Responses that the HTTP protocol causes
+# Responses to requests that the HTTP protocol refuses or ends
 
 
 def head(*lines: str, method: str = "GET", path: str = "/graphql") -> bytes:
@@ -724,7 +727,7 @@ async def test_a_websocket_handshake_compares_the_ports(server: Listener) -> Non
 async def test_off_still_refuses_websockets_of_other_sites(database_url: str, key: str) -> None:
     app = create_app(Settings(database_url=database_url, cors_origins="off", **SETTINGS))
     upgrade = ["Host: x", "Connection: Upgrade", "Upgrade: websocket"]
-    # With its lifespan, the application reads the origins of the keys before the first request.
+    # The lifespan reads the origins of the keys before the first request.
     async with app.router.lifespan_context(app), listening(app) as server:
         (foreign,) = await server.talk(head(*upgrade, f"Origin: {FOREIGN}"))
         (own,) = await server.talk(head(*upgrade, f"Origin: {PORTAL}"))

@@ -46,7 +46,7 @@ async def server(app: Starlette) -> AsyncIterator[Listener]:
 
 
 def creating(path: str, email: str = "jane@example.com") -> bytes:
-    """Return a request body that creates a customer."""
+    """Return a request body that creates a customer, in the format of the path's API."""
     values = {"query": CREATE % email} if path == GRAPH else {"email": email}
     return json.dumps(values).encode()
 

@@ -13,13 +13,13 @@ VICTIM = "192.0.2.1"
 
 
 def limits_of(number: int, ledger: Ledger | None = None) -> RateLimits:
-    """Return limits that allow this number of verifications."""
+    """Return limits that allow each address this number of verifications per minute."""
     rates = Rates({**UNLIMITED.per_minute, Quota.VERIFICATION: number}, 0, 0)
     return RateLimits(rates, ledger)
 
 
 def verify_from(limits: RateLimits, addresses: range, times: int = 1) -> None:
-    """Count verifications from each of the addresses with these numbers."""
+    """Count `times` verifications from each address. The numbers stand for addresses in 10.0.0.0/8."""
     for number in addresses:
         address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
         for _ in range(times):
@@ -52,7 +52,7 @@ def test_requests_from_many_addresses_free_no_address_that_has_reached_its_limit
 
 
 async def test_a_forgotten_address_is_limited_again_by_the_ledger(database: Database) -> None:
-    """If all others have used half of their limit, every ninth counter that is looked at is forgotten."""
+    """All counters have used at least half of their limit, so eight are kept, and the ninth is forgotten."""
     ledger = Ledger(database)
     limits = limits_of(2, ledger)
     victims = [f"192.0.2.{number}" for number in range(1, 10)]

@@ -1,4 +1,4 @@
-"""A request's log line shows who sent it, from where and for which operation, but no values."""
+"""The log line of a request shows its key, its client and its operation, but no values."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ async def account(database: Database) -> Account:
 
 @pytest.fixture
 async def key(client: httpx.AsyncClient, database: Database, account: Account) -> dict[str, str]:
-    """The fields of a log line that identify the request's key."""
+    """Give the client a key, and return the fields of a log line that identify this key."""
     client.headers["Authorization"] = f"Bearer {await make_key(database, account)}"
     answer = await client.post("/graphql", json={"query": "{ viewer { keyLast4 } }"})
     assert answer.status_code == 200

@@ -35,7 +35,7 @@ SIZE = Size(customers=2_000, customers_elsewhere=900, licenses=10, licenses_else
 Each app has about the same share of all customers as in the benchmark.
 """
 
-# If there were fewer, they fit in so few blocks that a scan of all accounts is the right plan
+# Fewer accounts would fit in so few blocks that a scan of all accounts would be the right plan.
 _OTHER_ACCOUNTS = 500
 _OF_EACH = 2  # the number of apps, and of keys, in each other account
 _WIDTH = 110
@@ -47,10 +47,11 @@ def file_of(workload: str, database: str) -> Path:
 
 
 async def statements(url: str, data: DataSet) -> Mapping[str, Sequence[str]]:
-    """Return the SQL statements that each workload runs, each one once. The first looks up the API key.
+    """Return the SQL statements of each workload, without repeats.
 
-    The database must be migrated and filled with `data`. This function adds other accounts with apps and
-    keys, because PostgreSQL rightly scans a very small table completely.
+    The first statement of each workload looks up the API key. The database must be migrated and filled with
+    `data`. This function adds other accounts with apps and keys, because PostgreSQL rightly scans a very
+    small table completely.
     """
     database = Database(url)
     try:

@@ -1,4 +1,4 @@
-"""A small run of the benchmark, to check that it works. Its figures are not checked."""
+"""Small runs of the benchmark, to check that it works. Their figures must only be plausible."""
 
 import shutil
 import subprocess

@@ -21,7 +21,8 @@ needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not i
 def answering(status: int, answer: str) -> Iterator[tuple[int, list[tuple[str, str, str]]]]:
     """Run a server that always sends the same response.
 
-    Yields the server's port, and a list of the requests that it received: path, key and body.
+    Yields the server's port, and a list of the requests that it received: path, Authorization
+    header and body.
     """
     asked = []
 

@@ -1,4 +1,4 @@
-"""The query plans of the workloads: none reads a whole table, and each has a file."""
+"""The query plans of the workloads: no workload reads a whole table, and each has a file per database."""
 
 from collections.abc import Mapping, Sequence
 

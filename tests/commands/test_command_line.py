@@ -109,7 +109,7 @@ def test_misuse_is_one_line_exits_with_2_and_changes_nothing(
 
 @pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
 def test_every_option_of_every_command_needs_a_right_value(name: tuple[str, ...], command: Command) -> None:
-    """Every option is tried with a wrong value. Options that accept any text are tried without a value."""
+    """A wrong value is refused. An option that accepts any text is refused without a value."""
     *_, app = command_line.parse_commands(name)[1]
     options = app.assemble_argument_collection() if app.default_command else ()
     for option in options:
@@ -154,7 +154,10 @@ def test_without_the_dependencies_the_launcher_says_in_one_line_how_to_get_them(
 
 
 def installation(folder: Path) -> Path:
-    """Create an installation with links to this one's code and virtual environment. Return its folder."""
+    """Create an installation with a copy of the launcher, and links to the code and the packages of this one.
+
+    Returns the folder of the new installation.
+    """
     home = folder / "licensegraph"
     home.mkdir(parents=True)
     for item in ROOT.iterdir():

@@ -1,4 +1,4 @@
-"""`documents`: registers what build tools write, and checks, lists and deletes it."""
+"""`documents`: registers the documents that build tools write, checks and lists them, and deletes sets."""
 
 import hashlib
 import json
@@ -82,7 +82,7 @@ def test_a_server_runs_what_the_command_registers_until_its_set_is_deleted(
 ) -> None:
     variables = {"DATABASE_URL": database_url}
     token = command("keys", "create", "--kind", "secret", **variables).stdout.strip()
-    # The command registers the text with this id, and the server, another process, finds it by the id.
+    # The command registers the text under this id. The server, which is another process, finds it by the id.
     body = {"documentId": MD5, "variables": {"first": 1}}
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/graphql-response+json"}
 
@@ -270,7 +270,7 @@ def test_broken_documents_are_logged_once_when_a_server_starts(
 
     with serving(tmp_path, "--workers", workers, DATABASE_URL=database_url) as server:
         until(lambda: broken in (tmp_path / "server.log").read_text(), 20)
-        time.sleep(1 if workers == "2" else 0)  # both workers start at the same time
+        time.sleep(1 if workers == "2" else 0)  # the other worker might log it, too
         assert server.stop() == 0
 
     log = (tmp_path / "server.log").read_text()

@@ -102,7 +102,7 @@ def test_keys_belong_to_accounts_that_are_created_by_name(command: Command, unmi
 
 
 async def _fill(database: Database) -> list[str]:
-    """Create keys of an account with different limits, and return their tokens."""
+    """Create an account whose keys have different limits, and return the tokens of the keys."""
     acme = await make_account(database, name="Acme")
     studio, editor = [await make_app(database, acme, slug=slug) for slug in ("studio", "editor")]
     gone = replace(studio, id=new_id(APP).id)

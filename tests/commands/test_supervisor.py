@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 def two_workers(folder: Path, **variables: str) -> Iterator[Server]:
     """Run a server with two workers.
 
-    Workers that are left at the end are found by their folder, and killed.
+    At the end, workers that still run in the folder are killed.
     """
     try:
         with serving(folder, "--workers", "2", program=str(PROGRAM), **variables) as server:
@@ -97,7 +97,7 @@ def test_shutdown_does_not_wait_for_workers_that_start_slowly(tmp_path: Path) ->
 def test_a_worker_that_ends_or_hangs_is_replaced(tmp_path: Path, how: signal.Signals) -> None:
     with two_workers(tmp_path, ANSWER_SECONDS="2") as server:
         both_answer(server)
-        time.sleep(1)  # by now, both workers have been pinged and have replied
+        time.sleep(1)  # after this, both workers have been pinged and have replied
         before = workers(server)
         lost = min(before)
         os.kill(lost, how)

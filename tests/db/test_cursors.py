@@ -105,7 +105,7 @@ def test_truncated_cursor_is_refused(length: int) -> None:
 
 
 @pytest.mark.parametrize("added", ["=", "==", "A", "AAAA", " ", "\n", "\x00", "\ud800", CURSOR])
-# base64 encodes each remainder of the length modulo 3 differently
+# The end of a base64 text depends on the length modulo 3.
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_extended_cursor_is_refused(length: int, added: str) -> None:
     cursor = encode(TAG, ID, "a" * length)
@@ -171,7 +171,7 @@ def test_forged_cursor_with_a_valid_checksum_is_refused(payload: str) -> None:
 
 
 async def written(database: Database, tag: str, id: str, value: str | None, *, ordered: bool = True) -> str:
-    """Return the cursor that a SQL statement writes."""
+    """Return the cursor that a SQL statement writes. Unless `ordered`, the order is by id only."""
     column = bindparam("value", type_=Text()) if ordered else None
     statement = select(cursors.token(tag, bindparam("id", type_=Text()), column))
     async with database.read() as session:

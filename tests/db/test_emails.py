@@ -1,4 +1,4 @@
-"""Email keys: two emails belong to the same customer if their keys are equal."""
+"""Email keys: in an app, two emails belong to the same customer if their keys are equal."""
 
 import unicodedata
 
@@ -36,7 +36,7 @@ BUCHER = "a@xn--bcher-kva.example"
         ("a@😀.example", "a@xn--e28h.example"),
         ("a@Exa_mple.COM", "a@exa_mple.com"),
         ("a@Bü_cher.example", "a@xn--b_cher-3ya.example"),
-        # IDNA maps ¨ to a space and a mark. A key with a space would look like the key of a duplicate.
+        # IDNA maps ¨ to a space and a mark. In a key, a space may only come before the id of a duplicate.
         ("a@com¨", "a@com¨"),
         ("a@[IPv6:2001:DB8::1]", "a@[ipv6:2001:db8::1]"),
         ('"Quoted Local"@X.example', '"quoted local"@x.example'),

@@ -284,7 +284,7 @@ async def test_long_read_does_not_block_the_event_loop_on_sqlite(sqlite_url: str
                 turns += 1
                 await asyncio.sleep(0)
 
-        for _ in range(2):  # the read is not known to be long the first time, but is the second time
+        for _ in range(2):  # the read is known to be long only after the first time
             others = asyncio.create_task(take_turns())
             turns = 0
             assert await session.rows(LONG, {}) == [(3_000_000,)]
@@ -307,7 +307,7 @@ async def test_short_read_is_no_thread_hop_on_sqlite(
         await attempt_read(database)
         monkeypatch.setattr(ThreadPoolExecutor, "submit", noted)
 
-        for _ in range(100):  # enough reads for SQLite's step counter to add up
+        for _ in range(100):  # SQLite adds up the steps of all reads
             assert await names(database) == ["Acme"]
 
         assert hops == []
@@ -688,7 +688,7 @@ async def test_connecting_leaves_no_open_cursor_to_the_garbage_collector(tmp_pat
     other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
     release = threading.Timer(0.1, other.execute, ["COMMIT"])
-    release.start()  # until then, switching to WAL fails
+    release.start()  # switching to WAL fails until the COMMIT
     gc.collect()
     gc.disable()
     engine = sqlite.create_engine(str(path), 1)

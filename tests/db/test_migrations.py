@@ -368,8 +368,8 @@ async def test_upgrade_from_the_first_revision_keeps_its_rows_and_counts_them(un
     assert sorted(first) == ["accounts", "apps", "customers", "keys", "licenses"]
     assert with_columns_of(first, before) == first
     assert with_columns_of(first, after) == first
-    # Later migrations fill their new columns with defaults, create tokens and counters for the existing rows,
-    # and leave their other new tables empty.
+    # Later migrations fill their new columns with defaults or computed values, create tokens and counters for
+    # the existing rows, and leave their other new tables empty.
     for app in after["apps"]:
         assert (app["signing_algorithm"], app["signing_generation"]) == ("RS256", 1)
     for license in after["licenses"]:
@@ -495,7 +495,7 @@ async def test_migration_that_fails_half_way_changes_nothing(
 
 
 async def test_concurrent_upgrades_of_a_new_sqlite_file_all_succeed(tmp_path: Path) -> None:
-    """When connections switch a file to WAL, SQLite ignores its busy timeout and fails immediately."""
+    """SQLite ignores the busy timeout if several connections switch a file to WAL: some fail immediately."""
     for number in range(20):
         url = f"sqlite:///{tmp_path / f'{number}.db'}"
 
@@ -638,7 +638,7 @@ async def test_any_number_of_emails_gets_keys(unmigrated_url: str) -> None:
 
 
 async def test_downgrade_deletes_keys_that_the_older_version_would_not_limit(database_url: str) -> None:
-    """The version before revision 0014 knows secret and public keys, without any limits."""
+    """The version before revision 0014 only knows secret and public keys, and would ignore a key's limits."""
     database = Database(database_url)
     account = await make_account(database)
     app = await make_app(database, account)

@@ -1,4 +1,7 @@
-"""Behind PgBouncer in transaction mode, everything works with one setting. Without it, nothing starts."""
+"""PgBouncer in transaction mode: everything works with LICENSEGRAPH_TRANSACTION_POOLING.
+
+Without this setting, no command starts.
+"""
 
 import asyncio
 from collections.abc import Iterator

@@ -178,9 +178,9 @@ async def test_a_short_read_is_compiled_without_yielding_to_the_event_loop(datab
 
 
 class Held:
-    """A compiler that counts its calls. Each call waits until a test releases it.
+    """A compiler that counts its calls. All calls wait until a test sets `told`.
 
-    A call fails after ten seconds.
+    A call that has waited for ten seconds fails.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""Finds the samples of the README and of docs/customer-sessions.md, and environments for the README's.
+"""Finds the samples of the README and of docs/customer-sessions.md, and installs the README's packages.
 
-The environments are separate, and have the packages that the README installs, from public indexes, within a
-time limit. If an environment cannot be created, its tests are skipped; in CI, they fail.
+They are installed from public indexes, into environments of their own. If an environment cannot be created
+within a time limit, its tests are skipped; in CI, they fail.
 """
 
 import os
@@ -32,12 +32,12 @@ _IMPATIENT = {
 
 
 def sample(language: str, page: str = README) -> str:
-    """Return the only code block of a page in a language."""
+    """Return the only code block of the page that is in this language."""
     return _block(language, page)
 
 
 def file_of(name: str, page: str = README) -> str:
-    """Return the code block of a page for a file."""
+    """Return the content of this file, which is a code block of the page."""
     return _block(rf"\w+ {re.escape(name)}", page)
 
 
@@ -47,7 +47,7 @@ def _block(heading: str, page: str) -> str:
 
 
 def command(program: str) -> list[str]:
-    """Return the arguments of the README's only `install` command for a program."""
+    """Return the arguments of the README's only `install` command of a program, such as pip."""
     (found,) = re.findall(rf"^ {{4}}{program} (install .*)$", README, re.MULTILINE)
     return shlex.split(found)
 

@@ -1,4 +1,4 @@
-"""The samples of docs/customer-sessions.md create sessions, and read the customer as the page would."""
+"""The samples of docs/customer-sessions.md create sessions, and read the customer as a browser would."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.outside.conftest import Vendor
 from tests.outside.environments import CUSTOMER_SESSIONS, file_of, sample
 from tests.processes import until
 
-# A browser adds the origin of the page to each request. Node.js has no page.
+# A browser adds the origin of the page to each request. Node.js has no page, so this program adds an origin.
 _RUN = """
 import { customerOf } from "./portal.mjs";
 const [url, token, origin] = process.argv.slice(2);
@@ -44,7 +44,7 @@ def ada(vendor: Vendor) -> str:
 
 
 def session_by_rest(vendor: Vendor, customer: str) -> Any:
-    """Send the curl command of the page, and return the session."""
+    """Send the docs' curl command, with a new key, and return the session."""
     key = vendor.ask(_KEY)["createApiKey"]["token"]
     command = sample("sh", CUSTOMER_SESSIONS)
     for variable, value in (("$URL", vendor.url), ("$KEY", key), ("$CUSTOMER_ID", customer)):
@@ -57,14 +57,14 @@ def session_by_rest(vendor: Vendor, customer: str) -> Any:
 
 
 def session_by_graph(vendor: Vendor, customer: str) -> Any:
-    """Send the mutation of the page, and return the session."""
+    """Send the docs' mutation, and return the session."""
     payload = vendor.ask(sample("graphql", CUSTOMER_SESSIONS), customer=customer)["createCustomerSession"]
     assert payload["userErrors"] == []
     return payload["session"]
 
 
 def seen(folder: Path, vendor: Vendor, token: str) -> Any:
-    """Run the page's code with a session, and return the customer that it shows."""
+    """Run the docs' code with a session's token. Return the customer, or None if the session has ended."""
     (folder / "portal.mjs").write_text(file_of("portal.mjs", CUSTOMER_SESSIONS))
     (folder / "run.mjs").write_text(_RUN)
     return node.answer(folder, "run.mjs", vendor.url, token, "https://portal.example")

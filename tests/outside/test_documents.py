@@ -1,7 +1,7 @@
-"""Registered documents: what the tools of Apollo, urql, Relay and graphql-codegen build, and clients send.
+"""Registered documents: tools of Apollo, urql, Relay and graphql-codegen build them, and clients send them.
 
-Each tool builds in a folder of its own, and its file is registered as it is. The client that the file is for
-then asks a server, with a key that runs only registered documents.
+Each tool builds in a folder of its own, and the file that it writes is registered unchanged. The clients of
+the tool then send requests to a server, with a key that runs only registered documents.
 """
 
 import json
@@ -134,7 +134,7 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A function that builds with a tool, and returns the folder. Each tool builds once."""
+    """A function that runs a tool in a new folder, and returns the folder. Each tool runs only once."""
 
     @cache
     def build(tool: str) -> Path:
@@ -167,7 +167,7 @@ def built(tool: str, folder: Path) -> None:
 
 
 def texts(tool: str, folder: Path) -> list[str]:
-    """Return the texts that a tool has written."""
+    """Return the texts of the documents in the file that a tool has written."""
     file = shlex.split(commands(tool)[-1])[3]
     content = json.loads((folder / file).read_text())
     operations = content.get("operations")
@@ -230,7 +230,7 @@ def test_a_text_runs_as_it_was_built_and_not_with_one_changed_space(
 
 @pytest.fixture
 def unregistered(tmp_path: Path) -> Path:
-    """A folder with a new version of the app, whose documents no one has registered."""
+    """A folder in which Apollo's tool has built a new version of a document, which is not registered."""
     folder = sources(tmp_path / "app")
     file = folder / "src" / "customers.graphql"
     file.write_text(file.read_text().replace("first: 2", "first: 1"))
@@ -256,7 +256,8 @@ def test_a_client_whose_document_is_not_registered_sends_its_text_and_is_refused
 @pytest.mark.parametrize(
     ("client", "requests"),
     [
-        # With a manifest, Apollo always sends the hash. Without one, it stops when the server says no.
+        # With a manifest, Apollo always sends the hash first. Without a manifest, it sends only texts after
+        # the server has said that it does not support hashes.
         (
             "apollo",
             2 * [["POST", ["sha256Hash"], 400, NOT_SUPPORTED], ["POST", ["text", "sha256Hash"], 200, None]],

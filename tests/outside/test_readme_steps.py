@@ -1,4 +1,4 @@
-"""Follows the README from top to bottom in a fresh clone, as a new user would."""
+"""Follows the README as a new user would: the first steps in a fresh clone, then the guides."""
 
 import importlib.util
 import json
@@ -169,7 +169,7 @@ def test_the_first_steps(clone: Path) -> None:
 def module(folder: Path, name: str, **replaced: str) -> ModuleType:
     """Write a Python file from the README to the folder, and import it.
 
-    `replaced` holds new values for variables of the file that are addresses.
+    `replaced` has new addresses for variables of the file, by the names of the variables.
     """
     code = file_of(name)
     for variable, value in replaced.items():

@@ -41,9 +41,10 @@ class Reference:
         operation: str | None = None,
         reads_tokens: bool = True,
     ) -> Object:
-        """Execute a document for an account at a given time, and return its `data`.
+        """Execute a document for an account at a given time, and return the `data` of the response.
 
-        If execution fails, raises the first error, a GraphQLError.
+        Unless `reads_tokens`, tokens of licenses are null. If execution fails, raises the first error, a
+        GraphQLError.
         """
         root = _Graph(self._rows, account_id, now, reads_tokens=reads_tokens).query()
         # The document is not validated, because the application itself refuses invalid documents.

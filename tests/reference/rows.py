@@ -1,4 +1,4 @@
-"""The rows for the reference executor: everything in a database, read in the simplest way."""
+"""The rows for the reference executor, read from a database in the simplest way."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -14,7 +14,7 @@ Row: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """All rows of the tables that the graph reads.
+    """All rows of the tables that the reference executor reads.
 
     Timestamps are datetimes, and JSON is parsed. All other values are as stored.
     """

@@ -1,4 +1,4 @@
-"""Accounts: what happens when an account is removed while other requests use it."""
+"""Removing an account: what stays behind, and what concurrent requests and removals do."""
 
 import asyncio
 

@@ -547,7 +547,7 @@ ONE, TOGETHER = ("INVALID", ""), {"expires_at": "2027-01-01T00:00:00Z", "duratio
         ({"duration_days": True}, [("INVALID", "duration_days")]),
         ({"forever": "true"}, [("INVALID", "forever")]),
         ({"forever": 1}, [("INVALID", "forever")]),
-        # not later than the current second
+        # the current second, or earlier
         ({"expires_at": "2026-01-23T10:00:00Z"}, [("INVALID", "expires_at")]),
         ({"expires_at": "2026-01-23T10:00:00.999Z"}, [("INVALID", "expires_at")]),
         ({"expires_at": "2026-01-23T12:00:00+02:00"}, [("INVALID", "expires_at")]),

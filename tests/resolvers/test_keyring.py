@@ -360,7 +360,7 @@ async def test_a_member_of_a_key_set_has_these_members_and_no_others(keyring: Ke
 
 
 class Held:
-    """Creates keys like the keyring, but only once the test allows it."""
+    """Creates keys like the keyring, but waits until the test allows it."""
 
     def __init__(self) -> None:
         self.let_go = threading.Event()

@@ -72,7 +72,7 @@ def test_token_only_shows_its_kind(kind: KeyKind, prefix: str) -> None:
             "path=/api/v1/sk_live_… status=404",
         ),
         ("pk_test_0123456789abcdef,cs_live_0123456789abcdef", "pk_test_…,cs_live_…"),
-        ("rk_live_01234…", "rk_live_……"),  # one that is cut off
+        ("rk_live_01234…", "rk_live_……"),  # a token that is cut off
         ("GET /eyJhbGciOiJFZERTQSJ9.e30.a-b_c HTTP", "GET /eyJ… HTTP"),
         ("eyJhbGciOiJFZERT…", "eyJ……"),
         ("sk_live_ and …x8Qz and sk_live_x8Qz", "sk_live_ and …x8Qz and sk_live_x8Qz"),

@@ -1,4 +1,4 @@
-"""Origins: their form, the errors about them, and which origins are equal."""
+"""Origins: their form, the errors about them, and how they are compared."""
 
 import pytest
 

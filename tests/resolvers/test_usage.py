@@ -67,7 +67,7 @@ async def test_an_exchange_is_one_statement_and_none_if_nothing_was_used(
     ledger = Ledger(database)
     uses = [Use(f"key_{number}") for number in range(50)]
     used(ledger, uses[0], 1, 1)
-    await ledger.exchange()  # the first one also looks for old rows
+    await ledger.exchange()  # the first exchange also looks for old rows
 
     with statements.recorded(database) as sent:
         for use in uses:

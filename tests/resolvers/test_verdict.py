@@ -1,4 +1,4 @@
-"""The status of a license: the Python function and the SQL expressions agree for every entry of a table."""
+"""The status of a license: the Python function and the SQL expressions return what `TABLE` says."""
 
 import json
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ TABLE = [
 
 @pytest.fixture
 async def by_id(database: Database, app: App) -> dict[str, str]:
-    """The expected status at NOW for each entry of the table, by the id of its license."""
+    """The expected status at NOW for each entry of `TABLE`, by the id of its license."""
     customer = await make_customer(database, app)
     made = {}
     for facts in TABLE:

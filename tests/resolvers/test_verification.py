@@ -82,7 +82,7 @@ def kid_of(token: str) -> str:
 
 
 async def current_token(database: Database, id: str) -> str:
-    """Return the text of a license's newest token."""
+    """Return the text of a license's newest token whose text is stored."""
     held = [each for each in await rows(database, tokens) if each["license_id"] == id and each["token"]]
     return str(max(held, key=lambda each: each["number"])["token"])
 
@@ -159,7 +159,10 @@ def truncated(token: str) -> str:
 
 
 def of_a_stranger(token: str, headers: dict[str, Any] | None = None) -> str:
-    """Return a token with the same claims, signed with another key of the same algorithm."""
+    """Return a token with the same claims, signed with another key of the same algorithm.
+
+    Without `headers`, its header has the id of the original key.
+    """
     algorithm = jwt.get_unverified_header(token)["alg"]
     key: Any = generate_private_key(65_537, 2048) if algorithm == "RS256" else Ed25519PrivateKey.generate()
     return jwt.encode(claims_of(token), key, algorithm, headers or {"kid": kid_of(token)})
@@ -434,7 +437,7 @@ async def test_a_superseded_token_of_a_live_license_is_valid_and_shows_the_curre
     held = await ask("token", issued.token)
     (tier_id,) = {each["tier_id"] for each in await rows(database, licenses)}
     await write(database, update_tier, viewer, tier_id, {"features": []})
-    # The features change only when the license gets a new token.
+    # The features change only when the license is regenerated.
     assert await ask("token", issued.token) == held
 
     await write(database, regenerate_license, viewer, issued.id)

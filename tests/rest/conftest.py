@@ -48,7 +48,7 @@ MakeClient: TypeAlias = Callable[[str], httpx.AsyncClient]
 
 
 async def make_vendor(database: Database, *, slug: str) -> Vendor:
-    """Create an account with one app and a key of each kind."""
+    """Create an account with one app, a secret key and a public key."""
     account = await make_account(database)
     app = await make_app(database, account, slug=slug, name="Atlas Studio")
     secret = await make_key(database, account)

@@ -125,7 +125,7 @@ KINDS = {
     ),
 }
 PLACES = st.integers(0, 99)
-# The changes after each page. True adds a row at the place, and False deletes one.
+# The changes after each page. True adds a row at the place. False deletes a row, which the number picks.
 CHANGES = st.lists(st.lists(st.tuples(st.booleans(), PLACES), max_size=4), max_size=8)
 
 

@@ -1,4 +1,4 @@
-"""Issuing, reading, revoking and deleting licenses."""
+"""Issuing, reading, revoking, reinstating and deleting licenses."""
 
 import asyncio
 from datetime import datetime, timedelta

@@ -199,7 +199,7 @@ def test_a_body_may_be_null_or_out_of_bounds_where_its_description_says_so(name:
     for field, schema in properties.items():
         for value in (None, *numbers):
             if (name, field, value) == ("NewApiKey", "scopes", None):
-                continue  # Only a key of another kind than the example's can leave out its scopes.
+                continue  # The example's kind needs scopes, but other kinds accept null.
             try:
                 check(model, {**example, field: value}, {"slug": "atlas-studio"})
                 faulty = False
@@ -471,7 +471,10 @@ def test_a_resource_is_described_the_same_in_the_graph() -> None:
 
 
 async def _made(api: httpx.AsyncClient, path: str) -> str:
-    """Return the id of an object of the kind in a path. If the app has none, create one first."""
+    """Return the id of an object of the kind that a path names. If the app has none, create one first.
+
+    API keys are always new.
+    """
     if "/api-keys/" in path:
         new = {"kind": "restricted", "name": "CRM", "scopes": ["read"]}
         return str((await api.post("/api-keys", json=new)).json()["data"]["id"])
@@ -506,7 +509,7 @@ _Key: TypeAlias = tuple[set[Scope], bool]
 
 
 async def _send(api: httpx.AsyncClient, case: Case[Any], token: str, *, known: bool) -> httpx.Response:
-    """Send a request with a key. If `known`, the objects in its path exist: `api` creates them."""
+    """Send a request with a key. If `known`, the objects in its path are first created through `api`."""
     if known and "slug" in case.path_parameters:
         case.path_parameters["slug"] = SLUG
         app = {"name": "Atlas Studio", "slug": SLUG, "signing_algorithm": "EdDSA"}
@@ -534,7 +537,7 @@ async def test_responses_match_their_description(
 
 @pytest.fixture(name="settings")
 def settings_of_app(request: pytest.FixtureRequest) -> Mapping[str, Any]:
-    """The default settings, or for a long test, settings without limits that it would soon reach."""
+    """The usual settings, but without limits per minute for a `long` test, which would reach them."""
     is_long = request.node.get_closest_marker("long") is not None
     names = [each for each in Settings.model_fields if each.endswith("_per_minute")] if is_long else []
     return {**SETTINGS, **dict.fromkeys(names, 0)}
@@ -549,7 +552,7 @@ async def _check_restricted(
 
     response = await _send(api, case, token, known=known)
 
-    # The key is always good, but a license's token in the body may not be.
+    # The key is always valid, but a license's token in the body may not be.
     assert response.status_code != 401 or case.path.endswith("/regenerate")
     case.validate_response(response, checks=CHECKS)
 

@@ -80,7 +80,7 @@ class Facts:
         self.app_owners = {row["id"]: row["account_id"] for row in data.rows.apps}
 
     def own(self, kind: str, vendor: Vendor) -> Sequence[Row]:
-        """Return the rows of a kind that a vendor may see."""
+        """Return the rows of a kind that belong to a vendor's account."""
         if kind in MANAGED:
             return [row for row in self.rows[kind] if row["account_id"] == vendor.account_id]
         app = "id" if kind == "App" else "app_id"
@@ -88,13 +88,13 @@ class Facts:
 
 
 class Choices:
-    """Choices that Hypothesis makes, and shrinks towards the first option and the smallest number."""
+    """Choices that Hypothesis makes, and shrinks towards False, the smallest number and the first option."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
 
     def chance(self, percent: int) -> bool:
-        """Return True with a probability of `percent`."""
+        """Return True with a probability of `percent` in a hundred."""
         return self._random.randint(0, 99) >= 100 - percent
 
     def number(self, least: int, most: int) -> int:
@@ -154,7 +154,7 @@ class Arguments:
         return self._listed(arguments), given or _DEFAULT_SIZE
 
     def _listed(self, arguments: Mapping[str, str | None]) -> str:
-        """Write arguments, or the fields of an input object, in either order.
+        """Write arguments, or the fields of an input object, in this order or in the reverse order.
 
         Values that are None are left out.
         """
@@ -317,7 +317,7 @@ class Arguments:
     def _one_of(self, input_: str, key: str, value: str, type_: str) -> str:
         if self._choices.chance(30):
             return self.written(input_, {key: value})
-        # GraphQL does not allow nullable variables in a @oneOf input, even if the variable has a default.
+        # GraphQL does not allow a nullable variable in a @oneOf input, even if the variable has a default.
         inside = (
             self._variable(type_, given=True, value=value) if self._choices.chance(50) else _literal(value)
         )

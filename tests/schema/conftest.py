@@ -33,7 +33,7 @@ class Graph:
         return await self.client.post("/graphql", json=body, headers={**authorization, **headers})
 
     async def data(self, query: str, **variables: Any) -> Any:
-        """Return the data of a response. Fails if the response has errors."""
+        """Send a query and return the response's data. Fails if the response has errors."""
         response = await self.post(query, variables)
         answer = response.json()
         assert response.status_code == 200, answer
@@ -41,7 +41,7 @@ class Graph:
         return answer["data"]
 
     async def refusal(self, query: str, **variables: Any) -> tuple[str, str]:
-        """Return the code and message of a response's only error. Fails if the response has data."""
+        """Send a query and return the only error's code and message. Fails if a root field is not null."""
         answer = (await self.post(query, variables)).json()
         (error,) = answer["errors"]
         assert not answer.get("data") or set(answer["data"].values()) == {None}, answer

@@ -135,7 +135,7 @@ _TEXTS: Sequence[str] = (
 _OPERATIONS: Sequence[Sequence[str]] = (("A",), ("A",), (), ("A", "_B1"))
 _SETS: Sequence[str] = ("portal@1.4.2", "a/b", "PORTAL@1.4.2", "gone", "_")
 _DOCUMENT_IDS: Sequence[str] = ("", "x-relay:a'b\"c\\d/e ß", "~._-", "9e107d9d372bb6826bd81d3542a419d6")
-# For each app, the generation of the current signing key and of the newest one.
+# The generations of an app's current signing key and of its newest one. The apps use these pairs in turn.
 _GENERATIONS: Sequence[tuple[int, int]] = ((2, 3), (1, 2), (3, 3))
 
 
@@ -155,10 +155,10 @@ class Vendor:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Two accounts with two keys each, and all rows that queries may find.
+    """Two accounts, each with two keys that send queries, and all rows that queries may find.
 
-    `vendors` has one entry for each key. The rows in `deleted` no longer exist, but queries may still send
-    their cursors and ids.
+    `vendors` has one entry for each of these keys. The rows in `deleted` no longer exist, but queries may
+    still send their cursors and ids.
     """
 
     vendors: Sequence[Vendor]
@@ -263,6 +263,7 @@ async def _make_documents(database: Database, account: Account, count: int) -> N
 class _Sold:
     """An app, with the tiers and features that its licenses can have.
 
+    `generation` is that of the app's current signing key, and `last_generation` that of its newest one.
     `taken` has the installations that already have a current license.
     """
 

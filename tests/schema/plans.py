@@ -14,10 +14,10 @@ _READING = re.compile(
 
 
 async def faults(database: Database, statement: str) -> list[str]:
-    """Return the steps of the plan that are faults: reading too many rows, or sorting more than a page.
+    """Return the steps of the plan that are faults: they read too many rows, or sort more than a page.
 
-    Reading a whole table, or the rows of other owners, is too many. On PostgreSQL, the plan is the generic
-    one, which does not depend on the values. PostgreSQL often uses the generic plan for frequent statements.
+    A step reads too many rows if it reads a whole table, or rows of other owners. On PostgreSQL, the plan is
+    the generic one, which does not depend on the values and is often used for frequent statements.
     """
     if database.is_sqlite:
         return list(_sqlite_faults(await _explained(database, "EXPLAIN QUERY PLAN", statement)))
@@ -38,7 +38,7 @@ async def described(database: Database, statement: str) -> str:
 
 
 async def analyze(database: Database) -> None:
-    """Collect statistics on PostgreSQL, as autovacuum does later. On SQLite, do nothing."""
+    """On PostgreSQL, vacuum and collect statistics, as autovacuum does later. On SQLite, do nothing."""
     if not database.is_sqlite:
         async with database.read() as session:
             await session.rows(Query("VACUUM ANALYZE", ()), {})

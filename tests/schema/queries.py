@@ -184,7 +184,7 @@ class _Writer:
     def _wide_selection(self, parent: str, scope: Scope) -> _Part:
         """Return a selection set with up to 70 fields.
 
-        On both databases, one SQL function cannot take that many.
+        Neither database can pass that many fields to one call of an SQL function.
         """
         names = [
             name for name in _ASKED[parent] if not self._is_composite(parent, name) and name not in _COSTS
@@ -281,9 +281,9 @@ class _Writer:
         return self._selected(text, below, aliases, claim, depth, allowance)
 
     def _repeated(self, parent: str, scope: Scope, depth: int, allowance: int) -> _Part | None:
-        """Select a field again, with more fields below it, or return None if none can be repeated.
+        """Select a field again, with a new selection set if its type needs one.
 
-        GraphQL merges both selections in the response.
+        GraphQL merges both selections in the response. Returns None if no field can be repeated.
         """
         there = [
             (key, entry.below, claim)
@@ -318,7 +318,10 @@ class _Writer:
         )
 
     def _named(self, scope: Scope, type_: str, claim: Claim) -> tuple[str, Scope, int]:
-        """Return a field under a response key that is free or already stands for the same field."""
+        """Return a field under a response key that is free or already stands for the same field.
+
+        Also returns the scope of the field's selection set, and the number of aliases that were used: 0 or 1.
+        """
         key = claim.name
         if self._choices.chance(25) and self._aliases < _ALIASES:
             key = self._choices.pick(_ALIASES_TO_CHOOSE_FROM)

@@ -120,7 +120,7 @@ async def ask_twice(client: httpx.AsyncClient, question: Question) -> list[Mappi
 
 
 async def ask(client: httpx.AsyncClient, question: Question) -> Mapping[str, Any]:
-    """Return the application's response."""
+    """Return the application's response, without its extensions."""
     response = await client.post(
         "/graphql",
         json={

@@ -185,7 +185,7 @@ async def test_usage_is_a_row_for_each_day_that_had_any_oldest_first(
 async def test_points_of_a_day_are_never_negative(
     graph: Graph, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A request that takes points before midnight may return them after."""
+    """A request may take points before midnight and, after midnight, return those that it did not need."""
     monkeypatch.setattr(clock, "now", lambda: NOW)
     id = await key_id(database, graph.token or "")
     for moment, points in (("01-22T23:59", 100), ("01-23T00:00", -60), ("01-23T00:01", 10)):
@@ -314,7 +314,7 @@ async def test_every_read_is_one_statement_along_an_index(
             await graph.data(query, id=id)
 
         assert_one(sent)
-        # Sorts are allowed here, because they are small: the apps of a key, or its days.
+        # Sorts are allowed here, because they are small: the apps of a key, or its days of usage.
         found = await faults(watched, sent[-1])
         assert [each for each in found if "keys" in each or "SCAN apps" in each] == [], query
 

@@ -1,4 +1,4 @@
-"""Mutations of tiers, of features, and of the tokens of licenses."""
+"""Mutations of tiers, features, licenses and signing keys, and the tokens that the keys sign."""
 
 from typing import Any
 

@@ -322,7 +322,7 @@ def through_look_ups(levels: int) -> str:
 async def test_the_deepest_documents_are_answered(
     graph: Graph, database: Database, account: Account, deep: Callable[[int], str]
 ) -> None:
-    """SQLite before 3.46 cannot parse a statement with more than 100 open constructs.
+    """No statement has more than 100 open constructs, because SQLite before 3.46 could not parse it.
 
     See docs/decisions.md.
     """

@@ -1,4 +1,4 @@
-"""Objects of the graph: their fields, how they are found, and that those of another account are not."""
+"""Objects of the graph: which fields they have, and how they are found. An account only finds its own."""
 
 from datetime import UTC, datetime
 

@@ -39,7 +39,7 @@ BEYOND = {
 
 @dataclass(frozen=True)
 class Held:
-    """A license, as far as the holder of its token knows it."""
+    """What the holder of a license's token knows about the license."""
 
     id: str
     token: str

@@ -41,7 +41,7 @@ FORMS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 async def registered(graph: Graph, database: Database, account: Account) -> Graph:
-    """A client whose key only sends registered documents, of which there is one."""
+    """A client whose key only sends registered documents. One document is registered."""
     await make_document(database, account, text=TEXT, operations=["Apps"])
     return graph.with_token(await make_key(database, account, documents="registered"))
 

@@ -94,7 +94,7 @@ def call(name: str, field: Any, argument: str = "", value: str = "") -> str:
 
 
 def places() -> Iterator[Place]:
-    """Yield one place for every argument of every field, and for every field of every input."""
+    """Yield a place for every argument, and for the input fields and the list elements within it."""
     for operation, root in (("query", graphql_schema.query_type), ("mutation", graphql_schema.mutation_type)):
         waiting, seen = [(root, operation, "")], set()
         while waiting:
@@ -149,7 +149,7 @@ async def checked(graph: Graph, query: str, variables: Mapping[str, Any] | None 
     answer = (await graph.client.post("/graphql", content=content, headers=headers)).json()
     errors = answer.get("errors", [])
     if "currentToken" in query:
-        # Any text is a valid value here. One that is not a license's token is UNAUTHENTICATED.
+        # Any text is a valid value here. UNAUTHENTICATED only means that the text is not a license's token.
         errors = [error for error in errors if error["extensions"]["code"] != "UNAUTHENTICATED"]
     for error in errors:
         about = query, variables, error

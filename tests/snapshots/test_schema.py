@@ -99,8 +99,8 @@ def test_nullable_in_the_graph_is_nullable_in_sql() -> None:
                 for column in columns if len(columns) == 1 else ():
                     nullable = noun.table.c[column].nullable
                     if (noun.name, name) == ("App", "slug"):
-                        # A CHECK only allows null for deleted apps without an owner, and reads never find
-                        # such apps.
+                        # A CHECK allows null only for deleted apps, which have no owner. Reads never find
+                        # them.
                         nullable = False
                     assert nullable == attribute.nullable, f"{noun.name}.{name}"
 

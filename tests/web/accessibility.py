@@ -9,7 +9,8 @@ _GRAVE = {"serious", "critical"}
 def axe(page: Page) -> None:
     """Check the page in its current state with axe.
 
-    Raises AssertionError with each serious or critical problem and the element that has it.
+    Raises AssertionError if there are serious or critical problems. The message lists each problem with the
+    element that has it.
     """
     found = Axe().run(page).response["violations"]
     said = [

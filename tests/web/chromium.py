@@ -23,7 +23,7 @@ INSTALL = "apt-get install chromium-headless-shell"
 _ARGUMENTS = (
     "--disable-gpu",
     "--disable-quic",
-    # Every host name is unknown, so pages can reach only this machine.
+    # No host name can be resolved, so pages can reach only this machine.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 # This script signs in only once per page, so that a page stays signed out after the user signs out.
@@ -75,9 +75,10 @@ def opened(
     screen: Screen = DESKTOP,
     color_scheme: ColorScheme = "light",
 ) -> Iterator[Page]:
-    """Open a page in a new browser session, signed in with `key`. Close the session at the end.
+    """Open an empty page in a new browser session, and close the session at the end.
 
-    Addresses are relative to `url`. The page is asked to reduce motion, so nothing moves.
+    If `key` is given, pages of `url` are signed in with it. Paths given to `goto` are relative to `url`. The
+    page is asked to reduce motion, so nothing moves.
     """
     context = browser.new_context(
         base_url=url,

@@ -77,7 +77,7 @@ def installation(
 
 @pytest.fixture
 def site(installation: Installation) -> Iterator[Site]:
-    """A running server whose only data is an account with its keys, and what the test creates."""
+    """A running server with an account and its keys. It has no apps except those that the test creates."""
     with visited(installation) as site:
         yield site
 

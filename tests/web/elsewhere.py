@@ -9,7 +9,7 @@ from threading import Thread
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    """Serves the files of a folder, with some texts replaced: a user would edit these in the file."""
+    """Serves the files of a folder. Replaces the texts that a user would edit in these files."""
 
     def __init__(self, *given: object, replaced: Mapping[str, str], **named: object) -> None:
         self._replaced = replaced
@@ -36,7 +36,10 @@ class _Handler(SimpleHTTPRequestHandler):
 
 @contextmanager
 def served_elsewhere(folder: Path, replaced: Mapping[str, str]) -> Iterator[str]:
-    """Serve a folder with texts in its files replaced, and yield the origin."""
+    """Serve the files of a folder, and yield the origin.
+
+    Each key of `replaced` is replaced with its value in all files.
+    """
     handler = partial(_Handler, directory=str(folder), replaced=replaced)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()

@@ -1,7 +1,7 @@
 """``python -m tests.web.screenshots [FOLDER]``: screenshots of every view.
 
-There is one for each color scheme, on a desktop and on a phone. The default folder is docs/screenshots. The
-command fails if a page has an incident.
+Each view is shown four times: in the light and the dark color scheme, each on a desktop and on a phone. The
+default folder is docs/screenshots. The command fails if a page has an incident.
 """
 
 import sys
@@ -135,9 +135,10 @@ def _ask_to_discard(page: Page) -> None:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A view to take a screenshot of: its path, the key that signs in, and what to do on the page first.
+    """A view to take a screenshot of: its path, what to do on the page first, and the kind of key to use.
 
-    `{customer}` and `{busiest}` in a path are replaced with ids of customers, and `{key}` with that of a key.
+    If `key` is None, the page is not signed in. In a path, `{customer}` and `{busiest}` are replaced with ids
+    of customers, and `{key}` is replaced with the id of a key.
     """
 
     name: str
@@ -188,8 +189,8 @@ VIEWS = (
 class Demo:
     """A running server with realistic data, keys to sign in with, and the ids of two customers and of a key.
 
-    `customer` has licenses with several statuses, and `busiest` has at least 20 licenses. `key` is a public
-    key for a browser.
+    `keys` maps the kind of a key to the key. `customer` has licenses with several statuses, and `busiest` has
+    at least 20 licenses. `key` is the id of a public key for pages.
     """
 
     url: str
@@ -201,7 +202,7 @@ class Demo:
 
 @contextmanager
 def demonstrated(folder: Path) -> Iterator[Demo]:
-    """Run a server with the data of the command `demo`, and with some empty apps."""
+    """Run a server with the data of the command `demo`, some empty apps and some keys."""
     keys: dict[str, str] = {}
     for kind in ("secret", "public"):
         account = ("--account", "Lumen Labs", *(() if keys else ("--new-account",)))

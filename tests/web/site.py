@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class Installation:
-    """A server, and its database, where tests create their data. The caller must close it.
+    """A running server and its database, where tests create their data. Call `close` at the end.
 
     `variables` are added to the server's environment. The database is used in a separate thread, because
     Playwright runs its own event loop in the thread of the tests.
@@ -72,7 +72,10 @@ class Installation:
         return self._portal.call(called)
 
     def start(self, **variables: str) -> None:
-        """Start the server, at the same address each time. `variables` are added for this time only."""
+        """Start the server if it is not running, at the same address each time.
+
+        `variables` are added to its environment until it stops.
+        """
         if self._process is not None:
             return
         port = 0 if self._server is None else httpx.URL(self._server.url).port or 0
@@ -109,9 +112,9 @@ class Installation:
 
 
 class Site:
-    """A server with the data of one test. No other account has an app.
+    """A server, and a new account for one test. No account has an app when the site is created.
 
-    `key` is a secret key of the account, and `public_key` is a public one.
+    `key` is a secret key of the account, and `public_key` is a public key.
     """
 
     def __init__(self, installation: Installation) -> None:
@@ -151,23 +154,27 @@ class Site:
         return self._installation.make(factories.make_license, customer, **fields)
 
     def make_customers(self, app: App, count: int, *, licenses_each: int = 0) -> None:
-        """Create realistic customers who were added in the past two years, thousands of them per second.
+        """Create realistic customers. This takes less than a second for thousands of them.
 
-        Their licenses have no tier, and their tokens have no text.
+        They were added in the past two years. Their licenses have no tier, and the texts of their tokens are
+        not stored.
         """
         self._installation.make(_load_believable, app.id, count, licenses_each)
 
     def graph(self, document: str, /, **variables: Any) -> Any:
         """Send an operation to the graph with the secret key, and return the data.
 
-        Errors raise AssertionError.
+        Raises AssertionError if the response has `errors`. The data may have `userErrors`.
         """
         answer = self._ask(self.key, document, variables).json()
         assert "errors" not in answer, answer
         return answer["data"]
 
     def graph_with(self, key: str, document: str) -> Any:
-        """Send a query to the graph with another key, and return the data. Errors raise AssertionError."""
+        """Send a query to the graph with another key, and return the data.
+
+        Raises AssertionError if the response has `errors`.
+        """
         answer = self._ask(key, document, {}).json()
         assert "errors" not in answer, answer
         return answer["data"]
@@ -239,9 +246,9 @@ def installed(folder: Path, database_url: str, **variables: str) -> Iterator[Ins
 
 @contextmanager
 def visited(installation: Installation) -> Iterator[Site]:
-    """Yield a site that has no data except an account with its keys. At the end, delete all data.
+    """Yield a site with a new account and its keys, but no apps.
 
-    If the test has stopped the server, start it again.
+    At the end, start the server again if the test has stopped it, and delete all data.
     """
     try:
         yield Site(installation)

@@ -1,4 +1,4 @@
-"""Accessibility: axe finds no serious problems in any view, and all views can be used with the keyboard."""
+"""Accessibility: axe finds nothing serious, the keyboard is enough, and contrasts are high enough."""
 
 from datetime import UTC, datetime
 
@@ -164,7 +164,7 @@ def test_axe_finds_nothing_serious_in_any_dialog_of_keys(page: Page, site: Site,
 
 
 def tab_to(page: Page, name: str, *, back: bool = False) -> None:
-    """Press Tab until the control with this name gets the focus."""
+    """Press Tab (Shift+Tab if `back`) until the button or link with this name gets the focus."""
     control = page.locator(":focus").and_(
         page.get_by_role("button", name=name, exact=True).or_(page.get_by_role("link", name=name, exact=True))
     )

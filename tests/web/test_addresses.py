@@ -1,4 +1,4 @@
-"""Every view has an address of its own, also if the server is available below a path."""
+"""Every view has its own address, also if the server is available at a path such as /tools/licenses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -144,7 +144,7 @@ def test_a_link_opens_in_another_tab(page: Page, site: Site) -> None:
 
 @pytest.fixture
 def below(sqlite_template: SqliteTemplate, tmp_path: Path) -> Iterator[Installation]:
-    """A server with a setting for the path under which a proxy makes it available."""
+    """A server that has the path at which it is available, /tools/licenses, in its settings."""
     with (
         sqlite_template.copied() as url,
         installed(tmp_path, url, LICENSEGRAPH_PATH_PREFIX="/tools/licenses") as installation,

@@ -41,7 +41,7 @@ FETCH = """async ([url, options]) => {
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built React page."""
+    """The folder with the built React page."""
     if not VITE.exists():
         said = "the packages of the web part are not installed (make web, which needs Node.js)"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(said)
@@ -59,7 +59,10 @@ def page_of(built: Path) -> Callable[[str], Path]:
 
 @pytest.fixture
 def serve(site: Site, watch: Watch) -> Iterator[Callable[[Path], str]]:
-    """A function that serves a page, set up for the site, and returns the origin of the page."""
+    """A function that serves the page in a folder, and returns the origin of the page.
+
+    The page uses the server of the site, and the app "atlas".
+    """
     with ExitStack() as stack:
 
         def serve(folder: Path) -> str:
@@ -82,7 +85,7 @@ def elsewhere(tmp_path: Path, serve: Callable[[Path], str]) -> str:
 
 
 def make_key(site: Site, *origins: str, **fields: Any) -> str:
-    """Create a key for pages, and wait until the server allows its origins."""
+    """Create a key for pages of these origins, and wait until the server allows the origins."""
     key = site.make_key(origins=origins, **fields)
     for origin in origins:
         headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
@@ -92,7 +95,8 @@ def make_key(site: Site, *origins: str, **fields: Any) -> str:
                 in httpx.options(f"{site.url}/graphql", headers=headers).headers
             )
         )
-        assert seconds < 2  # a second, and the time that the request takes on a busy machine
+        # The server allows an origin within a second. The request itself takes time on a busy machine.
+        assert seconds < 2
     return key
 
 
@@ -310,7 +314,7 @@ def test_a_page_needs_only_its_registered_documents(
     atlas: App,
     example: str,
 ) -> None:
-    """The documents are those that the page sends, registered as they are."""
+    """The test registers the documents that the page sends, without changing them."""
     watch.expect("status of 403")
     origin = serve(page_of(example))
     key = make_browser_key(site, origin)
@@ -421,7 +425,7 @@ def test_an_example_page_shows_that_a_limit_is_reached(
     example: str,
     burst: int,
 ) -> None:
-    """`burst` is what the page's document of customers can cost, and one point more."""
+    """`burst` is one point more than the maximum cost of the query with which the page reads customers."""
     watch.expect("status of 429")
     origin = serve(page_of(example))
     key = make_browser_key(site, origin)

@@ -1,4 +1,8 @@
-"""The tools of the browser tests notice every incident on a page, and nothing else."""
+"""The tools of the browser tests.
+
+They report every incident on a page, sign pages in, check accessibility, and record, hold back and replace
+responses.
+"""
 
 import asyncio
 import re

@@ -64,7 +64,10 @@ def restricted(site: Site, *scopes: str) -> str:
 
 
 def offered(page: Page, jane: Customer) -> Iterator[tuple[str, set[str]]]:
-    """Open every view, and yield the buttons in it that change something."""
+    """Open each view, and yield its name and the buttons in it that change something.
+
+    The menu of a license counts as a view. The views of keys are left out if the key cannot manage keys.
+    """
     page.goto("/")
     expect(page.get_by_role("main").get_by_role("heading", level=1)).to_be_visible()
     keys = page.get_by_role("banner").get_by_role("link", name="Keys")
@@ -171,7 +174,7 @@ def test_the_session_of_a_customer_is_refused_at_sign_in(
     expect(page.get_by_label("Key", exact=True)).to_have_accessible_description(
         "This is the session of a customer, which only shows that customer. Use a key of your account."
     )
-    # GraphiQL accepts it, and shares it with a new tab of the dashboard.
+    # GraphiQL accepts the token of the session, and shares it with a new tab of the dashboard.
     explorer = page.context.new_page()
     explorer.goto("/graphql")
     explorer.get_by_label("Key", exact=True).fill(session)

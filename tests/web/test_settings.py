@@ -1,4 +1,4 @@
-"""An app's settings: its fields, tiers and features, public key, and deletion."""
+"""An app's settings: its fields, tiers, features and signing keys, and its deletion."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""A site has no data except what its test creates."""
+"""A site has an account with its keys, and no other data except what its test creates."""
 
 import httpx
 import pytest

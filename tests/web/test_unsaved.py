@@ -1,4 +1,4 @@
-"""Unsaved input is lost only if the user agrees, in every dialog and form, no matter how the user leaves."""
+"""In every dialog and form, unsaved input is lost only if the user agrees or presses Cancel."""
 
 from collections.abc import Callable
 
@@ -53,7 +53,7 @@ SETTINGS = "/apps/atlas/settings"
 
 
 def open_crm(button: str) -> Callable[[Page], None]:
-    """Return a function that presses a button on the page of the key named crm, which it opens first."""
+    """Return a function that opens the page of the key "crm", unless it is open, and presses a button."""
 
     def open_dialog(page: Page) -> None:
         if page.url.endswith("/keys"):

@@ -23,7 +23,7 @@ class Watch:
     """Watches browser sessions for incidents.
 
     Incidents are console errors and warnings, uncaught errors, violations of the content security policy,
-    crashes, requests to another host, and requests that got no response.
+    crashes, requests to hosts that are not allowed, and requests that fail without being cancelled.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,10 @@ class Watch:
         self._hosts.add(urlsplit(url).netloc)
 
     def attach(self, context: BrowserContext, url: str) -> None:
-        """Watch a session before it loads anything. Its pages may send requests to the host of `url`."""
+        """Watch a session from now on. Its pages may send requests to the host of `url`.
+
+        Call this before the session loads anything.
+        """
         self.allow(url)
         self._contexts.append(context)
 
@@ -67,7 +70,10 @@ class Watch:
         context.add_init_script(_TELL_VIOLATIONS)
 
     def check(self) -> None:
-        """Raise AssertionError for each unexpected incident, and for each expected one that did not occur."""
+        """Raise AssertionError if there was an unexpected incident, or if an expected incident did not occur.
+
+        The message lists all of them.
+        """
         __tracebackhide__ = True
         unexpected = [
             incident

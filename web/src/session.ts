@@ -16,11 +16,11 @@ type Message =
   /** Someone signed out: every tab with this key forgets it. */
   | { is: "end"; key: string };
 
-/** What a page does for the other tabs. */
+/** How a page takes part in the shared session. */
 interface Tab {
   /** Returns the key that a new tab may use, or null if this tab is not signed in. */
   keyToShare: () => string | null;
-  /** Called when another tab has changed this tab's key. `readKey` returns the new key. */
+  /** Called when another tab has changed this tab's key. `readKey` returns the new key, or null after a sign-out. */
   onChange: () => void;
 }
 
@@ -77,8 +77,8 @@ export function joinSession(tab: Tab): () => void {
   return () => members.delete(tab);
 }
 
-/** Requests the key from the other tabs, unless this tab has a key. Resolves when the key arrives, or before the
- *  user would notice the wait. */
+/** Requests the key from the other tabs, unless this tab has a key. Resolves when the key arrives, or after `PATIENCE`
+ *  milliseconds. */
 export function takeOverSession(): Promise<void> {
   if (readKey() !== null) return Promise.resolve();
   return new Promise((resolve) => {

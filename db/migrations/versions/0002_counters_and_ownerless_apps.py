@@ -1,6 +1,6 @@
 """Counters, maintained by triggers: an app's customers and licenses, and a customer's licenses.
 
-Apps without an account and a slug are now allowed. Such apps are deleted, and their rows will be purged.
+An app may now have no account and no slug. Such an app counts as deleted, and its rows are purged later.
 
 Revision: 0002, after 0001
 """

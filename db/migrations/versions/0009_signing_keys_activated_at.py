@@ -21,8 +21,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # Without the column, the earlier version signs all new tokens with every key after the current one. Keys
-    # that have not been activated must not sign, so they are deleted.
+    # Earlier versions of the program have no such column, and sign each new token with the current key and
+    # with every later key. Keys that have not been activated must not sign, so they are deleted.
     op.execute(
         "DELETE FROM signing_keys WHERE activated_at IS NULL AND generation > "
         "(SELECT signing_generation FROM apps WHERE apps.id = signing_keys.app_id)"

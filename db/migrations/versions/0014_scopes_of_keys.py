@@ -48,7 +48,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # Older versions know neither these kinds nor restrictions, and would let such keys do more.
+    # Older versions of the program do not know the new kinds and restrictions of keys. They would let such
+    # keys do more than allowed, so these keys are deleted.
     op.execute(
         "DELETE FROM keys WHERE kind NOT IN ('secret', 'public') OR scopes IS NOT NULL OR app_ids IS NOT NULL "
         "OR origins IS NOT NULL OR documents <> 'any'"

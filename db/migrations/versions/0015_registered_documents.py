@@ -1,4 +1,4 @@
-"""Registered documents, the texts that their ids stand for, and a version of each account's documents.
+"""Registered documents, what each document id stands for, and a version of each account's documents.
 
 Revision: 0015, after 0014
 """

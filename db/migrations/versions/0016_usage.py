@@ -1,4 +1,4 @@
-"""Usage per minute.
+"""What each key, and each other subject of a limit, used in each minute.
 
 Revision: 0016, after 0015
 """

@@ -1,4 +1,4 @@
-// Apollo's client with automatic persisted queries: without a manifest, it hashes each text when it first sends it.
+// Apollo's client with automatic persisted queries: it has no manifest, and hashes the texts itself.
 import { createHash } from "node:crypto";
 import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
 import { connectWith } from "./apollo.mjs";

@@ -1,4 +1,4 @@
-// Apollo's client, which asks by GET.
+// Apollo's client, which sends the hashes of queries by GET.
 import * as apollo from "./apollo.mjs";
 
 export function connect(uri, key, fetch) {

@@ -35,7 +35,7 @@ export function connect(url, key, fetch) {
 
   return {
     async customers(slug, { after } = {}) {
-      // Relay adds each page to the list in its store. So the second page is what the list has after it.
+      // Relay appends each page to the list in its store. So a new page is what follows the edges that were there.
       const shown = app ? read(customersFragment, app).customers.edges.length : 0;
       if (after) await ask(nextPageQuery, { id: app.__id, after });
       else app = (await ask(firstPageQuery, { app: slug })).app;

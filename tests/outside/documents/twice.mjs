@@ -1,5 +1,5 @@
-// node twice.mjs CLIENT URL KEY SLUG: shows an app's customers twice. Prints the emails or the error of each time, and the
-// requests.
+// node twice.mjs CLIENT URL KEY SLUG: reads an app's customers twice. Prints the emails or the error of each read, and
+// the requests.
 import { recording } from "./recording.mjs";
 
 const [client, url, key, slug] = process.argv.slice(2);

@@ -1,5 +1,5 @@
-// node walk.mjs CLIENT URL READING-KEY WRITING-KEY SLUG: goes from an app to its customers to the licenses of one, to the
-// second page of each, and renames the customer. Prints what the screens show, and the requests.
+// node walk.mjs CLIENT URL READING-KEY WRITING-KEY SLUG: reads two pages of an app's customers and two pages of the
+// first customer's licenses, and renames this customer. Prints what the screens show, and the requests.
 import { recording } from "./recording.mjs";
 
 const [client, url, readingKey, writingKey, slug] = process.argv.slice(2);

@@ -44,8 +44,8 @@ export const asMoment = (value: Date): string => value.toISOString().replace(/\.
 /** The latest year that the API accepts. */
 const LAST_YEAR = 9999;
 
-/** Returns the last second of a day in local time, as the API expects it, so that this day is shown as the date. Returns
- *  null if the text is not a date, or if the API does not accept its year. */
+/** Returns the last second of a day in local time, in the format of the API. The dashboard then shows this day as the
+ *  date. Returns null if the text is not a date, or if the API does not accept its year. */
 export function endOfDay(day: string): string | null {
   const end = new Date(`${day}T00:00:00`);
   if (!(end.getFullYear() <= LAST_YEAR)) return null;
@@ -53,7 +53,7 @@ export function endOfDay(day: string): string | null {
   return asMoment(end);
 }
 
-/** Returns the day of a time in local time, as date fields show it: 2026-01-23. */
+/** Returns the local day of a time, in the format of the values of date fields: 2026-01-23. */
 export function dayOf(moment: string): string {
   const at = new Date(moment);
   return [at.getFullYear(), at.getMonth() + 1, at.getDate()]

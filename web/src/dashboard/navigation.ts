@@ -30,7 +30,7 @@ window.addEventListener("popstate", (event) => {
     action = "pop";
   }
 });
-// wouter dispatches events of these names when it navigates.
+// wouter dispatches events with these names when it navigates.
 window.addEventListener("pushState", () => {
   action = "push";
   place += 1;

@@ -29,7 +29,7 @@ export function useWaiting(): (() => void) | null {
   return useSyncExternalStore(subscribe, () => waiting);
 }
 
-/** Runs the waiting action, which discards all unsaved changes, or cancels it. */
+/** If the user agrees, discards all unsaved changes and runs the waiting action. Otherwise, cancels the action. */
 export function answerLeave(agrees: boolean): void {
   const action = waiting;
   wait(null);
@@ -45,7 +45,7 @@ function forget(form: Element): void {
   if (forms.size === 0) window.removeEventListener("beforeunload", ask);
 }
 
-// Asks the user before a click on a link leaves the view.
+// If there are unsaved changes, asks the user before a click on a link leaves the view.
 document.addEventListener(
   "click",
   (event) => {

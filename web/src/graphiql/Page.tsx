@@ -69,7 +69,7 @@ export function Page() {
   );
 }
 
-/** The explorer plugin, with a label for its only control without a label. */
+/** The explorer plugin. One of its controls has no label, so this adds a label. */
 function Explorer() {
   const place = useRef<HTMLDivElement>(null);
   useGraphiQL((state) => state.schema); // Renders again when the schema is loaded. Until then, the control does not exist.
@@ -95,7 +95,8 @@ function inWords({ cost, milliseconds }: Measured): string {
   return `Cost ${cost.requested.toLocaleString("en")}${most} · ${time}`;
 }
 
-/** Clears responses when the key changes, and stops a request when the user switches to another tab. */
+/** Stops the running request when the key changes or the user switches to another tab. A change of the key also clears
+ *  all responses, and a switch also clears the cost. */
 function Forgetting() {
   const { key } = useConnection();
   const tab = useGraphiQL((state) => state.tabs[state.activeTabIndex]?.id);

@@ -9,7 +9,7 @@ export type Standing =
   | { is: "known"; viewer: Viewer }
   | { is: "unanswered"; why: string };
 
-/** The key's account, kind and scopes, as reported by the API. */
+/** The key's account, kind, last four characters and scopes, as reported by the API. */
 export type Viewer = {
   accountName: string;
   keyKind: "SECRET" | "PUBLIC" | "RESTRICTED" | "SESSION";
@@ -17,7 +17,8 @@ export type Viewer = {
   scopes: string[];
 };
 
-/** The cost of a request: the number of objects that it could have returned, the limit, and the time it took. */
+/** The time that a request took, and its cost if the response has one: roughly the number of objects that the request
+ *  could have returned. `maximum` is the limit of the cost, or null if there is none. */
 export type Measured = { cost?: { requested: number; maximum: number | null }; milliseconds: number };
 
 type State = { key: string; standing: Standing; measured: Measured | null };

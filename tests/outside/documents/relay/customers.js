@@ -1,4 +1,4 @@
-// The documents of Relay, in its own form: a page is a fragment, and the compiler writes the query for the next page.
+// The documents for Relay, in its own form: a page is a fragment, and the compiler writes the query for the next page.
 import { graphql } from "relay-runtime";
 
 graphql`

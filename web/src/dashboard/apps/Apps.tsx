@@ -15,7 +15,7 @@ import { useAppPath } from "./useAppPath";
 
 type AppRow = AppsQuery["apps"]["nodes"][number];
 
-/** All apps of the account, with their totals. */
+/** The apps that the key can see, with their totals. */
 export function Apps() {
   useTitle("Apps");
   const { may, viewer } = useSession();

@@ -33,7 +33,7 @@ import { Signing } from "./Signing";
 
 export type AppView = NonNullable<AppSettingsQuery["app"]>;
 
-/** An app's settings: its name, tiers and features, its signing keys, and its deletion. */
+/** An app's settings: its name, description and webhook URL, its tiers, features and signing keys, and its deletion. */
 export function Settings({ slug }: { slug: string }) {
   const { may } = useSession();
   const canWrite = may("WRITE_CATALOG");

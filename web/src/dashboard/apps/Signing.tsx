@@ -1,4 +1,4 @@
-/** The section of an app's settings with its signing keys, and the dialog that replaces the current one. */
+/** The section of an app's settings with its signing keys, and the dialog that replaces the current key. */
 
 import { KeyRound } from "lucide-react";
 import { type FormEvent, useState } from "react";
@@ -25,7 +25,7 @@ const STATUS = {
   RETIRED: { tone: "plain", label: "Retired" },
 } as const;
 
-/** The app's public key, its signing keys and, if the user's key has the scope, a button to rotate them. */
+/** The app's public key, its signing keys and, if the user may rotate them, a button for that. */
 export function Signing({ app, keys }: { app: AppView; keys: readonly SigningKeyDetailsFragment[] }) {
   const { may } = useSession();
   const [isRotating, setIsRotating] = useState(false);

@@ -22,10 +22,11 @@ import type {
 } from "../graph/graphql";
 import { isForbidden, isRefusedKey } from "./failures";
 
-/** The URL of the GraphQL API, relative to the URL of the dashboard. */
+/** The URL of the GraphQL API. It is below the URL at which the dashboard is served. */
 const GRAPHQL = new URL("graphql", document.baseURI).href;
 
-/** The age at which cached data is fetched again, in milliseconds. The old data is shown until the response arrives. */
+/** The maximum age of cached data, in milliseconds. If a view uses older data, the data is fetched again, and the old
+ *  data is shown until the response arrives. */
 const FRESH_FOR = 30_000;
 
 /** What a client reports about its key. */
@@ -174,7 +175,8 @@ function forgetInApps(cache: Cache, fields: readonly string[]): void {
   forget(cache, "Query", ["apps"]);
 }
 
-/** Removes a customer's licenses from the cache, and all totals that include these licenses. */
+/** Removes the totals of licenses of all apps from the cache and, if a customer is given, the licenses of this
+ *  customer. */
 function forgetLicensesOf(cache: Cache, customerId: string | undefined): void {
   if (customerId) forget(cache, { __typename: "Customer", id: customerId }, ["licenses"]);
   forgetInApps(cache, ["licenses"]);

@@ -7,7 +7,7 @@ export type Failure =
   | { kind: "unreachable" }
   /** The server no longer accepts the key. */
   | { kind: "key" }
-  /** The key is valid, but not for the dashboard. The message says why. */
+  /** The key is valid, but cannot be used in the dashboard. The message says why. */
   | { kind: "unfit"; message: string }
   /** The key does not allow the operation. The message says why. */
   | { kind: "forbidden"; message: string }
@@ -53,7 +53,8 @@ export function isForbidden(error: CombinedError): boolean {
   return codesOf(error).includes("FORBIDDEN");
 }
 
-/** Parses a Retry-After header: a number of seconds or a date (RFC 9110, 10.2.3). */
+/** Returns the number of seconds to wait, from 1 to 3600, or `DEFAULT_WAIT` if there is no valid Retry-After header.
+ *  The header is a number of seconds or a date (RFC 9110, 10.2.3). */
 function secondsToWait(header: string | null | undefined): number {
   if (!header) return DEFAULT_WAIT;
   const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;

@@ -23,11 +23,12 @@ const ROW_HEIGHT = 60;
 const NARROW = window.matchMedia("(max-width: 640px)");
 const NARROW_ROW_HEIGHT = 76;
 
-/** The history state of a customer's view that was opened from the list. Going back then leads to the list. */
+/** The history state of a customer's view that was opened from the list. The link to the list then goes back in the
+ *  history. */
 const FROM_LIST = { fromList: true };
 
-/** The number of rows that are rendered before and after the visible rows. This number also determines how early the
- *  next page is requested. */
+/** The number of rows that are rendered above the visible rows, and also below them. This number also determines how
+ *  early the next page is requested. */
 const OVERSCAN = 12;
 
 interface Variables {
@@ -37,7 +38,8 @@ interface Variables {
   countAtMost: number | null;
 }
 
-/** The rows of all pages so far. Only the visible rows and some rows around them are in the document. */
+/** The rows of all pages that have been requested. Only the visible rows and some rows around them are in the
+ *  document. */
 export function CustomerTable({
   variables,
   address,
@@ -361,7 +363,8 @@ function OrderButton({
   );
 }
 
-/** Returns the number of loaded rows, plus those expected on the page that is loading. `total` may be too low, because counting stops at a maximum. */
+/** Returns the number of loaded rows, plus those expected on the page that is loading. `total` may be too low, because
+ *  counting stops at a maximum. */
 function rowsOf(pages: readonly ListPage[], total: number): number {
   const loaded = pages.reduce((rows, page) => rows + (page.rows ?? 0), 0);
   if (pages.at(-1)?.rows !== null) return loaded;
@@ -374,7 +377,7 @@ function rowOf(element: Element | null): number | null {
   return row ? Number(row.dataset.row) : null;
 }
 
-/** Focuses a row as soon as it is rendered. */
+/** Focuses the link in a row as soon as the row is rendered. Gives up after ten frames. */
 function focusRow(body: HTMLElement | null, index: number, tries = 10): void {
   const link = body?.querySelector<HTMLElement>(`[data-row="${index}"] a`);
   if (link) link.focus({ preventScroll: true });

@@ -15,7 +15,8 @@ const ORDERS = [
   { order: "-name", label: "Name, Z to A" },
 ];
 
-/** Milliseconds between two searches while the user types: 200, plus a margin because clocks are coarse. */
+/** The minimum time between two searches while the user types, in milliseconds: 200, plus a margin because clocks are
+ *  coarse. */
 const BETWEEN_SEARCHES = 220;
 
 /** The search box, the filters and the order. */

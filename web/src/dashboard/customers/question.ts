@@ -18,7 +18,7 @@ export interface CustomerQuestion {
   filter: CustomerFilter;
   orderBy: CustomerOrder;
   isFiltered: boolean;
-  /** What the list is filtered by, in words. */
+  /** What the list is filtered by, in words. It has no meaning unless `isFiltered`. */
   by: "search" | "filters" | "search and filters";
   /** The URL of the list with this search, these filters and this order. */
   address: (slug: string) => string;
@@ -26,7 +26,7 @@ export interface CustomerQuestion {
   clear: () => void;
 }
 
-/** Reads the search, filters and order from the URL, and returns functions to change them. */
+/** Returns the search, filters and order from the URL, and functions to change them. */
 export function useCustomerQuestion(): CustomerQuestion {
   const [parameters, setParameters] = useSearchParams();
   const text = parameters.toString();
@@ -94,7 +94,7 @@ function moment(start: Date | null, milliseconds: number, days = 0): string {
   return asMoment(new Date(shifted.getTime() + milliseconds));
 }
 
-/** Parses an order: "email" is EMAIL ascending, "-created_at" is newest first. */
+/** Parses an order: "email" is EMAIL ascending, "-created_at" is newest first. An unknown name means CREATED_AT. */
 function orderOf(order: string): CustomerOrder {
   const isDescending = order.startsWith("-");
   const name = order.replace(/^-/, "").toUpperCase();

@@ -11,19 +11,19 @@ interface ConfirmDeletionProps {
   title: string;
   /** The text that must be typed. */
   word: string;
-  /** What `word` is, for the label: "email", for example. */
+  /** What `word` is, for the label: "the customer's email", for example. */
   wordIs: string;
   button: string;
   pending: boolean;
   failure: Failure | null;
   onClose: () => void;
-  /** Performs the deletion. Returns null, or the reason if the deletion failed. */
+  /** Performs the deletion. Returns the server's userErrors as a text, or null if there are none. */
   onConfirm: () => Promise<string | null>;
   /** Explains what will be deleted. */
   children: ReactNode;
 }
 
-/** The dialog for deletions that cannot be undone. The user must type `word` to confirm. */
+/** The dialog for deletions that cannot be undone. To confirm, the user must type `word`, in upper or lower case. */
 export function ConfirmDeletion(props: ConfirmDeletionProps) {
   const { title, word, wordIs, button, pending, failure, onClose, onConfirm, children } = props;
   const { form, values, bind } = useForm({ typed: "" }, {});

@@ -2,7 +2,7 @@ import { Check, Copy as CopyIcon } from "lucide-react";
 import { useEffect, useState } from "react";
 import styles from "./Copy.module.css";
 
-/** A button that copies a text. `what` names it: "Copy email". */
+/** A button that copies a text. `what` names the text in the label: "Copy email". */
 export function Copy({ text, what }: { text: string; what: string }) {
   const [isCopied, setIsCopied] = useState(false);
   useEffect(() => {
@@ -26,7 +26,8 @@ export function Copy({ text, what }: { text: string; what: string }) {
   );
 }
 
-/** Copies a text. Browsers only offer the clipboard API on https and localhost. Elsewhere, the older execCommand still works. */
+/** Copies a text. Browsers only offer the clipboard API on https and localhost. Elsewhere, the older execCommand still
+ *  works. */
 export async function copy(text: string): Promise<void> {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   const area = document.createElement("textarea");

@@ -7,7 +7,7 @@ export function Details({ children }: { children: ReactNode }) {
   return <dl className={styles.details}>{children}</dl>;
 }
 
-/** A name and its value, with a button to copy the value if `copied` is set. */
+/** A name and its value. If `copied` is given, a button copies that text. */
 export function Detail({
   label,
   copied,

@@ -3,7 +3,7 @@ import type { Failure } from "../client/failures";
 import styles from "./Form.module.css";
 import { FailureNote, SlowNote } from "./States";
 
-/** The errors of a form that belong to no single field. */
+/** The errors of a form that belong to no single field. If the key was rejected, the sign-in dialog says so instead. */
 export function FormErrors({ error, failure }: { error: string | undefined; failure: Failure | null }) {
   return (
     <>

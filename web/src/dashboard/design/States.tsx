@@ -8,10 +8,10 @@ import styles from "./States.module.css";
 
 /** Milliseconds after which a notice says that the server is slow. */
 const SLOW = 2_500;
-/** Milliseconds after which a failed request is tried again. */
+/** Milliseconds after which a request is tried again, if the server did not respond or had a problem. */
 const ASK_AGAIN = 5_000;
 
-/** Shown while data is loading. It appears with a short delay, so that fast responses do not flicker. */
+/** Shown while data is loading. The bar appears after a short delay, so that the view does not flicker. */
 export function Loading({ what }: { what: string }) {
   return (
     <div className={styles.loading} role="status">
@@ -74,8 +74,8 @@ export function FailureNote({ failure, retry }: { failure: Failure; retry?: () =
   );
 }
 
-/** A button that tries again. If waiting may help, also tries again by itself: after a while, and when the network is
- *  back. */
+/** A button that tries again. There is no button if the key is the problem. If waiting may help, also tries again by
+ *  itself: after a while, and when the network is back. */
 function Retry({ failure, retry }: { failure: Failure; retry: () => void }) {
   const wait = waitOf(failure);
   const [left, setLeft] = useState(wait);

@@ -30,7 +30,8 @@ interface ShownToast extends Toast {
   label: string;
 }
 
-/** How long a toast is shown, in milliseconds. Its action can be undone during this time. */
+/** How long a toast is shown, in milliseconds. Its action can be undone during this time. The time starts again when
+ *  the pointer or the focus leaves the toast. */
 const SHOWN = 10_000;
 
 const Context = createContext<(toast: Toast) => void>(() => {});
@@ -49,8 +50,8 @@ export function Toasts() {
   );
 }
 
-/** Holds the toasts that the components inside it show. Ctrl+Z undoes the last action, unless the focus is in a field or a
- *  dialog, because text fields have their own undo. */
+/** Holds the last three toasts that the components inside it show. Ctrl+Z or Cmd+Z undoes the newest of their actions
+ *  that can be undone, unless the focus is in a field or a dialog, because text fields have their own undo. */
 export function ToastProvider({ children }: { children: ReactNode }) {
   const [toasts, setToasts] = useState<readonly ShownToast[]>([]);
   const next = useRef(0);

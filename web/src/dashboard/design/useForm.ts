@@ -5,18 +5,18 @@ import { type Subjects, sentenceOf } from "../client/faults";
 import type { FaultFragment } from "../graph/graphql";
 import { markUnsaved } from "../unsaved";
 
-/** The values of a form, by the field names of the GraphQL input. A value is the text of a control, or the slugs of
- *  the checkboxes that are checked. */
+/** The values of a form, by name. A value for a field of the GraphQL input has the name of this field, so that errors
+ *  are shown next to it. A value is the text of a control, or a list of the checkboxes that are checked. */
 type Values = Record<string, string | readonly string[]>;
 
-/** The names of the fields with a text. */
+/** The names of the values that are texts. */
 type TextName<V extends Values> = { [name in keyof V]: V[name] extends string ? name : never }[keyof V] &
   string;
 
 /** Returns the state of a form. Every field must be part of this state: while a value differs from its initial
- *  value, the user is asked before the form is closed or left. `subjects` has the visible names of the form's
- *  fields, and of everything else that errors of the server may refer to. Each error message follows one of these
- *  names. */
+ *  value, the user is asked before the form is closed (except by Cancel) or left. `subjects` has the visible names of
+ *  the form's fields, and of everything else that errors of the server may refer to. Each error message follows one of
+ *  these names. */
 export function useForm<V extends Values>(initial: V, subjects: Subjects & { [name in keyof V]?: string }) {
   const [values, setValues] = useState(initial);
   const [begun, setBegun] = useState(initial);
@@ -41,7 +41,7 @@ export function useForm<V extends Values>(initial: V, subjects: Subjects & { [na
     form,
     values,
     set,
-    /** Errors by field. Errors that belong to no visible field are under "". */
+    /** Errors by field. Errors that belong to no field of the form are under "". */
     errors,
     bind: <Name extends TextName<V>>(name: Name) => ({
       name,
@@ -50,7 +50,7 @@ export function useForm<V extends Values>(initial: V, subjects: Subjects & { [na
     }),
     /** Names of the fields that the user changed. Edit forms send only these, so that they keep changes by others. */
     changes,
-    /** Makes these the initial values of the form. */
+    /** Makes these values the initial and the current values of the form. */
     begin: (saved: V) => {
       setValues(saved);
       setBegun(saved);
@@ -61,7 +61,7 @@ export function useForm<V extends Values>(initial: V, subjects: Subjects & { [na
   };
 }
 
-/** Compares two values. The order of slugs has no meaning. */
+/** Returns true if two values are equal. The order of a list has no meaning. */
 function areEqual(one: Values[string] | undefined, other: Values[string] | undefined): boolean {
   return JSON.stringify([one].flat().sort()) === JSON.stringify([other].flat().sort());
 }
@@ -81,7 +81,7 @@ function errorsOf(
   return errors;
 }
 
-/** Returns the text to send for a field, or null if it is empty. */
+/** Returns a text without the whitespace around it, or null if nothing is left. */
 export const orNull = (text: string): string | null => (text.trim() === "" ? null : text.trim());
 
 /** Returns the given fields of an input. */

@@ -92,7 +92,7 @@ const inputOf = (values: Values): CreateApiKeyInput => ({
   expiresAt: values.term === "never" ? null : endOfDay(values.expiresAt),
 });
 
-/** The field of the input that each value belongs to, if it has another name. */
+/** The input field that a value belongs to, for each value whose name is not that of an input field. */
 const FIELD_OF: Readonly<Record<string, string>> = { reach: "appSlugs", term: "expiresAt" };
 
 /** Returns the chosen scopes that this kind of key can have. The others stay chosen in case the kind is changed. A public
@@ -112,7 +112,7 @@ function linesOf(text: string): string[] | null {
   return lines.length > 0 ? lines : null;
 }
 
-/** Returns what must be fixed before these values can be sent, by field. */
+/** Returns an error for each field that must be fixed before these values can be sent. */
 function missing(values: Values): Record<string, string> {
   return {
     ...(values.kind !== "SECRET" &&
@@ -169,7 +169,8 @@ export function EditKey({ apiKey, onClose }: { apiKey: KeyDetailsFragment; onClo
   const before = valuesOf(apiKey);
   const form = useForm<Values>(before, SUBJECTS);
 
-  /** Sends these values. If the user's own key has changed, asks for its scopes again. */
+  /** Sends the input fields with these names. If the user's own key has changed, asks the server for its scopes
+   *  again. */
   async function send(values: Values, names: readonly string[]): Promise<Outcome<unknown>> {
     const outcome = await run({ id: apiKey.id, ...only(inputOf(values), names) });
     if (outcome.done && apiKey.id === viewer.keyId) refresh();

@@ -8,7 +8,8 @@ import { useSession } from "../session/Session";
 import type { KeyView } from "./Key";
 import { nameOf } from "./words";
 
-/** The dialog that permanently revokes a key, after the user has typed its name or its last four characters. */
+/** The dialog that permanently revokes a key, after the user has typed its name or, if it has none, its last four
+ *  characters. */
 export function RevokeKey({ apiKey, onClose }: { apiKey: KeyView; onClose: () => void }) {
   const say = useToast();
   const { viewer } = useSession();

@@ -29,7 +29,7 @@ export function ScopeChoices({
   const isPublic = kind === "PUBLIC";
   const known = isPublic ? SCOPES.filter(({ scope }) => OF_PUBLIC.includes(scope)) : SCOPES;
   const offered = known.filter(({ scope }) => may(scope) || had.includes(scope));
-  // The graph's order, so that the same scopes are always the same list.
+  // Scopes are in the order of the graph, so that the same selection always gives the same list.
   const inOrder = (scopes: readonly Scope[]) =>
     [...SCOPES.map(({ scope }) => scope), ...had.filter((scope) => labelOf(scope) === scope)].filter(
       (scope) => scopes.includes(scope),

@@ -1,4 +1,4 @@
-/** The dialog with the token of a new or rotated key. It is the only time that the token is shown. */
+/** The dialog with the token of a new or rotated key. The token is shown only here, and only once. */
 
 import { Check, Copy as CopyIcon, TriangleAlert } from "lucide-react";
 import { createContext, type ReactNode, useContext, useEffect, useRef, useState } from "react";

@@ -78,7 +78,8 @@ export function Usage({ usage, lastUsedAt }: { usage: readonly Day[]; lastUsedAt
   );
 }
 
-/** One bar of requests for each day, with the refused ones at the top. The table in `Usage` has the same numbers. */
+/** A chart with one bar for the requests of each day. The refused requests are at the top of the bar. The table in
+ *  `Usage` has the same numbers. */
 function Chart({ usage }: { usage: readonly Day[] }) {
   const byDay = new Map(usage.map((each) => [each.day, each]));
   const days = Array.from({ length: DAYS }, (_, index) =>

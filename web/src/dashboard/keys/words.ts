@@ -9,7 +9,7 @@ export const KINDS: Record<KeyKind, { label: string; hint: string }> = {
   SESSION: { label: "Session", hint: "Shows one customer its own licenses." },
 };
 
-/** The scopes that a key can be given, with what each allows. WRITE is left out: only secret keys are given it. */
+/** The scopes that can be chosen for a key, with what each allows. WRITE is left out: only secret keys can have it. */
 export const SCOPES: readonly { scope: Scope; label: string; hint: string }[] = [
   { scope: "READ", label: "Read", hint: "Apps, tiers, features and licenses" },
   { scope: "READ_CUSTOMERS", label: "Read customers", hint: "With their emails and metadata" },

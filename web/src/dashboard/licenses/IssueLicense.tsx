@@ -204,7 +204,7 @@ export function IssueLicense({
 
 type TermInput = Pick<CreateLicenseInput, "durationDays" | "expiresAt" | "forever">;
 
-/** Returns the validity of the license as the API expects it, or an error and its field. */
+/** Returns how long the license is valid, as input fields, or an error and its field. */
 function termOf(
   term: Term,
   { durationDays, expiresAt }: { durationDays: string; expiresAt: string },

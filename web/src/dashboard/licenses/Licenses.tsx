@@ -130,7 +130,8 @@ interface PageProps {
   more: (cursor: string) => void;
 }
 
-/** A page of licenses that the `Customer` query does not have: a later page, or one of licenses with one status. */
+/** A page of licenses that is not part of the `Customer` query: a later page, or any page of a list that is filtered by
+ *  status. */
 function MoreLicenses({
   status,
   after,

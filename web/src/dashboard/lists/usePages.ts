@@ -17,7 +17,7 @@ export interface ListPage {
 interface Place {
   /** The scroll position of the window when the list was last shown, in pixels. */
   scrolled: number;
-  /** The focused row, as an index into the whole list. */
+  /** The focused row, as an index into the whole list; null if no row has the focus. */
   row: number | null;
 }
 
@@ -43,7 +43,8 @@ export function forgetLists(): void {
   left.clear();
 }
 
-/** Returns the pages of the list at the URL `address`. If the user comes back to the list, its pages are restored. */
+/** Returns the pages of the list at the URL `address`, and functions to call when a page is loaded and when the list is
+ *  left. If the user comes back to the list, its pages and the user's `place` in it are restored. */
 export function usePages(address: string, comesBack: boolean) {
   const [state, setState] = useState(() => ({
     address,
@@ -66,8 +67,8 @@ export function usePages(address: string, comesBack: boolean) {
   return { pages, report, leave, place };
 }
 
-/** Returns the list's pages, updated now that page `number` has loaded. If the next page does not begin where this one
- *  ends, rows were added or removed, so all later pages are dropped. */
+/** Returns the list's pages, updated now that page `number` has loaded. If there is a next page, it begins where this
+ *  page ends. If it began elsewhere before, rows were added or removed, so all later pages are dropped. */
 function reported(pages: readonly ListPage[], number: number, page: PageReport): readonly ListPage[] {
   const known = pages[number];
   if (!known) return pages;

@@ -26,9 +26,9 @@ interface Session {
   viewer: Viewer;
   /** Returns true if the key has this scope. Nothing is offered that the key may not do. */
   may: (scope: Scope) => boolean;
-  /** Continues with another token of the account. Returns null, or why the server does not accept it. */
+  /** Continues with another key. Returns null, or the reason if the key is not accepted. */
   signIn: (key: string) => Promise<Failure | null>;
-  /** Asks for the key's name and scopes again, because they have changed. */
+  /** Asks the server for the key's name and scopes again. Call this after a change of the key. */
   refresh: () => void;
   signOut: () => void;
 }
@@ -47,7 +47,7 @@ export function useSession(): Session {
   return session;
 }
 
-/** Asks the server for the account and scopes of a key. */
+/** Asks the server for the account and scopes of a key. Returns a failure if the key cannot be used. */
 async function identify(key: string): Promise<SignedIn | Failure> {
   const { data, error } = await makeClient(key).query(ViewerDocument, {}).toPromise();
   if (!data) return error ? failureOf(error) : { kind: "unavailable" };
@@ -63,7 +63,8 @@ function unfitness({ keyKind, scopes }: Viewer): string | null {
   return null;
 }
 
-/** Shows the sign-in page until the server accepts a key, then shows its children. */
+/** Shows the sign-in page until a key is accepted, then shows `children`. If the key is rejected later, a dialog on top
+ *  of `children` asks for another key. */
 export function SessionProvider({ children }: { children: ReactNode }) {
   const [signedIn, setSignedIn] = useState<SignedIn | null>(readSignedIn);
   const [isRefused, setIsRefused] = useState(false);
@@ -134,7 +135,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   }, [signedIn]);
 
   const key = signedIn?.key ?? null;
-  // The key's scopes may change during the session. The client and its cache stay the same.
+  // The client and its cache only depend on the key. They stay the same if the key's scopes change.
   const client = useMemo(
     () =>
       key === null
