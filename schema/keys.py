@@ -136,8 +136,8 @@ class ApiKey(Node):
         description="When the key was revoked. Null if it is not revoked."
     )
     last_used_at: DateTime | None = strawberry.field(
-        description="When the key was last used, at most 10 seconds late. Null if it was not used in the "
-        f"last {MOST_DAYS} days."
+        description="When the key was last used. Can be up to 10 seconds late. Null if it was not used in "
+        f"the last {MOST_DAYS} days."
     )
 
     @strawberry.field(

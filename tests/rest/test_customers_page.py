@@ -1,4 +1,7 @@
-"""The Customers page of the reference product: its requests, unchanged except for host, slug and key."""
+"""The example requests on the page Customers of the documentation of the API that ours is compatible with.
+
+Only the host, the slug and the key are changed.
+"""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Watches pages for incidents that may not be visible.
+"""Watches pages for incidents that nobody may see.
 
 A test fails on each incident that it does not expect.
 """
