@@ -285,8 +285,8 @@ _OTHER_LASTING = (
         keys.c.account_id == bindparam("account_id"),
         keys.c.id != bindparam("id"),
         keys.c.kind == "secret",
-        keys.c.expires_at.is_(None),
-        keys.c.revoked_at.is_(None),
+        keys.c.documents == "any",
+        *(keys.c[name].is_(None) for name in ("expires_at", "revoked_at", "app_ids", "origins")),
     )
     .limit(1)
 )
@@ -309,8 +309,9 @@ class ManagedKey:
 
     @property
     def lasts(self) -> bool:
-        """Whether this is a secret key that works and never expires."""
-        return self.kind == "secret" and self.expires_at is None and self.revoked_at is None
+        """Whether this is a secret key that works, never expires and is not limited."""
+        limits = (self.expires_at, self.revoked_at, self.app_ids, self.origins)
+        return self.kind == "secret" and self.documents == "any" and limits == (None,) * len(limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,7 +405,7 @@ async def find_in_account(session: WriteSession, account_id: str, id: str) -> Ma
 
 
 async def has_other_lasting(session: WriteSession, account_id: str, id: str) -> bool:
-    """Return whether an account has a secret key besides this one that works and never expires."""
+    """Return whether an account has another key that is lasting (`ManagedKey.lasts`)."""
     found = await session.execute(_OTHER_LASTING, {"id": id, "account_id": account_id})
     return found.first() is not None
 

@@ -475,11 +475,11 @@ def _require_changeable(key: ManagedKey) -> None:
 
 
 async def _require_other_lasting(viewer: Viewer, session: WriteSession, key: ManagedKey) -> None:
-    """Raise Faults if the account would be left without a secret key that works and never expires."""
+    """Raise Faults if the account would be left without a secret key that works without an end or a limit."""
     if key.lasts and not await stored.has_other_lasting(session, viewer.account_id, key.id):
         raise fault(
             FaultCode.WRONG_STATE,
-            "is the last secret key that never expires: it cannot be revoked or limited",
+            "is the last secret key without an expiry or a limit: it cannot be revoked or limited",
             "id",
         )
 

@@ -210,7 +210,7 @@ async def rotate_api_key(call: Call) -> Response:
 
 @operation("DELETE", KEY, scope=Scope.MANAGE_KEYS, cost=MUTATION_COST, answers={204: None})
 async def revoke_api_key(call: Call) -> Response:
-    """Revoke an API key. The last secret key that never expires cannot be revoked (`conflict`)."""
+    """Revoke an API key. The last secret key without an expiry or a limit cannot be revoked (`conflict`)."""
     await _require(call, call.path["id"], _ID)
     async with call.database.write() as session:
         await api_keys.revoke_api_key(call.viewer, session, call.path["id"])

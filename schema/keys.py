@@ -304,8 +304,9 @@ class ApiKeyMutations:
         )
 
     @strawberry.mutation(
-        description="Revoke an API key for good. It stops working within a second. The last secret key that "
-        "never expires cannot be revoked (WRONG_STATE). Revoking a revoked key changes nothing."
+        description="Revoke an API key for good. It stops working within a second. The last secret key "
+        "without an expiry or a limit cannot be revoked (WRONG_STATE). Revoking a revoked key changes "
+        "nothing."
     )
     async def revoke_api_key(
         self,

@@ -226,6 +226,7 @@ def test_sigterm_finishes_requests_in_flight(tmp_path: Path, database_url: str, 
             httpx.get(f"{server.url}/api/health")
 
 
+@pytest.mark.long
 async def test_sigterm_ends_endless_requests(tmp_path: Path, database_url: str, database: Database) -> None:
     account = await make_account(database)
     app = await make_app(database, account, slug="atlas")

@@ -24,7 +24,7 @@ SCOPES = (
     "read, read_customers, read_tokens, read_events, write, write_customers, write_licenses, write_catalog, "
     "rotate_signing_keys, manage_keys, manage_webhooks"
 )
-LAST = {"id": ["is the last secret key that never expires: it cannot be revoked or limited"]}
+LAST = {"id": ["is the last secret key without an expiry or a limit: it cannot be revoked or limited"]}
 
 
 @pytest.fixture(autouse=True)

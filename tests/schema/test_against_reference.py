@@ -74,7 +74,7 @@ async def test_generated_queries(
     reference = Reference(sdl, data.rows)
     loop = asyncio.get_running_loop()
 
-    @hypothesis.settings(max_examples=hypothesis.settings().max_examples // 2)  # for each `walked`
+    @hypothesis.settings(max_examples=hypothesis.settings().max_examples // 4)  # for each `walked`
     @given(questions(build_schema(sdl), data))
     def answers_are_equal(question: Question) -> None:
         note(f"{question.document}\n{json.dumps(question.variables, ensure_ascii=False)}")

@@ -35,7 +35,7 @@ ROTATE = (
 )
 REVOKE = f"mutation ($input: RevokeApiKeyInput!) {{ outcome: revokeApiKey(input: $input) {{ {SHOWN} }} }}"
 KINDS = "secret, public, restricted"
-LAST = "is the last secret key that never expires: it cannot be revoked or limited"
+LAST = "is the last secret key without an expiry or a limit: it cannot be revoked or limited"
 
 
 @pytest.fixture(autouse=True)
@@ -472,13 +472,16 @@ async def test_a_revoked_key_stops_working(graph: Graph) -> None:
     assert [await works(graph, each["token"]) for each in (outcome, rotated)] == [False, False]
 
 
-async def test_the_last_secret_key_that_never_expires_stays(
+async def test_the_last_secret_key_without_an_expiry_or_a_limit_stays(
     graph: Graph, database: Database, account: Account, own: str
 ) -> None:
     await make_app(database, account, slug="atlas")
     await make_key(database, account, expires_at=clock.now() + timedelta(days=1))
     await make_key(database, account, revoked_at=clock.now())
     await make_key(database, await make_account(database))
+    await make_key(database, account, origins=["https://a.example"])
+    await make_key(database, account, documents="registered")
+    await make_key(database, account, apps=[])
     last = [("WRONG_STATE", "id", LAST)]
 
     assert await errors(graph, REVOKE, id=own) == last
