@@ -20,7 +20,7 @@ DOCUMENTS := tests/outside/documents/node_modules
 WEB := web/dist/.built
 WEB_SOURCES := schema/schema.graphql $(wildcard schema/tabs/*) $(shell find web \( -name node_modules -o -name dist -o -name graph \) -prune -o -type f -print)
 
-.PHONY: help install serve start-server build-alongside web screenshots test check check-server check-web fuzz long bench peers outside overhead verification faults attacks worst scrolling plans format snapshots lock clean
+.PHONY: help install serve start-server build-alongside web screenshots test check check-server check-code check-web fuzz long bench peers outside overhead verification checkouts faults attacks worst scrolling plans format snapshots lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
@@ -106,12 +106,14 @@ screenshots: $(VENV)/.development $(WEB) ## take a picture of every view of the 
 
 check: check-server check-web ## check format, lint, types, import directions, snapshots, migrations, and the web part
 
-check-server: $(VENV)/.development
+check-server: check-code
+	@$(BIN)/python -m pytest -q tests/snapshots tests/test_words.py tests/db/test_migrations.py
+
+check-code: $(VENV)/.development
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q tests/snapshots tests/test_words.py tests/db/test_migrations.py
 
 check-web:
 	@if command -v npm >/dev/null; then \
@@ -124,7 +126,7 @@ fuzz: $(VENV)/.development ## compare more generated queries with the reference 
 	@$(BIN)/python -m pytest -q tests/schema/test_against_reference.py --hypothesis-profile=fuzz \
 	  -o faulthandler_timeout=0 $(ARGS)
 
-long: $(VENV)/.development ## run the tests that take half a minute or more, which `make test` leaves out
+long: $(VENV)/.development ## run the slowest tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -m long $(ARGS)
 
 bench: $(VENV)/.development $(POSTGRAPHILE)/.installed ## compare with the peers, about ten minutes; W=W2 for one workload
@@ -139,6 +141,9 @@ overhead: $(VENV)/.development ## measure what GraphQL adds to a statement
 
 verification: $(VENV)/.development ## compare verifying a license with reading a customer
 	@$(BIN)/python -m bench.verification $(ARGS)
+
+checkouts: $(VENV)/.development ## compare this checkout with an earlier one: BEFORE=folder
+	@$(BIN)/python -m bench.checkouts $(BEFORE) $(ARGS)
 
 faults: $(VENV)/.development ## cause many faults at once, and check how another client is affected
 	@$(BIN)/python -m bench.faults $(ARGS)

@@ -29,9 +29,12 @@ from db.deadlines import Timeouts
 from db.engine import Database, StoreUnavailable, driver_error
 from db.postgresql import PoolerFound
 from db.revisions import UnfitDatabase, refusing_unfit, require_current
+from resolvers.idempotency import forgetting
 from resolvers.keyring import Keyring, MasterKeyError
 from resolvers.master_key import unlock
+from resolvers.projector import projecting
 from resolvers.purge import purging
+from resolvers.retention import forgetting_events
 from resolvers.signing_keys import make_missing, making_next_keys
 from resolvers.usage import Ledger, keeping
 from rest.app import rest_app
@@ -85,7 +88,10 @@ def create_app(settings: Settings | None = None) -> Starlette:
             async with (
                 keeping(ledger),
                 purging(database),
+                projecting(database, settings.expiring_days),
+                forgetting_events(database, settings.event_days),
                 making_next_keys(database, keyring),
+                forgetting(database, settings.idempotency_hours),
                 graphql.running(checks_documents=is_first_worker()),
             ):
                 yield

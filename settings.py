@@ -94,6 +94,7 @@ class Settings(BaseSettings):
     introspection: bool = True
     public_keys_read_customers: bool = True
     http_webhooks: bool = False
+    idempotency_hours: int = Field(24, ge=1, le=720)
     cors_origins: CorsOrigins = ()
 
     master_key: SecretStr | None = None
@@ -102,6 +103,9 @@ class Settings(BaseSettings):
     rsa_bits: int = Field(4_096, ge=2_048, le=16_384, multiple_of=8)
     issuer: str = Field("license-server", min_length=1)
     rotation_limit: Limit = 2_000
+
+    event_days: int = Field(400, ge=0, le=36_500)
+    expiring_days: int = Field(7, ge=0, le=36_500)
 
     log_level: LogLevel = "info"
     log_format: LogFormat = "console"

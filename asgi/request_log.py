@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from asgi import tracebacks
 from asgi.clients import UNKNOWN, Clients
 from asgi.logs import shortened
+from resolvers.viewer import REQUEST_ID
 
 log = structlog.get_logger("licensegraph.request")
 
@@ -83,6 +84,7 @@ class RequestLog:
 
         started = time.perf_counter()
         structlog.contextvars.bind_contextvars(request=request_id)
+        REQUEST_ID.set(request_id)
         record = record_of(scope)
         record.client = self._clients.of(scope)
         try:

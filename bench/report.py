@@ -10,6 +10,7 @@ from bench.targets import Verdict, judged, judged_flat, judged_process, judged_r
 from bench.workloads import WORKLOADS, Workload
 
 _BENCH = Path(__file__).parent
+_CHECKOUTS = _BENCH / "checkouts.md"  # written by `bench.checkouts`
 _BEGIN, _END = "<!-- bench: begin -->", "<!-- bench: end -->"
 DATABASES: Mapping[str, str] = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 PEERS = ("strawberry", "postgraphile", "fastapi", "hand-written")
@@ -94,6 +95,8 @@ def document(kept: Kept) -> str:
         parts += _run(kept.run)
     if kept.flat is not None:
         parts += _flat(kept.flat)
+    if _CHECKOUTS.exists():
+        parts.append(_CHECKOUTS.read_text())
     return "\n".join(parts)
 
 

@@ -28,6 +28,7 @@ def noted() -> Iterator[list[tuple[Query, Values]]]:
             session: ReadSession | WriteSession | Database,
             statement: Query | ClauseElement,
             values: Values | None = None,
+            then: Query | None = None,
         ) -> Any:
             if isinstance(statement, Query):
                 query = statement
@@ -36,7 +37,10 @@ def noted() -> Iterator[list[tuple[Query, Values]]]:
                 assert not isinstance(session, Database)
                 query = session.database.statements.compile(statement)
             ran.append((query, values or {}))
-            return await run(session, statement, values or {})
+            if then is None:
+                return await run(session, statement, values or {})
+            ran.append((then, values or {}))
+            return await run(session, statement, values or {}, then)
 
         return noted
 

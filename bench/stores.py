@@ -75,21 +75,21 @@ def _postgresql(folder: Path, size: Size, with_peers: bool) -> Iterator[Store]:
             f"postgresql://postgres@/{database}?host={socket_folder}"
             for database in ("postgres", "plain", "licensegraph")
         )
-        asyncio.run(_execute(admin, "CREATE DATABASE plain", "ALTER DATABASE plain SET jit = off"))
+        asyncio.run(execute(admin, "CREATE DATABASE plain", "ALTER DATABASE plain SET jit = off"))
         data = asyncio.run(datasets.load(plain, size))
         if with_peers:
-            asyncio.run(_execute(admin, "CREATE DATABASE licensegraph TEMPLATE plain STRATEGY file_copy"))
+            asyncio.run(execute(admin, "CREATE DATABASE licensegraph TEMPLATE plain STRATEGY file_copy"))
         else:
-            asyncio.run(_execute(admin, "ALTER DATABASE plain RENAME TO licensegraph"))
+            asyncio.run(execute(admin, "ALTER DATABASE plain RENAME TO licensegraph"))
         asyncio.run(datasets.take_over(own))
         # PostgreSQL would soon do this by itself, possibly during a measurement.
         for url in (plain, own) if with_peers else (own,):
-            asyncio.run(_execute(url, "VACUUM ANALYZE", "CHECKPOINT"))
+            asyncio.run(execute(url, "VACUUM ANALYZE", "CHECKPOINT"))
         version = asyncio.run(_version(admin))
         yield Store("postgresql", version, own, plain, process, data, folder)
 
 
-async def _execute(url: str, *statements: str) -> None:
+async def execute(url: str, *statements: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         for statement in statements:

@@ -17,7 +17,7 @@ from resolvers.errors import Faults, Refused
 from resolvers.keyring import MasterKeyError
 from settings import InvalidSettings
 
-FAILED, MISUSED = 1, 2
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 _EXPECTED_ERRORS = (
     InvalidSettings,
@@ -65,6 +65,11 @@ command_line.command(
     name="documents",
     help="Register GraphQL documents for keys that may send no others; check, list and delete them.",
 )
+command_line.command(
+    "commands.events:events",
+    name="events",
+    help="Print events, check the log against the tables, and erase the data of deleted customers.",
+)
 command_line.command("commands.schema:schema", help="Print the GraphQL schema.")
 command_line.command("commands.openapi:openapi", help="Print the OpenAPI document of the REST API.")
 
@@ -84,6 +89,8 @@ def main(arguments: Sequence[str]) -> None:
         _fail(f"the database is unavailable: {_cause(error)}")
     except _EXPECTED_ERRORS as error:
         _fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The program that reads our output has closed the pipe. At exit, Python must not try to write the
         # rest.

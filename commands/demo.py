@@ -24,9 +24,10 @@ from commands.believable import (
 from commands.database import open_database_and_keyring, settings_of_command
 from commands.misuse import whole_number
 from commands.progress import progress_bar
-from db import apps, clock, features, ids, signing_keys, tiers
+from db import apps, clock, events, features, ids, signing_keys, tiers
 from db.customers import customers as customers_table
 from db.engine import Database, ResultRow, WriteSession
+from db.events import EventType
 from db.licenses import licenses as licenses_table
 from db.tokens import tokens as tokens_table
 from db.types import fold, json_text
@@ -162,6 +163,7 @@ async def _make_app(database: Database, keyring: Keyring, now: datetime) -> _Dem
             if await apps.add(session, row | named):
                 break
         await signing_keys.insert(session, row_of(key, new.id, FIRST_GENERATION))
+        await events.record(session, events.command("demo"), apps.APP, new.id, EventType.APP_CREATED)
         grants = await _make_grants(session, new.id, new.created_at)
     return _DemoApp(new.id, slug, key, grants)
 

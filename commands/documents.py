@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from commands.database import open_database, settings_of_command
 from commands.limits import limits_of
 from commands.listing import AsJson, as_json_text, as_table
+from db.events import command
 from resolvers.accounts import chosen_account
 from resolvers.documents import BrokenDocument, Checked, CheckText, broken, delete_set, list_sets, register
 from resolvers.errors import Fault, Faults, Refused
@@ -55,7 +56,8 @@ async def add(
         async with database.write() as session:
             account_id = await chosen_account(session, account)
         try:
-            done = await register(database, account_id, _check(settings), {"set": set, "documents": given})
+            values = {"set": set, "documents": given}
+            done = await register(database, command("documents add"), account_id, _check(settings), values)
         except Faults as faults:
             raise _named(faults, list(texts)) from None
     return f"Added {_count(done.added)} to the set {set}. It had {len(texts) - done.added:,} of them already."
@@ -100,7 +102,7 @@ async def delete(
     """
     async with open_database(settings_of_command()) as database, database.write() as session:
         account_id = await chosen_account(session, account)
-        deleted = await delete_set(session, account_id, {"set": set})
+        deleted = await delete_set(session, command("documents delete"), account_id, {"set": set})
     return f"Deleted the set {set}, which had {_count(deleted)}."
 
 

@@ -66,8 +66,9 @@ async def begin(database: Database, keyring: Keyring) -> str | None:
         account_id = await first_account(session)
         if account_id is None:
             return None
-        key = await add_key(session, account_id, KeyKind.SECRET, "first key")
-        await _make_app(Viewer(Tenant(account_id), ALL_SCOPES, Policy()), session, keyring)
+        viewer = Viewer(Tenant(account_id), ALL_SCOPES, Policy())
+        key = await add_key(session, viewer.actor, viewer.policy, account_id, KeyKind.SECRET, "first key")
+        await _make_app(viewer, session, keyring)
     return key.token
 
 

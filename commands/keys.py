@@ -13,6 +13,7 @@ from commands.limits import policy_of
 from commands.listing import AsJson, as_json_text, detail_lines, table_lines
 from commands.misuse import not_empty
 from commands.progress import progress_bar
+from db.events import command
 from resolvers.inputs import check
 from resolvers.keys import CreateKey, ListedKey, create_key, list_keys, revoke_key
 from resolvers.rotation import rotate_any_app
@@ -81,8 +82,9 @@ async def create(
     """
     values = {"kind": KeyKind(kind), "account": account, "new_account": new_account, "name": name}
     given = check(CreateKey, {**values, "expires_at": expires_at, "expires_in": expires_in})
-    async with open_database(settings_of_command()) as database, database.write() as session:
-        new = await create_key(session, given)
+    settings = settings_of_command()
+    async with open_database(settings) as database, database.write() as session:
+        new = await create_key(session, command("keys create"), policy_of(settings), given)
     return new.token
 
 
@@ -128,8 +130,9 @@ async def revoke(
     """
     if id_or_token == _STANDARD_INPUT:
         id_or_token = _read_key()
-    async with open_database(settings_of_command()) as database, database.write() as session:
-        revoked = await revoke_key(session, id_or_token)
+    settings = settings_of_command()
+    async with open_database(settings) as database, database.write() as session:
+        revoked = await revoke_key(session, command("keys revoke"), policy_of(settings), id_or_token)
     return f"The key {revoked.id} {'was already revoked' if revoked.was_revoked else 'is revoked'}."
 
 
@@ -157,6 +160,7 @@ async def rotate(
             rotated = await rotate_any_app(
                 database,
                 keyring,
+                command("keys rotate"),
                 app,
                 immediately=retire == "immediately",
                 progress=lambda done, total: bar.update(task, completed=done, total=total),

@@ -28,6 +28,7 @@ def policy_of(settings: Settings) -> Policy:
         public_keys_read_customers=settings.public_keys_read_customers,
         http_webhooks=settings.http_webhooks,
         rotation_limit=settings.rotation_limit,
+        event_days=settings.event_days,
     )
 
 

@@ -29,7 +29,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from db import ids
 from db.engine import ReadSession, WriteSession
+from db.log import head_cursor
 from db.metadata import metadata
+from db.shaping.images import image
 from db.shaping.json import ids_in
 from db.shaping.nouns import (
     Attribute,
@@ -65,6 +67,7 @@ apps = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("signing_algorithm", PlainText, nullable=False, server_default="RS256"),
     Column("signing_generation", Integer, nullable=False, server_default="1"),  # see `db.signing_keys`
+    Column("version", Integer, nullable=False, server_default="1"),
     CheckConstraint("(account_id IS NULL) = (slug IS NULL)", name="owner_has_slug"),
     Index(None, "account_id", "id"),
     Index(None, "account_id", "name_folded", "id"),
@@ -150,6 +153,13 @@ APP = Noun(
         ),
         "created_at": column("created_at"),
         "updated_at": column("updated_at"),
+        "version": column("version", Kind.INTEGER),
+        "changes_cursor": Attribute(Kind.PLAIN, (), lambda _: head_cursor(), is_subquery=True),
+    },
+    subject="app",
+    image={
+        name: name
+        for name in ("id", "name", "slug", "description", "webhook_url", "public_key_pem", "created_at")
     },
     connections={
         "customers": ToMany(
@@ -160,6 +170,7 @@ APP = Noun(
         ),
         "tiers": ToMany("Tier", "app_id", few=True),
         "features": ToMany("Feature", "app_id", few=True),
+        "events": ToMany("Event", "app_id"),
     },
     singular={"customer": "customers", "license": "licenses", "tier": "tiers", "feature": "features"},
     lookups={"id": Unique("id"), "slug": Unique("slug")},
@@ -176,7 +187,11 @@ def by_slug() -> Select[str]:
     return select(apps.c.id).where(apps.c.slug == bindparam("slug"), within_apps(apps.c))
 
 
-_FOR_UPDATE = by_slug().with_for_update()
+_FOR_UPDATE = (
+    select(apps.c.id, apps.c.signing_algorithm, apps.c.version, image(APP).label("image"))
+    .where(apps.c.slug == bindparam("slug"), within_apps(apps.c))
+    .with_for_update(of=apps)
+)
 _OF_ACCOUNT = (
     select(apps.c.id, apps.c.slug).where(apps.c.account_id == ACCOUNT).order_by(apps.c.id).with_for_update()
 )
@@ -195,7 +210,6 @@ _RETIRE = (
     .values(slug=bindparam("slug"), account_id=bindparam("account_id"))
     .on_conflict_do_nothing()
 )
-_ALGORITHM = select(apps.c.signing_algorithm).where(apps.c.slug == bindparam("slug"), within_apps(apps.c))
 _SIGNING_BY_SLUG = _SIGNING.where(apps.c.slug == bindparam("slug"))
 _OWN_SIGNING = _SIGNING_BY_SLUG.where(within_apps(apps.c))
 _SIGNING_KEYS = (
@@ -215,9 +229,6 @@ _WITHOUT_NEXT_KEY = _SIGNING.where(
     .where(signing_keys.c.app_id == apps.c.id, signing_keys.c.generation > apps.c.signing_generation)
     .correlate_except(signing_keys),
 ).order_by(apps.c.id)
-_SET_GENERATION = (
-    apps.update().where(apps.c.id == bindparam("app_id")).values(signing_generation=bindparam("generation"))
-)
 
 
 _IDS_OF_SLUGS = select(apps.c.slug, apps.c.id).where(
@@ -231,6 +242,16 @@ class OwnedApp:
 
     id: str
     slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredApp:
+    """An app, with the columns that are needed to change the app."""
+
+    id: str
+    signing_algorithm: str
+    version: int
+    image: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,25 +294,13 @@ async def add(session: WriteSession, values: Mapping[str, object]) -> bool:
     return not is_retired
 
 
-async def update(
-    session: WriteSession, tenant: Tenant, slug: str, changes: Mapping[str, object]
-) -> str | None:
-    """Update an app and return its id, or None if the tenant has no app with this slug."""
-    statement = (
-        apps.update()
-        .where(apps.c.slug == bindparam("of_slug"), within_apps(apps.c))
-        .values(changes)
-        .returning(apps.c.id)
-    )
-    return (await session.execute(statement, {"of_slug": slug, **tenant.parameters})).scalar()
-
-
-async def find_for_update(session: WriteSession, tenant: Tenant, slug: str) -> str | None:
-    """Lock an app and return its id, or None if the tenant has no app with this slug.
+async def find_for_update(session: WriteSession, tenant: Tenant, slug: str) -> StoredApp | None:
+    """Lock an app and return it, or None if the tenant has no app with this slug.
 
     Until the transaction ends, nothing can be added to the app.
     """
-    return (await session.execute(_FOR_UPDATE, {"slug": slug, **tenant.parameters})).scalar()
+    row = (await session.execute(_FOR_UPDATE, {"slug": slug, **tenant.parameters})).mappings().first()
+    return None if row is None else StoredApp(**row)
 
 
 async def find_for_key_share(session: WriteSession, tenant: Tenant, slug: str) -> str | None:
@@ -364,15 +373,6 @@ async def published_keys(session: ReadSession, tenant: Tenant, slug: str) -> lis
     ]
 
 
-async def signing_algorithm(session: WriteSession, tenant: Tenant, slug: str) -> str | None:
-    """Return the algorithm that signs an app's tokens, or None if the tenant has no such app.
-
-    An app's algorithm never changes.
-    """
-    found: str | None = (await session.execute(_ALGORITHM, {"slug": slug, **tenant.parameters})).scalar()
-    return found
-
-
 async def ids_of(session: WriteSession, tenant: Tenant, slugs: Sequence[str]) -> Mapping[str, str]:
     """Return the ids of the apps with these slugs, by slug. Leaves out apps that the tenant cannot reach."""
     values = {**tenant.parameters, "slugs": json_text(slugs)}
@@ -407,8 +407,3 @@ async def without_signing_keys(session: ReadSession) -> Sequence[SigningApp]:
 async def without_next_signing_key(session: ReadSession) -> Sequence[SigningApp]:
     """Return the apps whose next signing key has not been created yet."""
     return [SigningApp(*row) for row in await session.rows(_WITHOUT_NEXT_KEY, {})]
-
-
-async def set_generation(session: WriteSession, id: str, generation: int) -> None:
-    """Make a generation of an app's signing keys the current one."""
-    await session.execute(_SET_GENERATION, {"app_id": id, "generation": generation})

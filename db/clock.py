@@ -23,6 +23,14 @@ def as_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()[:19] + "Z"
 
 
+def as_end(moment: datetime) -> str:
+    """Return a text to compare stored times with: only the times before `moment` sort before this text."""
+    text = as_text(moment)
+    # Stored times are whole seconds. "Before 10:00:00.5" includes 10:00:00, so the text must sort after
+    # 10:00:00.
+    return f"{text}~" if moment.microsecond else text
+
+
 def second_from(moment: datetime) -> int:
     """Return the first whole second at or after `moment`, in seconds since 1970."""
     return -((_EPOCH - moment) // _SECOND)

@@ -20,6 +20,9 @@ from db.deadlines import Deadlines, seconds_left
 
 ResultRow: TypeAlias = tuple[Any, ...]
 
+Statement: TypeAlias = tuple[str, Sequence[Any]]
+"""The text of a statement and its arguments."""
+
 # If a connection turns out to be lost within this time after a statement was sent, we assume that the
 # connection was already lost before, and that the statement has not begun.
 LOST_AT_ONCE_S = 0.1
@@ -99,6 +102,38 @@ class Connections(ABC):
             return rows
         # The other free connections may be lost too. Each of them is tried once, and then a new connection.
         return await self.fetch(sql, arguments, deadline, may_repeat=bool(self._free))
+
+    async def fetch_both(
+        self, first: Statement, second: Statement, deadline: float | None
+    ) -> Sequence[ResultRow]:
+        """Run a statement in a transaction of its own, and return its rows.
+
+        If there are rows, the second statement runs in the same transaction.
+        """
+        connection = await self.take(deadline)
+        try:
+            rows = await self.run_both(connection, first, second, deadline)
+        except BaseException as error:
+            self.give_back(connection, error)
+            raise
+        self.give_back(connection)
+        return rows
+
+    async def run_both(
+        self, connection: Any, first: Statement, second: Statement, deadline: float | None
+    ) -> Sequence[ResultRow]:
+        """Run two statements like `fetch_both`, on a connection that the caller has taken."""
+        await self.begin(connection, Deadlines(deadline, deadline))
+        try:
+            rows = await self.run(connection, *first, deadline)
+            if rows:
+                await self.run(connection, *second, deadline)
+        except Exception as error:
+            if not self.is_cut_short(error):
+                await self.run(connection, "ROLLBACK", (), deadline)
+            raise
+        await self.run(connection, "COMMIT", (), deadline)
+        return rows
 
     async def take(self, deadline: float | None) -> Any:
         """Return a connection that only the caller may use, until `give_back` or `clear`."""

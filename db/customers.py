@@ -9,7 +9,7 @@ When that customer is deleted or gets another email, the oldest duplicate gets t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     Column,
@@ -25,14 +25,18 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.sql.selectable import Select
 
-from db import apps, clock, ids
+from db import apps, clock, events, ids
 from db.emails import email_key
 from db.engine import Database, ReadSession, WriteSession
+from db.events import Actor, EventType
 from db.metadata import metadata
 from db.shaping.compiler import Compiler, are_columns
+from db.shaping.images import image
 from db.shaping.nouns import (
     INDEX_SCAN,
     SEARCH_SCAN,
@@ -69,6 +73,7 @@ customers = Table(
         "license_count", Integer, nullable=False, server_default="0"
     ),  # maintained by triggers (see `db.counters`)
     Column("email_key", PlainText, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
     UniqueConstraint("app_id", "external_id"),
     Index("uq_customers_app_id_email_key", "app_id", "email_key", unique=True),
     Index(None, "app_id", "id"),
@@ -91,7 +96,10 @@ CUSTOMER = Noun(
         "metadata": column("metadata", Kind.JSON),
         "created_at": column("created_at"),
         "updated_at": column("updated_at"),
+        "version": column("version", Kind.INTEGER),
     },
+    subject="customer",
+    image={name: name for name in ("id", "email", "name", "external_id", "metadata", "created_at")},
     objects={"app": ToOne("App", "app_id")},
     connections={
         "licenses": ToMany(
@@ -99,7 +107,8 @@ CUSTOMER = Noun(
             "customer_id",
             StoredTotal(("license_count",), lambda row: row["license_count"]),
             few=True,
-        )
+        ),
+        "events": ToMany("Event", "customer_id"),
     },
     lookups={
         "id": Unique("id"),
@@ -169,8 +178,10 @@ _FOR_UPDATE = locking(
         customers.c.app_id,
         customers.c.email_key.label("unique_key"),
         customers.c.license_count,
+        customers.c.version,
         apps.apps.c.signing_generation,
         _oldest_duplicate.label("oldest_duplicate"),
+        image(CUSTOMER).label("image"),
     )
     .join(apps.apps, apps.apps.c.id == customers.c.app_id)
     .where(customers.c.id == bindparam("id"), within_apps(apps.apps.c)),
@@ -202,6 +213,9 @@ _DUPLICATES = (
 )
 _compiler = Compiler({CUSTOMER.name: CUSTOMER})
 
+_Making: TypeAlias = tuple[tuple[str, ...], tuple[Field, ...]]
+"""The columns of a new customer, and the fields to return of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredCustomer:
@@ -211,9 +225,11 @@ class StoredCustomer:
     app_id: str
     unique_key: str
     license_count: int
+    version: int
     signing_generation: int
     oldest_duplicate: str | None
     """The key of this customer's oldest duplicate, or None."""
+    image: str
 
     @property
     def email_key(self) -> str:
@@ -240,20 +256,32 @@ async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
 async def insert_alone(
     database: Database,
     tenant: Tenant,
+    actor: Actor,
     app_slug: str,
     values: Mapping[str, object],
     fields: tuple[Field, ...],
 ) -> str | None:
-    """Add a customer to the app with this slug, in one statement and a transaction of its own.
+    """Add a customer to the app with this slug, and write the event, in a transaction of its own.
+
+    This is one statement on PostgreSQL, and one thread hop on SQLite.
 
     Returns the JSON of `fields`, which must satisfy `can_be_returned`. Returns None if the tenant has no
     such app, or if the email or external id is taken.
     """
-    parameters = {**values, "slug": app_slug, **tenant.parameters}
+    event = events.parameters(actor, EventType.CUSTOMER_CREATED, str(values["id"]))
+    parameters = {**values, **event, "slug": app_slug, **tenant.parameters}
     making = (tuple(values), fields)
-    query = await database.statements.query_of(making, _insertion, lambda _: False)
-    rows = await database.execute(query, parameters)
-    return rows[0][0] if rows else None
+    if database.is_sqlite:
+        query = await database.statements.query_of(making, _insertion, lambda _: False)
+        then = database.statements.compile(events.recording(CUSTOMER))
+    else:
+        query = await database.statements.query_of(making, _recorded_insertion, lambda _: False)
+        then = None
+    rows = await database.execute(query, parameters, then)
+    if not rows:
+        return None
+    database.recorded()
+    return str(rows[0][0])
 
 
 def can_be_returned(fields: tuple[Field, ...]) -> bool:
@@ -264,14 +292,26 @@ def can_be_returned(fields: tuple[Field, ...]) -> bool:
     return are_columns(CUSTOMER, fields)
 
 
-def _insertion(making: tuple[tuple[str, ...], tuple[Field, ...]]) -> ReturningInsert[Any]:
+def _insertion(making: _Making) -> ReturningInsert[Any]:
     columns, fields = making
+    return if_free(_added(columns), _compiler.object_of(CUSTOMER.name, fields))
+
+
+def _recorded_insertion(making: _Making) -> Select[Any]:
+    columns, fields = making
+    made = _added(columns).on_conflict_do_nothing().returning(*customers.c).cte("made")
+    event = events.of_row(CUSTOMER, made)
+    recorded = events.events.insert().from_select(events.COLUMNS, event).cte("recorded")
+    made_json = _compiler.object_of(CUSTOMER.name, fields, made)
+    return select(made_json).select_from(made).add_cte(recorded)
+
+
+def _added(columns: tuple[str, ...]) -> Insert:
     # In a SELECT, a parameter has no type unless it is cast.
     values = [cast(value, value.type) for value in parameters_of(customers, columns).values()]
     app = apps.by_slug().with_only_columns(apps.apps.c.id, *values)
     locked = app.with_for_update(read=True, key_share=True)
-    insertion = pg_insert(customers).from_select(["app_id", *columns], locked)
-    return if_free(insertion, _compiler.returned(CUSTOMER.name, fields))
+    return pg_insert(customers).from_select(["app_id", *columns], locked)
 
 
 async def find_by_email(session: WriteSession, app_id: str, email_key: str) -> str | None:
@@ -305,11 +345,6 @@ async def find_for_update(session: WriteSession, tenant: Tenant, id: str) -> Sto
     """
     row = (await session.execute(_FOR_UPDATE, {"id": id, **tenant.parameters})).mappings().first()
     return None if row is None else StoredCustomer(**row)
-
-
-async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
-    """Update a customer. If this raises UniqueViolation, the transaction can go on."""
-    await session.update(customers, id, changes)
 
 
 async def give_up_email(session: WriteSession, customer: StoredCustomer) -> None:

@@ -63,6 +63,9 @@ document_ids = Table(
 HASHED = "sha256:"
 """The prefix of an id that is the SHA-256 of its text."""
 
+SUBJECT = "document_set"
+"""The type of subject that a set has in events. A set has no row, only those of its documents."""
+
 REGISTERED_DOCUMENT = Noun(
     name="RegisteredDocument",
     table=documents,
@@ -98,6 +101,7 @@ _BY_DOCUMENT_ID = _ALLOWED.where(documents.c.document_id == bindparam("document_
 
 _LOCK_ACCOUNT = select(accounts.c.id).where(accounts.c.id == ACCOUNT).with_for_update(key_share=True)
 _COUNT = select(func.count()).where(_OF_ACCOUNT)
+_COUNT_IN_SET = _COUNT.where(_IN_SET)
 _IN_SET_BY_DOCUMENT_ID = select(documents.c.document_id, documents.c.id).where(
     _OF_ACCOUNT, _IN_SET, ids_in(documents.c.document_id, _IDS)
 )
@@ -189,6 +193,11 @@ class StoredDocument:
     text: str
 
 
+def subject_id(account_id: str, set: str) -> str:
+    """Return the id of a set as the subject of events (`SUBJECT`)."""
+    return f"{account_id}/{set}"
+
+
 async def find(
     session: ReadSession, account_id: str, document_id: str, sets: Sequence[str] | None
 ) -> FoundDocument | None:
@@ -216,6 +225,12 @@ async def lock_account(session: WriteSession, account_id: str) -> None:
 async def count(session: WriteSession, account_id: str) -> int:
     """Return how many documents an account has."""
     return int((await session.execute(_COUNT, {"account": account_id})).scalar_one())
+
+
+async def count_in_set(session: WriteSession, account_id: str, set: str) -> int:
+    """Return how many documents a set of an account has."""
+    values = {"account": account_id, "set": set}
+    return int((await session.execute(_COUNT_IN_SET, values)).scalar_one())
 
 
 async def ids_in_set(

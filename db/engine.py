@@ -10,10 +10,10 @@ write in a read session is a type error.
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import asyncpg
 from sqlalchemy import ClauseElement, Table
@@ -27,7 +27,7 @@ from db.connections import Connections, ResultRow
 from db.deadlines import Timeouts
 from db.postgresql import PooledConnections, PostgresqlConnections
 from db.sqlite import SqliteConnections, SqliteReaders
-from db.statements import ROW_ID, Query, Statements, change, insertion
+from db.statements import Query, Statements, insertion
 from db.urls import parse_url
 
 __all__ = [
@@ -107,8 +107,11 @@ class ReadSession:
 class WriteSession:
     """One transaction, committed when its block ends and rolled back if the block raises an exception.
 
-    The transaction begins with its first statement, so a block without statements costs nothing.
+    The transaction begins with its first statement, so a block without statements costs nothing. `has_events`
+    is true if the transaction writes events (`db.events`).
     """
+
+    has_events = False
 
     def __init__(self, database: "Database", connections: Connections) -> None:
         self.database = database
@@ -123,12 +126,24 @@ class WriteSession:
         query = self.database.statements.compile(statement)
         return query.result(await self._fetch(query.sql, query.arguments(values or {})))
 
-    async def insert_if_free(self, table: Table, values: Mapping[str, object]) -> bool:
+    async def rows(self, query: Query, values: Mapping[str, object]) -> Sequence[ResultRow]:
+        """Run a query inside the transaction, and return its rows."""
+        return query.rows(await self._fetch(query.sql, query.arguments(values)))
+
+    async def insert_if_free(
+        self, table: Table, values: Mapping[str, object], wait_s: float | None = None
+    ) -> bool:
         """Add a row unless it breaks a unique constraint, even if other transactions add rows concurrently.
 
-        Returns False if nothing was added. The conflicting row can then be read.
+        Returns False if nothing was added. The conflicting row can then be read. If another transaction is
+        adding such a row, this waits for its end. With `wait_s`, it raises TimeoutError after so many
+        seconds.
         """
-        return (await self.execute(insertion(table, tuple(values)), values)).first() is not None
+        query = self.database.statements.compile(insertion(table, tuple(values)))
+        if self._connection is None:
+            await self._begin()
+        async with asyncio.timeout(wait_s):
+            return bool(await self.rows(query, values))
 
     async def execute_unique(
         self, statement: ClauseElement, values: Mapping[str, object] | None = None
@@ -148,13 +163,6 @@ class WriteSession:
             raise UniqueViolation from error
         await self._fetch("RELEASE part")
         return result
-
-    async def update(self, table: Table, id: str, changes: Mapping[str, object]) -> None:
-        """Update the row with this id.
-
-        If this raises UniqueViolation, the transaction is unchanged and can go on.
-        """
-        await self.execute_unique(change(table, tuple(changes)), {**changes, ROW_ID: id})
 
     async def load(self, table: Table, columns: Sequence[str], rows: Sequence[ResultRow]) -> None:
         """Append many rows in the fastest way that the database has. Values must be in their stored form."""
@@ -214,6 +222,8 @@ class Database:
         self.is_sqlite = parsed.is_sqlite
         self.timeouts = timeouts
         self._committed_at = float("-inf")
+        self.recorded: Callable[[], object] = _nothing
+        """What to call after a commit with events."""
         self._readers: Connections
         if self.is_sqlite:
             readers, writers = sqlite.readers(pool_size), 1
@@ -243,14 +253,22 @@ class Database:
         """
         return ReadSession(self, self._readers, self._scanners)
 
-    async def execute(self, query: Query, values: Mapping[str, object]) -> Sequence[ResultRow]:
-        """Run one writing statement in a transaction of its own.
+    async def execute(
+        self, query: Query, values: Mapping[str, object], then: Query | None = None
+    ) -> Sequence[ResultRow]:
+        """Run a writing statement in a transaction of its own, and return its rows.
 
-        Raises StoreUnavailable if the database fails or is too slow.
+        If there are rows, `then` runs in the same transaction. Raises StoreUnavailable if the database fails
+        or is too slow.
         """
+        # The statement waits only for locks, so it has the deadline of a lock.
+        deadline = self.timeouts.of_lock()
         try:
-            # This statement waits only for locks, so it has the deadline of a lock.
-            rows = await self._writers.fetch(query.sql, query.arguments(values), self.timeouts.of_lock())
+            if then is None:
+                rows = await self._writers.fetch(query.sql, query.arguments(values), deadline)
+            else:
+                first, second = ((each.sql, each.arguments(values)) for each in (query, then))
+                rows = await self._writers.fetch_both(first, second, deadline)
         except BaseException as error:
             self.raise_if_unavailable(error)
             raise
@@ -293,9 +311,20 @@ class Database:
                 raise
             await session.end(None)
             self._committed_at = time.monotonic()
+            if session.has_events:
+                self.recorded()
         except BaseException as error:
             self.raise_if_unavailable(error)
             raise
+
+    @property
+    def apart(self) -> "Database":
+        """The database for work ahead: its blocks are transactions of their own (`db.one_transaction`)."""
+        return self
+
+    async def after_commit(self, work: "AfterCommit") -> None:
+        """Do some work that is only right once all changes so far are committed. Here, they are."""
+        await done(work, self)
 
     async def close(self) -> None:
         """Close every connection.
@@ -312,6 +341,20 @@ class Database:
         """Raise StoreUnavailable if an error means that the database, not the statement, failed."""
         if error is not None and self._readers.is_unavailable(driver_error(error)):
             raise StoreUnavailable("the database is unavailable") from error
+
+
+AfterCommit: TypeAlias = Callable[[Database], Awaitable[object] | None]
+
+
+async def done(work: AfterCommit, database: Database) -> None:
+    """Do some work with a database, and wait for it if it is asynchronous."""
+    result = work(database)
+    if result is not None:
+        await result
+
+
+def _nothing() -> None:
+    pass
 
 
 def driver_error(error: BaseException) -> BaseException:

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
+    Integer,
     Table,
     UniqueConstraint,
     bindparam,
@@ -17,7 +18,9 @@ from sqlalchemy import (
 
 from db import apps, ids
 from db.engine import WriteSession
+from db.log import OWN_EVENTS
 from db.metadata import metadata
+from db.shaping.images import image
 from db.shaping.nouns import Kind, Noun, Ordering, ToOne, Unique, column
 from db.statements import locking
 from db.tenancy import Tenant, is_no_customer, within_apps
@@ -37,6 +40,7 @@ features = Table(
     Column("name", PlainText, nullable=False),
     Column("description", PlainText),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
     UniqueConstraint("app_id", "slug"),
     Index(None, "app_id", "slug", "id"),
 )
@@ -53,15 +57,19 @@ FEATURE = Noun(
         "name": column("name", Kind.TEXT),
         "description": column("description", Kind.TEXT, nullable=True),
         "created_at": column("created_at"),
+        "version": column("version", Kind.INTEGER),
     },
+    subject="feature",
+    image={name: name for name in ("id", "name", "slug", "description", "created_at")},
     objects={"app": ToOne("App", "app_id")},
+    connections={"events": OWN_EVENTS},
     lookups={"id": Unique("id"), "slug": Unique("slug")},
     orders={"slug": Ordering("slug")},
     default_order=("slug", False),
 )
 
 _FOR_UPDATE = locking(
-    select(features.c.app_id, features.c.slug)
+    select(features.c.app_id, features.c.slug, features.c.version, image(FEATURE).label("image"))
     .join(apps.apps, apps.apps.c.id == features.c.app_id)
     .where(features.c.id == bindparam("id"), within_apps(apps.apps.c)),
     apps.apps,
@@ -77,6 +85,8 @@ class StoredFeature:
 
     app_id: str
     slug: str
+    version: int
+    image: str
 
 
 async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
@@ -108,11 +118,6 @@ async def ids_for_key_share(session: WriteSession, app_id: str, slugs: Sequence[
         .with_for_update(read=True, key_share=True)
     )
     return {row.slug: row.id for row in await session.execute(named)}
-
-
-async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
-    """Update a feature."""
-    await session.update(features, id, changes)
 
 
 async def delete(session: WriteSession, id: str) -> None:

@@ -14,6 +14,7 @@ from typeid.codecs import base32
 ACCOUNT, KEY, APP, CUSTOMER, LICENSE, SIGNING_KEY = "acc", "key", "app", "cus", "lic", "sgn"
 DOCUMENT = "doc"
 TIER, FEATURE = "tier", "feat"
+EVENT = "evt"
 
 _SUFFIX = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 
@@ -49,6 +50,12 @@ def first_id(prefix: str, second: int) -> str:
     """
     milliseconds = max(second, 0) * 1000
     return f"{prefix}_{base32.encode(milliseconds.to_bytes(6) + bytes(10))}"
+
+
+def time_of(id: str) -> datetime:
+    """Return the creation time that an id contains, in whole seconds."""
+    milliseconds = int.from_bytes(base32.decode(id.rpartition("_")[2])[:6])
+    return datetime.fromtimestamp(milliseconds // 1000, UTC)
 
 
 def prefix_of(text: str) -> str | None:

@@ -1,7 +1,7 @@
 """API keys. Of a key's text, only a digest and the last four characters are stored."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKey,
     Index,
+    Integer,
     Table,
     Text,
     and_,
@@ -25,7 +26,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from db import apps, ids
+from db import apps, ids, log
 from db.accounts import accounts
 from db.engine import ReadSession, WriteSession
 from db.key_usage import USAGE, last_used_at
@@ -85,6 +86,7 @@ keys = Table(
     # `previous_until`.
     Column("previous_digest", PlainText),
     Column("previous_until", UtcDateTime),
+    Column("version", Integer, nullable=False, server_default="1"),
     Index(None, "account_id", "kind", "id"),
     Index(None, "previous_digest"),
     Index(None, "customer_id"),
@@ -158,6 +160,22 @@ API_KEY = Noun(
         "revoked_at": column("revoked_at", nullable=True),
         "last_used_at": Attribute(Kind.PLAIN, ("id",), last_used_at, nullable=True, is_subquery=True),
     },
+    subject="api_key",
+    image={
+        "id": "id",
+        "name": "name",
+        "kind": "kind_word",
+        "prefix": "prefix",
+        "last4": "last4",
+        "scopes": "scope_words",
+        "apps": "app_slugs",
+        "origins": "origins",
+        "documents": "documents_word",
+        "document_sets": "document_sets",
+        "created_at": "created_at",
+        "expires_at": "expires_at",
+        "revoked_at": "revoked_at",
+    },
     # A key that is limited to some apps may have been created by a key that is not, and cannot see that key.
     objects={"created_by": ToOne("ApiKey", "created_by", nullable=True, only_reached=True)},
     lists={"apps": ListedIn("App", "app_ids", "slug", MOST_APPS)},
@@ -180,6 +198,17 @@ API_KEY = Noun(
     },
     orders={"created_at": Ordering()},
 )
+
+KEY_OF_ANY_ACCOUNT = replace(
+    API_KEY,
+    attributes={
+        **API_KEY.attributes,
+        "app_slugs": replace(
+            API_KEY.attributes["app_slugs"], expression=lambda row: _app_slugs(row, row["account_id"])
+        ),
+    },
+)
+"""Keys, for statements that are not limited to one account."""
 
 _kind = bindparam("kind", type_=Text())
 _LIST = (
@@ -206,7 +235,7 @@ _LIST = (
 )
 
 _WITH_ACCOUNT = (
-    select(accounts.c.name, keys.c.id, keys.c.name, keys.c.kind, keys.c.last4)
+    select(accounts.c.name, keys.c.id, keys.c.name, keys.c.kind, keys.c.last4, log.since(), log.head_cursor())
     .join(accounts, accounts.c.id == keys.c.account_id)
     .where(keys.c.id == bindparam("id", type_=Text()))
 )
@@ -319,18 +348,24 @@ class StoredKey:
     """A key, with the columns that are needed to revoke the key."""
 
     id: str
+    account_id: str
     revoked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class ShownKey:
-    """What the holder of a key may see about the key, including the name of the key's account."""
+    """What the holder of a key may see about the key, including the name of the key's account.
+
+    `log_since` is when the log of events began. `head_cursor` is the cursor of its last position.
+    """
 
     account_name: str
     id: str
     name: str | None
     kind: str
     last4: str
+    log_since: datetime
+    head_cursor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +425,7 @@ async def live_origins(session: ReadSession, now: datetime) -> Sequence[Sequence
 async def find_for_update(session: WriteSession, id: str, digest: str) -> StoredKey | None:
     """Lock the key with this id or this digest until the transaction ends and return it, or None."""
     statement = (
-        select(keys.c.id, keys.c.revoked_at)
+        select(keys.c.id, keys.c.account_id, keys.c.revoked_at)
         .where(or_(keys.c.id == id, keys.c.digest == digest))
         .with_for_update()
     )
@@ -408,13 +443,3 @@ async def has_other_lasting(session: WriteSession, account_id: str, id: str) -> 
     """Return whether an account has another key that is lasting (`ManagedKey.lasts`)."""
     found = await session.execute(_OTHER_LASTING, {"id": id, "account_id": account_id})
     return found.first() is not None
-
-
-async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
-    """Update a key."""
-    await session.update(keys, id, changes)
-
-
-async def revoke(session: WriteSession, id: str, at: datetime) -> None:
-    """Revoke a key."""
-    await session.execute(keys.update().where(keys.c.id == id).values(revoked_at=at))

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKey,
     Index,
+    Integer,
     ScalarSelect,
     Table,
     Text,
@@ -32,7 +33,9 @@ from db import apps, clock, ids, tokens
 from db.customers import customers
 from db.engine import WriteSession
 from db.features import SLUG
+from db.log import OWN_EVENTS
 from db.metadata import metadata
+from db.shaping.images import image
 from db.shaping.json import parsed
 from db.shaping.nouns import (
     INDEX_SCAN,
@@ -94,6 +97,7 @@ licenses = Table(
     # in the license's token: `own_features`, and the features that the tier had when the token was issued.
     Column("features", Texts, nullable=False, server_default="[]"),
     Column("own_features", Texts, nullable=False, server_default="[]"),
+    Column("version", Integer, nullable=False, server_default="1"),
     Index(None, "app_id", "id"),
     Index(None, "app_id", "expires_at", "id"),
     Index(None, "customer_id", "id"),
@@ -112,9 +116,17 @@ Index(
     sqlite_where=licenses.c.is_current,
     postgresql_where=licenses.c.is_current,
 )
+_expires = licenses.c.expires_at.is_not(None)
+Index(
+    "ix_licenses_expires_at_id",
+    licenses.c.expires_at,
+    licenses.c.id,
+    sqlite_where=_expires,
+    postgresql_where=_expires,
+)
 
 
-def status(row: Row) -> ColumnElement[str]:
+def status(row: Row, now: ColumnElement[Any] = NOW) -> ColumnElement[str]:
     """Return SQL for the status of a license.
 
     `resolvers.verdict` has the same rule in Python, and a test compares the two rules. The expression is flat
@@ -122,7 +134,7 @@ def status(row: Row) -> ColumnElement[str]:
     """
     return case(
         (row["revoked_at"].is_not(None), LicenseStatus.REVOKED.value),
-        (row["expires_at"] <= NOW, LicenseStatus.EXPIRED.value),
+        (row["expires_at"] <= now, LicenseStatus.EXPIRED.value),
         else_=LicenseStatus.ACTIVE.value,
     )
 
@@ -131,14 +143,6 @@ def is_active(row: Row, now: ColumnElement[Any] = NOW) -> ColumnElement[bool]:
     """Return the condition that a license is active, which is cheaper than a comparison with the status."""
     unexpired = row["expires_at"].is_(None) | (row["expires_at"] > now)
     return row["revoked_at"].is_(None) & unexpired  # type: ignore[no-any-return]
-
-
-def _end(moment: datetime) -> str:
-    """Return a text to compare stored times with: only the times before `moment` sort before this text."""
-    text = clock.as_text(moment)
-    # Stored times are whole seconds. "Before 10:00:00.5" includes 10:00:00, so the text must sort after
-    # 10:00:00.
-    return f"{text}~" if moment.microsecond else text
 
 
 def _generation(row: Row) -> ScalarSelect[int]:
@@ -227,6 +231,10 @@ LICENSE = Noun(
         "revoked_reason": column("revoked_reason", Kind.TEXT, nullable=True),
         "features": Attribute(Kind.JSON, ("features",), lambda row: parsed(row["features"])),
         "jti": Attribute(Kind.PLAIN, ("id", "app_id"), _token("jti"), is_subquery=True),
+        # A license from before tokens were stored may have none.
+        "jti_or_null": Attribute(
+            Kind.PLAIN, ("id", "app_id"), _token("jti"), nullable=True, is_subquery=True
+        ),
         # The field has a cost because a token is about as long as the rest of the license.
         "token": Attribute(
             Kind.PLAIN,
@@ -243,19 +251,41 @@ LICENSE = Noun(
         "metadata": column("metadata", Kind.JSON),
         "created_at": column("created_at"),
         "updated_at": column("updated_at"),
+        "version": column("version", Kind.INTEGER),
     },
+    subject="license",
+    image={
+        "id": "id",
+        "installation_id": "installation_id",
+        "status": "status_word",
+        "tier": "tier_slug",
+        "features": "features",
+        "expires_at": "expires_at",
+        "created_at": "created_at",
+        "customer_id": "customer_id",
+        "tier_id": "tier_id",
+        "jti": "jti_or_null",
+        "revoked_at": "revoked_at",
+        "revoked_reason": "revoked_reason",
+        "metadata": "metadata",
+    },
+    timed={"status": lambda row, at: func.lower(status(row, at))},
     objects={
         "app": ToOne("App", "app_id"),
         "customer": ToOne("Customer", "customer_id"),
         "tier": ToOne("Tier", "tier_id", nullable=True),
     },
+    connections={"events": OWN_EVENTS},
     lookups={"id": Unique("id"), "installation_id": Unique("installation_id", preferred=_active_first)},
     filters={
         "status": Condition(
             lambda row, value: status(row) == value, columns=("revoked_at", "expires_at"), scan=ROW_SCAN
         ),
         "expires_before": Condition(
-            lambda row, value: row["expires_at"] < value, _end, columns=("expires_at",), scan=2 * INDEX_SCAN
+            lambda row, value: row["expires_at"] < value,
+            clock.as_end,
+            columns=("expires_at",),
+            scan=2 * INDEX_SCAN,
         ),
         "expires_after": Condition(
             lambda row, value: row["expires_at"] > value,
@@ -323,9 +353,11 @@ _FOR_UPDATE = locking(
         licenses.c.tier_id,
         licenses.c.features,
         licenses.c.own_features,
+        licenses.c.version,
         apps.apps.c.slug.label("app_slug"),
         apps.apps.c.signing_generation,
         tiers.c.slug.label("tier_slug"),
+        image(LICENSE).label("image"),
     )
     .join(customers, customers.c.id == licenses.c.customer_id)
     .join(apps.apps, apps.apps.c.id == customers.c.app_id)
@@ -372,9 +404,11 @@ class StoredLicense:
     tier_id: str | None
     features: Sequence[str]
     own_features: Sequence[str]
+    version: int
     app_slug: str
     signing_generation: int
     tier_slug: str | None
+    image: str
 
 
 async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
@@ -410,13 +444,9 @@ async def find_for_update(session: WriteSession, tenant: Tenant, id: str) -> Sto
     deleting a customer deletes its licenses. Two such transactions could deadlock. Locks are therefore always
     taken in this order: app, customer, license.
     """
-    row = (await session.execute(_FOR_UPDATE, {"id": id, **tenant.parameters})).mappings().first()
+    parameters = {"id": id, "now": clock.now(), **tenant.parameters}
+    row = (await session.execute(_FOR_UPDATE, parameters)).mappings().first()
     return None if row is None else StoredLicense(**row)
-
-
-async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
-    """Update a license. If this raises UniqueViolation, the transaction can go on."""
-    await session.update(licenses, id, changes)
 
 
 async def delete(session: WriteSession, id: str) -> None:

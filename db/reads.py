@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from db import snapshots
 from db.apps import APP
 from db.customers import CUSTOMER
 from db.documents import REGISTERED_DOCUMENT
 from db.engine import ReadSession, ResultRow
 from db.features import FEATURE
+from db.history import EVENT
 from db.keys import API_KEY
 from db.licenses import LICENSE
 from db.shaping.compiler import Compiler, Statement, takes_long
@@ -21,16 +23,16 @@ from db.tenancy import Tenant
 from db.tiers import TIER
 
 NOUNS: dict[str, Noun] = {
-    noun.name: noun for noun in (APP, CUSTOMER, LICENSE, TIER, FEATURE, API_KEY, REGISTERED_DOCUMENT)
+    noun.name: noun for noun in (APP, CUSTOMER, LICENSE, TIER, FEATURE, API_KEY, REGISTERED_DOCUMENT, EVENT)
 }
 """All nouns, by the names of their GraphQL types."""
 
 NOUN_BY_PREFIX: dict[str, Noun] = {noun.prefix: noun for noun in NOUNS.values()}
 
-_compiler = Compiler(NOUNS)
+_compiler = Compiler(NOUNS, snapshot=snapshots.of_row)
 # This compiler is for tenants that cannot reach their whole account. Its statements have more conditions,
 # which most requests do not need.
-_limited_compiler = Compiler(NOUNS, limited=True)
+_limited_compiler = Compiler(NOUNS, limited=True, snapshot=snapshots.of_row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,14 @@ async def rows(
     at: datetime,
     *,
     tokens: bool,
+    customers: bool,
     scopes: Mapping[str, str],
 ) -> Sequence[ResultRow]:
     """Run a read of what a tenant can reach, as of the time `at`.
 
     `values` are those of the read's slots, in order. JSON is returned as text. Unless `tokens` is true, the
-    tokens of licenses are null. `scopes` has the values of `db.keys.SECRET_SCOPES` and `PUBLIC_SCOPES`.
+    tokens of licenses are null. Unless `customers` is true, events about customers are left out. `scopes` has
+    the values of `db.keys.SECRET_SCOPES` and `PUBLIC_SCOPES`.
     """
     statements = session.database.statements
     if tenant.is_account:
@@ -64,6 +68,7 @@ async def rows(
     parameters.update(tenant.parameters)
     parameters.update(scopes)
     parameters["tokens"] = tokens
+    parameters["customers"] = customers
     parameters["now"] = at
     return await session.rows(query, parameters)
 

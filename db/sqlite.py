@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ from sqlalchemy import AsyncAdaptedQueuePool, event
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from db.connections import Connections, ResultRow
+from db.connections import Connections, ResultRow, Statement
 from db.deadlines import Deadlines, seconds_left
 from db.shaping import cursors, texts
 from db.short_reads import ShortReads
@@ -63,11 +63,17 @@ class SqliteConnections(Connections):
         self, connection: aiosqlite.Connection, sql: str, arguments: Sequence[Any], deadline: float | None
     ) -> Sequence[ResultRow]:
         """Run a statement in one thread hop, and repeat the statement while the file is locked."""
+        return await self._until_unlocked(lambda: connection.execute_fetchall(sql, arguments), deadline)
+
+    async def _until_unlocked(
+        self, run: Callable[[], Awaitable[Any]], deadline: float | None
+    ) -> Sequence[ResultRow]:
         locked: sqlite3.OperationalError | None = None
         while True:
             try:
                 async with asyncio.timeout(seconds_left(deadline)):
-                    return await connection.execute_fetchall(sql, arguments)  # type: ignore[return-value]
+                    rows: Sequence[ResultRow] = await run()
+                    return rows
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
@@ -76,6 +82,15 @@ class SqliteConnections(Connections):
                 if locked is not None:
                     raise locked from None  # more specific than TimeoutError
                 raise
+
+    async def run_both(
+        self, connection: aiosqlite.Connection, first: Statement, second: Statement, deadline: float | None
+    ) -> Sequence[ResultRow]:
+        """Run two statements in a transaction, in one thread hop."""
+        # aiosqlite has no public way to run a function in a connection's thread.
+        run: Callable[..., Awaitable[Any]] = connection._execute  # noqa: SLF001
+        raw = connection._conn  # noqa: SLF001
+        return await self._until_unlocked(lambda: run(_both, raw, first, second), deadline)
 
     async def begin(self, connection: aiosqlite.Connection, deadlines: Deadlines) -> None:
         """Begin a transaction and take the write lock immediately.
@@ -129,6 +144,20 @@ class SqliteConnections(Connections):
     def is_unique_violation(error: BaseException) -> bool:
         """Return whether SQLite's extended result code is that of a unique violation."""
         return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_UNIQUE
+
+
+def _both(connection: sqlite3.Connection, first: Statement, second: Statement) -> Sequence[ResultRow]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        rows: Sequence[ResultRow] = connection.execute(*first).fetchall()
+        if rows:
+            connection.execute(*second)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # some errors end the transaction
+            connection.execute("ROLLBACK")
+        raise
+    return rows
 
 
 class SqliteReaders(SqliteConnections):

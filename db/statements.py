@@ -16,7 +16,6 @@ from sqlalchemy import (
     Dialect,
     Executable,
     Table,
-    Update,
     bindparam,
     text,
 )
@@ -35,9 +34,6 @@ _ENTRY_BYTES = 384  # what the cache needs for each entry, besides the entry its
 # One thread is enough: compiling holds the interpreter lock, so a second thread would only slow down the
 # first.
 _compiler = ThreadPoolExecutor(1, "compiler")
-
-ROW_ID = "row_id"
-"""The parameter for the id of the row to change. The other parameters have the names of their columns."""
 
 SCANS = "scans"
 """The execution option for statements that may visit very many rows."""
@@ -112,15 +108,12 @@ def if_free(statement: Insert, returned: ColumnElement[Any]) -> ReturningInsert[
 
 @cache
 def insertion(table: Table, columns: tuple[str, ...]) -> ReturningInsert[Any]:
-    """Return an insert of these columns that skips conflicts (`if_free`) and returns the new row's id."""
-    return if_free(insert(table).values(parameters_of(table, columns)), table.c.id)
+    """Return an insert of these columns that skips conflicts (`if_free`).
 
-
-@cache
-def change(table: Table, columns: tuple[str, ...]) -> Update:
-    """Return an update of these columns in the row whose id is `ROW_ID`."""
-    changed = table.update().where(table.c.id == bindparam(ROW_ID))
-    return changed.values(parameters_of(table, columns))
+    It returns the first column of the new row's primary key, which is usually the id.
+    """
+    first, *_ = table.primary_key
+    return if_free(insert(table).values(parameters_of(table, columns)), first)
 
 
 @cache

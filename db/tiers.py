@@ -20,7 +20,9 @@ from sqlalchemy import (
 from db import apps, ids
 from db.engine import WriteSession
 from db.features import features
+from db.log import OWN_EVENTS
 from db.metadata import metadata
+from db.shaping.images import image
 from db.shaping.json import json_array, json_string
 from db.shaping.nouns import Attribute, Kind, Noun, Ordering, Row, Through, ToMany, ToOne, Unique, column
 from db.statements import locking
@@ -40,6 +42,7 @@ tiers = Table(
     Column("position", Integer, nullable=False),
     Column("rank", PlainText, nullable=False),  # computed from position and slug by `rank`
     Column("created_at", UtcDateTime, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
     UniqueConstraint("app_id", "slug"),
     Index(None, "app_id", "rank", "id"),
 )
@@ -87,17 +90,27 @@ TIER = Noun(
             Kind.JSON, ("id",), _feature_slugs, is_subquery=True, cost=TYPICAL_FEATURES
         ),
         "created_at": column("created_at"),
+        "version": column("version", Kind.INTEGER),
+    },
+    subject="tier",
+    image={
+        "id": "id",
+        "name": "name",
+        "slug": "slug",
+        "position": "position",
+        "features": "feature_slugs",
+        "created_at": "created_at",
     },
     objects={"app": ToOne("App", "app_id")},
     lists={"features": Through("Feature", tier_features, "tier_id", "feature_id", "slug", TYPICAL_FEATURES)},
-    connections={"licenses": ToMany("License", "tier_id")},
+    connections={"licenses": ToMany("License", "tier_id"), "events": OWN_EVENTS},
     lookups={"id": Unique("id"), "slug": Unique("slug")},
     orders={"position": Ordering("rank")},
     default_order=("position", False),
 )
 
 _FOR_UPDATE = locking(
-    select(tiers.c.app_id, tiers.c.slug)
+    select(tiers.c.app_id, tiers.c.slug, tiers.c.version, image(TIER).label("image"))
     .join(apps.apps, apps.apps.c.id == tiers.c.app_id)
     .where(tiers.c.id == bindparam("id"), within_apps(apps.apps.c)),
     apps.apps,
@@ -126,6 +139,8 @@ class StoredTier:
 
     app_id: str
     slug: str
+    version: int
+    image: str
 
 
 async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
@@ -161,11 +176,6 @@ async def feature_slugs(session: WriteSession, id: str) -> Sequence[str]:
 async def has_feature(session: WriteSession, feature_id: str) -> bool:
     """Return whether any tier has a feature."""
     return (await session.execute(_USING, {"feature_id": feature_id})).first() is not None
-
-
-async def update(session: WriteSession, id: str, changes: Mapping[str, object]) -> None:
-    """Update a tier."""
-    await session.update(tiers, id, changes)
 
 
 async def set_features(session: WriteSession, id: str, feature_ids: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from db import accounts, apps, ids
+from db import accounts, apps, ids, log
 from db.accounts import StoredAccount
 from db.engine import Database, ReadSession, UniqueViolation, WriteSession
 from resolvers.errors import FaultCode, Faults, fault
@@ -155,6 +155,7 @@ async def remove_account(database: Database, name: str, *, delete_apps: bool) ->
             totals = await apps.totals(session, app.id)
             customers, licenses = customers + totals.customers, licenses + totals.licenses
             await apps.disown(session, found, app.slug, app.id)
+        await log.allow_gaps(session)
         await accounts.delete(session, found)
     begin_soon(database)
     return RemovedAccount(name, [app.slug for app in owned], customers, licenses)

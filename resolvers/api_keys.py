@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from db import accounts, apps, clock, ids
+from db import accounts, apps, clock, events, ids
 from db import keys as stored
 from db.engine import ReadSession, WriteSession
-from db.keys import MOST_APPS, ManagedKey
+from db.events import EventType
+from db.keys import API_KEY, MOST_APPS, ManagedKey
 from db.shaping.selection import Connection, Fields, Selected
 from resolvers import reading
 from resolvers.documents import SET_LENGTH, is_set_name
@@ -32,7 +33,7 @@ from resolvers.inputs import (
     is_slug,
     is_storable,
 )
-from resolvers.keys import NewKey, new_token, scopes_of, stored_form
+from resolvers.keys import NewKey, image_values, new_token, scopes_of, set_columns, stored_form
 from resolvers.origins import MAX_ORIGINS, Origins, are_within
 from resolvers.reading import Json
 from resolvers.viewer import ALL_SCOPES, DocumentPolicy, KeyKind, Policy, Scope, Viewer, as_list
@@ -382,6 +383,8 @@ async def create_api_key(viewer: Viewer, session: WriteSession, values: Mapping[
         "created_by": viewer.key_id,
     }
     await stored.insert(session, row)
+    values = image_values(viewer.account_id, viewer.policy)
+    await events.record(session, viewer.actor, API_KEY, new.id, EventType.KEY_CREATED, values=values)
     return NewKey(new.id, token)
 
 
@@ -400,7 +403,7 @@ async def update_api_key(viewer: Viewer, session: WriteSession, id: str, values:
     ):
         await _require_other_lasting(viewer, session, found)
     if changes:
-        await stored.update(session, id, changes)
+        await _change(viewer, session, id, changes, EventType.KEY_UPDATED)
     return id
 
 
@@ -424,7 +427,7 @@ async def rotate_api_key(
         "previous_digest": found.digest if overlap else None,
         "previous_until": now + overlap if overlap else None,
     }
-    await stored.update(session, id, changes)
+    await _change(viewer, session, id, changes, EventType.KEY_ROTATED)
     return NewKey(id, token)
 
 
@@ -434,8 +437,15 @@ async def revoke_api_key(viewer: Viewer, session: WriteSession, id: str) -> str:
     found = await _require_key(viewer, session, own, id)
     if found.revoked_at is None:
         await _require_other_lasting(viewer, session, found)
-        await stored.revoke(session, id, clock.now())
+        await _change(viewer, session, id, {"revoked_at": clock.now()}, EventType.KEY_REVOKED)
     return id
+
+
+async def _change(
+    viewer: Viewer, session: WriteSession, id: str, changes: Mapping[str, object], type: EventType
+) -> None:
+    values = image_values(viewer.account_id, viewer.policy)
+    await set_columns(session, viewer.actor, values, id, changes, type)
 
 
 async def _own(viewer: Viewer, session: WriteSession) -> _Own:

@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
-from db import accounts, apps, clock, ids, signing_keys
+from db import accounts, apps, clock, events, ids, signing_keys
+from db.apps import APP
 from db.engine import Database, ReadSession, WriteSession
+from db.events import EventType
 from db.shaping.selection import Connection, Fields, Selected
 from db.types import fold
 from resolvers import reading
@@ -33,6 +35,7 @@ from resolvers.keyring import Algorithm, Keyring, NewSigningKey
 from resolvers.purge import begin_soon
 from resolvers.reading import Json
 from resolvers.signing_keys import FIRST_GENERATION, make_next_keys_soon, row_of
+from resolvers.versions import Versions, require_version
 from resolvers.viewer import Scope, Viewer
 
 
@@ -171,7 +174,7 @@ async def create_app(
         if not await accounts.is_there(session, viewer.account_id):
             raise Unauthenticated(BAD_KEY)  # the account and its keys have been removed in the meantime
         id = await add_app(viewer, session, given, key)
-    make_next_keys_soon(database)
+    await database.after_commit(make_next_keys_soon)
     return id
 
 
@@ -193,31 +196,36 @@ async def add_app(viewer: Viewer, session: WriteSession, given: CreateApp, key: 
     if not await apps.add(session, row):
         raise _slug_taken()
     await signing_keys.insert(session, row_of(key, new.id, FIRST_GENERATION))
+    await events.record(session, viewer.actor, APP, new.id, EventType.APP_CREATED)
     return new.id
 
 
-async def update_app(viewer: Viewer, session: WriteSession, slug: str, values: Mapping[str, object]) -> str:
+async def update_app(
+    viewer: Viewer,
+    session: WriteSession,
+    slug: str,
+    values: Mapping[str, object],
+    if_version: Versions = None,
+) -> str:
     """Change the app with this slug and return its id. Raises Faults."""
     viewer.require(Scope.WRITE_CATALOG)
-    unchanged: dict[str, object] = {"slug": slug}
-    if "signing_algorithm" in values:
-        stored = await apps.signing_algorithm(session, viewer.tenant, slug) if is_slug(slug) else None
-        unchanged["signing_algorithm"] = None if stored is None else Algorithm(stored).jwa
-    given = check(UpdateApp, values, _context(viewer) | unchanged)
-    changes = given.changes()
+    found = await apps.find_for_update(session, viewer.tenant, slug) if is_slug(slug) else None
+    algorithm = None if found is None else Algorithm(found.signing_algorithm).jwa
+    unchanged = {"slug": slug, "signing_algorithm": algorithm}
+    changes = check(UpdateApp, values, _context(viewer) | unchanged).changes()
+    if found is None:
+        raise unknown(slug, "slug")
+    require_version(found, if_version)
     if "name" in changes:
         changes["name_folded"] = fold(changes["name"])
-    if changes:
-        changes["updated_at"] = clock.now()
-        id = await apps.update(session, viewer.tenant, slug, changes) if is_slug(slug) else None
-    else:
-        id = await apps.find_for_key_share(session, viewer.tenant, slug) if is_slug(slug) else None
-    if id is None:
-        raise unknown(slug, "slug")
-    return id
+    changes["updated_at"] = clock.now()
+    await events.change(session, viewer.actor, APP, found.id, found.image, changes, EventType.APP_UPDATED)
+    return found.id
 
 
-async def delete_app(viewer: Viewer, database: Database, slug: str) -> DeletedApp:
+async def delete_app(
+    viewer: Viewer, database: Database, slug: str, if_version: Versions = None
+) -> DeletedApp:
     """Delete the app with this slug and all its customers and licenses. Raises Faults.
 
     From then on, no request finds the app, its customers or its licenses. The slug stays reserved for the
@@ -225,13 +233,16 @@ async def delete_app(viewer: Viewer, database: Database, slug: str) -> DeletedAp
     """
     viewer.require(Scope.WRITE_CATALOG)
     async with database.write() as session:
-        id = await apps.find_for_update(session, viewer.tenant, slug) if is_slug(slug) else None
-        if id is None:
+        found = await apps.find_for_update(session, viewer.tenant, slug) if is_slug(slug) else None
+        if found is None:
             raise unknown(slug, "slug")
-        totals = await apps.totals(session, id)
-        await apps.disown(session, viewer.account_id, slug, id)
-    begin_soon(database)
-    return DeletedApp(id, totals.customers, totals.licenses)
+        require_version(found, if_version)
+        totals = await apps.totals(session, found.id)
+        counted = {"customer_count": totals.customers, "license_count": totals.licenses}
+        await events.record(session, viewer.actor, APP, found.id, EventType.APP_DELETED, more=counted)
+        await apps.disown(session, viewer.account_id, slug, found.id)
+    await database.after_commit(begin_soon)
+    return DeletedApp(found.id, totals.customers, totals.licenses)
 
 
 async def require_app(viewer: Viewer, session: WriteSession, slug: str) -> str:

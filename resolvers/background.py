@@ -20,12 +20,23 @@ LAST_SECONDS = 2.0
 class Background:
     """One kind of background work. `name` appears in its log lines.
 
+    The first run is `after_s` seconds after the start. Between two runs, there are at least `rest_s` seconds.
     With `at_end`, the work is done once more when the server stops.
     """
 
-    def __init__(self, name: str, interval_s: float = INTERVAL_SECONDS, *, at_end: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        interval_s: float = INTERVAL_SECONDS,
+        *,
+        after_s: float = 0,
+        rest_s: float = 0,
+        at_end: bool = False,
+    ) -> None:
         self._name = name
+        self._after_s = after_s
         self._interval_s = interval_s
+        self._rest_s = rest_s
         self._at_end = at_end
         self._wake: WeakKeyDictionary[Database, asyncio.Event] = WeakKeyDictionary()
 
@@ -55,11 +66,15 @@ class Background:
 
     async def _keep_working(self, database: Database, runs: "_Runs") -> None:
         wake = self._wake[database] = asyncio.Event()
+        await asyncio.sleep(self._after_s)
         while True:
             wake.clear()
             await runs.next()
+            await asyncio.sleep(self._rest_s)
             with suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), self._interval_s)
+                # Not `wait_for`: in Python 3.11, it loses a cancellation that comes together with the wake.
+                async with asyncio.timeout(self._interval_s - self._rest_s):
+                    await wake.wait()
 
 
 class _Runs:

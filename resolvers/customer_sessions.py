@@ -7,12 +7,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from db import clock, customer_sessions, customers, ids
+from db import clock, customer_sessions, customers, events, ids
 from db.customer_sessions import Creator
 from db.engine import WriteSession
+from db.events import EventType
+from db.keys import API_KEY
 from resolvers.errors import BAD_KEY, FaultCode, Unauthenticated, fault, unknown
 from resolvers.inputs import WITHOUT_FRACTION, Input, Text, check, invalid, is_storable
-from resolvers.keys import new_token, stored_form
+from resolvers.keys import image_values, new_token, stored_form
 from resolvers.origins import Origins, are_within
 from resolvers.viewer import KeyKind, Scope, Viewer
 
@@ -129,6 +131,8 @@ async def create_customer_session(
         "created_by": viewer.key_id,
     }
     await customer_sessions.add(session, row, now)
+    values = image_values(viewer.account_id, viewer.policy)
+    await events.record(session, viewer.actor, API_KEY, new.id, EventType.SESSION_CREATED, values=values)
     return CustomerSession(token, expires_at, customer_id)
 
 

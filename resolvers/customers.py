@@ -6,10 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from db import clock, customers, ids, licenses, signing_keys
-from db.customers import Duplicate, StoredCustomer
+from db import clock, customers, erasure, events, ids, licenses, signing_keys
+from db.customers import CUSTOMER, Duplicate, StoredCustomer
 from db.emails import email_key
 from db.engine import Database, ReadSession, UniqueViolation, WriteSession
+from db.events import EventType
+from db.licenses import LICENSE
 from db.shaping.selection import Fields, Selected
 from db.types import fold, fold_optional
 from resolvers import reading
@@ -30,6 +32,7 @@ from resolvers.inputs import (
 )
 from resolvers.paging import FilterText
 from resolvers.reading import Json, Shown
+from resolvers.versions import Versions, require_version
 from resolvers.viewer import Scope, Viewer
 
 # Maps each unique column of a customer to the input field that determines the column's value.
@@ -88,7 +91,7 @@ class SavedCustomer:
 
     id: str
     created: bool
-    shown: Shown | None = None
+    shown: Annotated[Shown | None, Field(exclude=True)] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ async def create_customer(
 async def add_customer(viewer: Viewer, session: WriteSession, app_slug: str, given: CreateCustomer) -> str:
     """Add a customer to an app, inside a transaction, and return its id. Raises Faults."""
     app_id = await require_app(viewer, session, app_slug)
-    id = await _insert(session, app_id, given)
+    id = await _insert(viewer, session, app_id, given)
     if id is None:
         raise await _taken(session, app_id, _unique(given))
     return id
@@ -181,7 +184,7 @@ async def _get_or_add(
     key = email_key(given.email)
     app_id = await require_app(viewer, session, app_slug)
     while True:
-        id = await _insert(session, app_id, given)
+        id = await _insert(viewer, session, app_id, given)
         if id is not None:
             return SavedCustomer(id, created=True)
         id = await customers.find_by_email(session, app_id, key)
@@ -195,12 +198,17 @@ async def _get_or_add(
 
 
 async def update_customer(
-    viewer: Viewer, session: WriteSession, id: str, values: Mapping[str, object]
+    viewer: Viewer,
+    session: WriteSession,
+    id: str,
+    values: Mapping[str, object],
+    if_version: Versions = None,
 ) -> str:
     """Change a customer and return its id. Raises Faults."""
     viewer.require(Scope.WRITE_CUSTOMERS)
     given = check(UpdateCustomer, values)
     found = await _require_customer(viewer, session, id)
+    require_version(found, if_version)
     changes = given.changes()
     if not changes:
         return id
@@ -213,8 +221,18 @@ async def update_customer(
             changes["email_key"] = key
     if "name" in changes:
         changes["name_folded"] = fold_optional(changes["name"])
+    changes["updated_at"] = clock.now()
     try:
-        await customers.update(session, id, changes | {"updated_at": clock.now()})
+        await events.change(
+            session,
+            viewer.actor,
+            CUSTOMER,
+            id,
+            found.image,
+            changes,
+            EventType.CUSTOMER_UPDATED,
+            unique=not changes.keys().isdisjoint(("email_key", "external_id")),
+        )
     except UniqueViolation:
         unique = {name: changes[name] for name in _FIELD_BY_UNIQUE if name in changes}
         raise await _taken(session, found.app_id, unique, but=id) from None
@@ -223,15 +241,36 @@ async def update_customer(
     return id
 
 
-async def delete_customer(viewer: Viewer, session: WriteSession, id: str) -> DeletedCustomer:
-    """Delete a customer and all its licenses. Raises Faults."""
+async def delete_customer(
+    viewer: Viewer, session: WriteSession, id: str, if_version: Versions = None, *, erase: bool = False
+) -> DeletedCustomer:
+    """Delete a customer and all its licenses. Raises Faults.
+
+    With `erase`, its personal data is also removed from the log (`db.erasure`).
+    """
     viewer.require(Scope.WRITE_CUSTOMERS)
     found = await _require_customer(viewer, session, id)
+    require_version(found, if_version)
     if found.license_count:
         last_expiry = await licenses.last_expiry(session, id)
         await signing_keys.note_expiry(session, found.app_id, found.signing_generation, last_expiry)
+    counted = {"license_count": found.license_count}
+    cause = await events.record(session, viewer.actor, CUSTOMER, id, EventType.CUSTOMER_DELETED, more=counted)
+    if found.license_count:
+        await events.record_deletions(
+            session,
+            viewer.actor,
+            LICENSE,
+            "customer_id",
+            id,
+            EventType.LICENSE_DELETED,
+            found.license_count,
+            cause,
+        )
     await customers.delete(session, id)
     await customers.give_up_email(session, found)
+    if erase:
+        await erasure.erase(session, id)
     return DeletedCustomer(id, found.license_count)
 
 
@@ -271,15 +310,19 @@ async def _insert_alone(
     row = _row(given)
     wanted = selected if selected is not None and customers.can_be_returned(selected.selection) else None
     fields = () if wanted is None else wanted.selection
-    json = await customers.insert_alone(database, viewer.tenant, app_slug, row, fields)
+    json = await customers.insert_alone(database, viewer.tenant, viewer.actor, app_slug, row, fields)
     if json is None:
         return None
     return SavedCustomer(str(row["id"]), created=True, shown=None if wanted is None else Shown(wanted, json))
 
 
-async def _insert(session: WriteSession, app_id: str, given: CreateCustomer) -> str | None:
+async def _insert(viewer: Viewer, session: WriteSession, app_id: str, given: CreateCustomer) -> str | None:
     row = _row(given)
-    return str(row["id"]) if await customers.insert(session, {**row, "app_id": app_id}) else None
+    if not await customers.insert(session, {**row, "app_id": app_id}):
+        return None
+    id = str(row["id"])
+    await events.record(session, viewer.actor, CUSTOMER, id, EventType.CUSTOMER_CREATED)
+    return id
 
 
 def _row(given: CreateCustomer) -> dict[str, object]:

@@ -12,9 +12,10 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator
 
-from db import clock, documents, ids
+from db import clock, documents, events, ids
 from db.documents import HASHED, FoundDocument, ListedSet, NewDocument, StoredDocument
 from db.engine import Database, ReadSession, WriteSession
+from db.events import Actor, EventType
 from db.shaping.selection import Connection, Fields, Selected
 from resolvers import reading
 from resolvers.errors import Fault, FaultCode, Faults, fault, unknown
@@ -181,11 +182,15 @@ async def register_documents(
     too_many = isinstance(given, list) and len(given) > MOST_PER_CALL
     if too_many:
         raise fault(FaultCode.INVALID, f"must be at most {MOST_PER_CALL:,} in one call", "documents")
-    return await register(database, viewer.account_id, check_text, values)
+    return await register(database, viewer.actor, viewer.account_id, check_text, values)
 
 
 async def register(
-    database: Database, account_id: str, check_text: CheckText, values: Mapping[str, object]
+    database: Database,
+    actor: Actor,
+    account_id: str,
+    check_text: CheckText,
+    values: Mapping[str, object],
 ) -> Registered:
     """Add any number of documents to a set of an account, as `register_documents` does."""
     given, faults = _checked(values)
@@ -212,11 +217,12 @@ async def register(
         taken = await documents.bind(session, account_id, custom) if custom else {}
         if taken:
             raise Faults(_taken(place) for place, document in given.items() if document.id in taken)
-        return await _add(session, account_id, str(values["set"]), given, checked)
+        return await _add(session, actor, account_id, str(values["set"]), given, checked)
 
 
 async def _add(
     session: WriteSession,
+    actor: Actor,
     account_id: str,
     set: str,
     given: Mapping[int, DocumentInput],
@@ -237,6 +243,8 @@ async def _add(
         raise fault(FaultCode.WRONG_STATE, message, "documents")
     if new:
         await documents.insert(session, new)
+        count = await documents.count_in_set(session, account_id, set)
+        await _record(session, actor, account_id, EventType.DOCUMENTS_REGISTERED, set, count)
     return Registered([there[document.id] for document in given.values()], len(new))
 
 
@@ -246,17 +254,29 @@ async def delete_document_set(viewer: Viewer, session: WriteSession, values: Map
     Within a second, every process stops accepting these documents, except those that are in another set too.
     """
     viewer.require(Scope.MANAGE_KEYS)
-    return await delete_set(session, viewer.account_id, values)
+    return await delete_set(session, viewer.actor, viewer.account_id, values)
 
 
-async def delete_set(session: WriteSession, account_id: str, values: Mapping[str, object]) -> int:
+async def delete_set(
+    session: WriteSession, actor: Actor, account_id: str, values: Mapping[str, object]
+) -> int:
     """Delete a set of an account, as `delete_document_set` does."""
     given = check(DeleteDocumentSet, values)
     await documents.lock_account(session, account_id)
     deleted = await documents.delete_set(session, account_id, given.set)
     if not deleted:
         raise unknown(given.set, "set")
+    await _record(session, actor, account_id, EventType.DOCUMENTS_DELETED, given.set, deleted)
     return deleted
+
+
+async def _record(
+    session: WriteSession, actor: Actor, account_id: str, type: EventType, set: str, count: int
+) -> None:
+    """Write the event of a change to a set, which has `count` documents after it, or before its deletion."""
+    subject_id = documents.subject_id(account_id, set)
+    data = {"set": set, "document_count": count}
+    await events.record_without_row(session, actor, account_id, documents.SUBJECT, subject_id, type, data)
 
 
 async def note_uses(database: Database, used: Collection[str]) -> None:

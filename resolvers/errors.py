@@ -5,6 +5,8 @@
     ├─ Forbidden        the key or token does not allow this
     ├─ BadUserInput     an argument of a read is invalid; the database was not queried
     ├─ RateLimited      a limit of the key or of the address is reached; nothing was done
+    ├─ KeyReused        the idempotency key was sent before, with another input; nothing was done
+    ├─ InProgress       the first request with this idempotency key is still running; nothing was done
     ├─ Busy             too many requests are waiting, or the work took too long; trying again later may help
     └─ Faults           everything that is wrong with the input; nothing was written
 
@@ -94,6 +96,22 @@ class Busy(Refused):
 
     Retrying later may help.
     """
+
+
+class KeyReused(Refused):
+    """The idempotency key was sent before, with another input."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This idempotency key was used for a request with another input. Use a new key for each request."
+        )
+
+
+class InProgress(Refused):
+    """The first request with this idempotency key is still running."""
+
+    def __init__(self) -> None:
+        super().__init__("The first request with this idempotency key is still running. Try again soon.")
 
 
 class RateLimited(Refused):

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from db import apps, features, ids, licenses, tiers
+from db import apps, events, features, ids, licenses, tiers
 from db.engine import ReadSession, WriteSession
-from db.features import MOST_IN_APP, StoredFeature
+from db.events import EventType
+from db.features import FEATURE, MOST_IN_APP, StoredFeature
 from db.shaping.selection import Fields, Selected
 from resolvers import reading
 from resolvers.apps import require_app
@@ -21,6 +22,7 @@ from resolvers.inputs import (
     is_storable,
 )
 from resolvers.reading import Json
+from resolvers.versions import Versions, require_version
 from resolvers.viewer import Scope, Viewer
 
 
@@ -78,28 +80,37 @@ async def create_feature(
     }
     if not await features.insert(session, row):
         raise fault(FaultCode.TAKEN, "has already been taken", "slug")
+    await events.record(session, viewer.actor, FEATURE, new.id, EventType.FEATURE_CREATED)
     return new.id
 
 
-async def update_feature(viewer: Viewer, session: WriteSession, id: str, values: Mapping[str, object]) -> str:
+async def update_feature(
+    viewer: Viewer,
+    session: WriteSession,
+    id: str,
+    values: Mapping[str, object],
+    if_version: Versions = None,
+) -> str:
     """Change a feature and return its id. Raises Faults."""
     viewer.require(Scope.WRITE_CATALOG)
     found = await _require_feature(viewer, session, id)
     given = check(UpdateFeature, values, {"slug": found.slug})
+    require_version(found, if_version)
     changes = given.changes()
-    if changes:
-        await features.update(session, id, changes)
+    await events.change(session, viewer.actor, FEATURE, id, found.image, changes, EventType.FEATURE_UPDATED)
     return id
 
 
-async def delete_feature(viewer: Viewer, session: WriteSession, id: str) -> str:
+async def delete_feature(viewer: Viewer, session: WriteSession, id: str, if_version: Versions = None) -> str:
     """Delete a feature that no tier and no license has, and return its id. Raises Faults."""
     viewer.require(Scope.WRITE_CATALOG)
     found = await _require_feature(viewer, session, id)
+    require_version(found, if_version)
     in_tier = await tiers.has_feature(session, id)
     user = None if in_tier else await licenses.find_with_feature(session, found.app_id, found.slug)
     if in_tier or user is not None:
         raise fault(FaultCode.IN_USE, "is in use by a tier or a license", "id", existing_id=user)
+    await events.record(session, viewer.actor, FEATURE, id, EventType.FEATURE_DELETED)
     await features.delete(session, id)
     return id
 

@@ -1,8 +1,8 @@
 """Inputs: what a caller may send. An input is validated completely before the resolver writes anything.
 
 Each input is one pydantic model, which declares each field once, with its description and its bounds.
-GraphQL's input types (`schema.inputs`) and OpenAPI's request bodies are generated from these models. `check`
-validates an input and raises one error with all its faults.
+GraphQL's input types (`schema.base.inputs`) and OpenAPI's request bodies are generated from these models.
+`check` validates an input and raises one error with all its faults.
 """
 
 import math

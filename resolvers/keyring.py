@@ -2,7 +2,8 @@
 
 `verifies` and `jwk_of` only need the public key.
 
-A private key is stored sealed: encrypted with AES-256-GCM under the installation's master key.
+A private key is stored sealed: encrypted with AES-256-GCM under the installation's master key. So are other
+secrets that must be shown again (`Keyring.seal`).
 """
 
 import asyncio
@@ -165,6 +166,17 @@ class Keyring:
         parts = await asyncio.gather(*map(turn, range(0, len(claims), SIGNATURES_PER_TURN)))
         return [token for part in parts for token in part]
 
+    def seal(self, secret: bytes, about: str) -> bytes:
+        """Encrypt a secret under the master key. `about` says where it is stored."""
+        return _seal(self._unlocked(), secret, about)
+
+    def open(self, sealed: bytes, about: str) -> bytes:
+        """Decrypt a secret. Raises MasterKeyError if it was altered, or sealed with another `about`."""
+        secret = _open(self._unlocked(), sealed, about)
+        if secret is None:
+            raise MasterKeyError("a stored secret does not open: it was altered, or moved from its row")
+        return secret
+
     def close(self) -> None:
         """Forget all keys. Work that has begun is finished, and queued work is cancelled."""
         self._cipher = None
@@ -224,18 +236,29 @@ def _make(algorithm: Algorithm, rsa_bits: int, cipher: AESGCM, key_id: str) -> t
     )
     pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return pem.decode(), _seal(cipher, private, key_id)
+
+
+def _seal(cipher: AESGCM, secret: bytes, about: str) -> bytes:
     nonce = os.urandom(_NONCE_BYTES)
-    # The id is authenticated too, so a sealed key cannot be decrypted if it is moved to another key's row.
-    return pem.decode(), nonce + cipher.encrypt(nonce, private, key_id.encode())
+    # `about` is authenticated too, so the secret cannot be decrypted if it is moved to another row.
+    return nonce + cipher.encrypt(nonce, secret, about.encode())
+
+
+def _open(cipher: AESGCM, sealed: bytes, about: str) -> bytes | None:
+    """Return the secret, or None if it was not sealed with this key and `about`."""
+    try:
+        return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], about.encode())
+    except (InvalidTag, ValueError):
+        return None
 
 
 def _unseal(cipher: AESGCM, key_id: str, sealed: bytes) -> _PrivateKey:
-    try:
-        private = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], key_id.encode())
-    except (InvalidTag, ValueError):
+    private = _open(cipher, sealed, key_id)
+    if private is None:
         raise MasterKeyError(
             f"the private key of {key_id} does not open: it was altered, or sealed under another master key"
-        ) from None
+        )
     # This program encrypted the key itself, so its primes need no check. The check takes 0.2 s; loading the
     # key without it takes 0.04 ms.
     key = load_der_private_key(private, None, unsafe_skip_rsa_key_validation=True)

@@ -14,10 +14,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from db import clock, ids
+from db import clock, events, ids
 from db import keys as stored
 from db.engine import ReadSession, WriteSession
+from db.events import Actor, EventType
+from db.keys import API_KEY
 from db.tenancy import Tenant
+from resolvers import history
 from resolvers.accounts import account_named, new_account, only_account
 from resolvers.errors import BAD_KEY, Fault, FaultCode, Unauthenticated, fault
 from resolvers.inputs import FutureMoment, Input, Name, OptionalName, invalid, is_storable
@@ -102,7 +105,8 @@ class ListedKey:
 class Identity:
     """A viewer's account, the parts of its key that may be shown, and what it may do.
 
-    `is_limited_to_apps` is whether the key only reaches some apps.
+    `is_limited_to_apps` is whether the key only reaches some apps. `history_since` is since when events are
+    kept, and `changes_cursor` the cursor of the log's last position.
     """
 
     account_name: str
@@ -112,6 +116,8 @@ class Identity:
     key_last4: str
     scopes: tuple[Scope, ...]
     is_limited_to_apps: bool
+    history_since: datetime
+    changes_cursor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +155,7 @@ def stored_form(token: str) -> dict[str, str]:
     return {"digest": digest(token), "last4": token[-4:]}
 
 
-async def create_key(session: WriteSession, given: CreateKey) -> NewKey:
+async def create_key(session: WriteSession, actor: Actor, policy: Policy, given: CreateKey) -> NewKey:
     """Create a key for an account. Raises Faults.
 
     If no account is named, the key is for the only account. It is a fault if there are several accounts.
@@ -161,11 +167,13 @@ async def create_key(session: WriteSession, given: CreateKey) -> NewKey:
         account_id = await new_account(session, given.account)
     else:
         account_id = await account_named(session, given.account)
-    return await add_key(session, account_id, given.kind, given.name, until)
+    return await add_key(session, actor, policy, account_id, given.kind, given.name, until)
 
 
 async def add_key(
     session: WriteSession,
+    actor: Actor,
+    policy: Policy,
     account_id: str,
     kind: KeyKind,
     name: str | None,
@@ -184,7 +192,14 @@ async def add_key(
         "expires_at": expires_at,
     }
     await stored.insert(session, row)
+    values = image_values(account_id, policy)
+    await events.record(session, actor, API_KEY, new.id, EventType.KEY_CREATED, values=values)
     return NewKey(new.id, token)
+
+
+def image_values(account_id: str, policy: Policy) -> dict[str, str]:
+    """Return the values of the parameters in the image of a key of this account."""
+    return {"account": account_id, **policy.scope_parameters}
 
 
 async def list_keys(session: ReadSession, policy: Policy, kind: KeyKind | None = None) -> Sequence[ListedKey]:
@@ -214,7 +229,7 @@ async def list_keys(session: ReadSession, policy: Policy, kind: KeyKind | None =
     ]
 
 
-async def revoke_key(session: WriteSession, id_or_token: str) -> RevokedKey:
+async def revoke_key(session: WriteSession, actor: Actor, policy: Policy, id_or_token: str) -> RevokedKey:
     """Revoke a key. Every process refuses it within a second (`asgi.authentication`). Raises Faults."""
     found = None
     if is_storable(id_or_token):
@@ -222,8 +237,28 @@ async def revoke_key(session: WriteSession, id_or_token: str) -> RevokedKey:
     if found is None:
         raise fault(FaultCode.NOT_FOUND, "does not exist", "key")
     if found.revoked_at is None:
-        await stored.revoke(session, found.id, clock.now())
+        await set_columns(
+            session,
+            actor,
+            image_values(found.account_id, policy),
+            found.id,
+            {"revoked_at": clock.now()},
+            EventType.KEY_REVOKED,
+        )
     return RevokedKey(found.id, found.revoked_at is not None)
+
+
+async def set_columns(
+    session: WriteSession,
+    actor: Actor,
+    values: Mapping[str, str],
+    id: str,
+    changes: Mapping[str, object],
+    type: EventType,
+) -> None:
+    """Change a key, which the caller has locked, and write the event. `values` are its `image_values`."""
+    before = await events.image_of(session, API_KEY, id, values)
+    await events.change(session, actor, API_KEY, id, before, changes, type, values=values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,4 +322,6 @@ async def identify(viewer: Viewer, session: ReadSession) -> Identity:
         found.last4,
         scopes,
         viewer.tenant.app_ids is not None,
+        history.kept_since(found.log_since, viewer.policy),
+        found.head_cursor,
     )

@@ -8,10 +8,11 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from db import clock, ids, licenses, signing_keys, tiers
+from db import clock, events, expiry, ids, licenses, signing_keys, tiers
 from db import tokens as stored_tokens
 from db.engine import Database, ReadSession, UniqueViolation, WriteSession
-from db.licenses import LicenseStatus, StoredLicense
+from db.events import Actor, ActorKind, EventType
+from db.licenses import LICENSE, LicenseStatus, StoredLicense
 from db.shaping.selection import Fields, Selected
 from resolvers import reading, tokens
 from resolvers.apps import require_app
@@ -37,7 +38,8 @@ from resolvers.tiers import require_features
 from resolvers.tokens import Terms
 from resolvers.verdict import has_expired, status_at
 from resolvers.verification import BAD_TOKEN, prove
-from resolvers.viewer import Scope, Viewer, holder
+from resolvers.versions import Versions, require_version
+from resolvers.viewer import REQUEST_ID, Scope, Viewer, holder
 
 REASON_LENGTH = 500
 MAX_DURATION_DAYS = 36_500
@@ -187,6 +189,8 @@ async def create_license(
         raise await _installation_taken(session, owner.app_id, installation_id)
     terms = Terms(new.id, installation_id, owner.app_slug, tier, features, expires_at)
     await tokens.issue(session, keyring, owner.app_id, owner.signing_generation, terms)
+    await events.record(session, viewer.actor, LICENSE, new.id, EventType.LICENSE_CREATED)
+    await expiry.catch_up(session, new.id, expires_at)
     return new.id
 
 
@@ -198,7 +202,9 @@ def regeneration_scope(viewer: Viewer) -> Scope:
     return Scope.READ_TOKENS if viewer.is_customer else Scope.WRITE_LICENSES
 
 
-async def regenerate_license(viewer: Viewer, session: WriteSession, keyring: Keyring, id: str) -> str:
+async def regenerate_license(
+    viewer: Viewer, session: WriteSession, keyring: Keyring, id: str, if_version: Versions = None
+) -> str:
     """Give a license a new token and return the license's id. Raises Faults.
 
     The token has the license's own features and the current features of its tier. If the license is revoked
@@ -206,7 +212,8 @@ async def regenerate_license(viewer: Viewer, session: WriteSession, keyring: Key
     """
     viewer.require(regeneration_scope(viewer))
     found = await _require_license(viewer, session, id)
-    return await _regenerate(session, keyring, found, "id")
+    require_version(found, if_version)
+    return await _regenerate(viewer.actor, session, keyring, found, "id")
 
 
 async def exchange_token(
@@ -216,6 +223,7 @@ async def exchange_token(
     current_token: str,
     selected: Sequence[Selected[Fields]] = (),
     addressed: tuple[str, str] | None = None,
+    if_version: Versions = None,
 ) -> Regenerated:
     """Exchange a license's valid token for a new one, as `regenerate_license` does. No API key is needed.
 
@@ -233,10 +241,15 @@ async def exchange_token(
         found = await licenses.find_for_update(session, allowed.tenant, proven.license_id)
         if found is None:
             raise Unauthenticated(BAD_TOKEN)
-        return Regenerated(await _regenerate(session, keyring, found, "current_token"), allowed)
+        require_version(found, if_version)
+        holder_of_token = Actor(ActorKind.TOKEN, proven.jti, REQUEST_ID.get())
+        id = await _regenerate(holder_of_token, session, keyring, found, "current_token")
+        return Regenerated(id, allowed)
 
 
-async def _regenerate(session: WriteSession, keyring: Keyring, found: StoredLicense, field: str) -> str:
+async def _regenerate(
+    actor: Actor, session: WriteSession, keyring: Keyring, found: StoredLicense, field: str
+) -> str:
     """Give a license a new token.
 
     `field` is the input field that identified the license. Faults name this field.
@@ -249,27 +262,38 @@ async def _regenerate(session: WriteSession, keyring: Keyring, found: StoredLice
             raise fault(FaultCode.WRONG_STATE, "is of an expired license", field)
     of_tier = [] if found.tier_id is None else await tiers.feature_slugs(session, found.tier_id)
     features = _joined(of_tier, found.own_features)
-    await licenses.update(session, found.id, {"features": features, "updated_at": now})
+    await events.apply(session, LICENSE, found.id, {"features": features, "updated_at": now})
     await stored_tokens.clear(session, found.id)
     terms = _terms(found, features)
     await tokens.issue(session, keyring, found.app_id, found.signing_generation, terms)
+    await _record(actor, session, found, EventType.LICENSE_REGENERATED)
     return found.id
 
 
-async def revoke_license(viewer: Viewer, session: WriteSession, id: str, values: Mapping[str, object]) -> str:
+async def revoke_license(
+    viewer: Viewer,
+    session: WriteSession,
+    id: str,
+    values: Mapping[str, object],
+    if_version: Versions = None,
+) -> str:
     """Revoke a license and return its id. Revoking again changes nothing. Raises Faults."""
     viewer.require(Scope.WRITE_LICENSES)
     given = check(RevokeLicense, values)
     found = await _require_license(viewer, session, id)
+    require_version(found, if_version)
     if found.revoked_at is None:
         now = clock.now()
-        await licenses.update(
-            session, id, {"revoked_at": now, "revoked_reason": given.reason, "updated_at": now}
+        changes = {"revoked_at": now, "revoked_reason": given.reason, "updated_at": now}
+        await events.change(
+            session, viewer.actor, LICENSE, id, found.image, changes, EventType.LICENSE_REVOKED
         )
     return id
 
 
-async def reinstate_license(viewer: Viewer, session: WriteSession, keyring: Keyring, id: str) -> str:
+async def reinstate_license(
+    viewer: Viewer, session: WriteSession, keyring: Keyring, id: str, if_version: Versions = None
+) -> str:
     """Undo the revocation of a license and return its id. Raises Faults.
 
     A license that has not expired becomes active again. If its installation already has another active
@@ -277,6 +301,7 @@ async def reinstate_license(viewer: Viewer, session: WriteSession, keyring: Keyr
     """
     viewer.require(Scope.WRITE_LICENSES)
     found = await _require_license(viewer, session, id)
+    require_version(found, if_version)
     if found.revoked_at is None:
         raise fault(FaultCode.WRONG_STATE, "is not revoked", "id")
     now = clock.now()
@@ -285,7 +310,7 @@ async def reinstate_license(viewer: Viewer, session: WriteSession, keyring: Keyr
         await licenses.retire(session, found.app_id, found.installation_id, now)
         changes["is_current"] = True
     try:
-        await licenses.update(session, id, changes)
+        await events.apply(session, LICENSE, id, changes, unique=True)
     except UniqueViolation:
         raise await _installation_taken(session, found.app_id, found.installation_id) from None
     if "is_current" in changes:
@@ -293,16 +318,27 @@ async def reinstate_license(viewer: Viewer, session: WriteSession, keyring: Keyr
         # of the current key.
         terms = _terms(found, found.features)
         await tokens.complete(session, keyring, found.app_id, found.signing_generation, terms)
+    await _record(viewer.actor, session, found, EventType.LICENSE_REINSTATED)
+    if "is_current" in changes:
+        await expiry.catch_up(session, id, found.expires_at)
     return id
 
 
-async def delete_license(viewer: Viewer, session: WriteSession, id: str) -> str:
+async def delete_license(viewer: Viewer, session: WriteSession, id: str, if_version: Versions = None) -> str:
     """Delete a license and return its id. Raises Faults."""
     viewer.require(Scope.WRITE_LICENSES)
     found = await _require_license(viewer, session, id)
+    require_version(found, if_version)
     await signing_keys.note_expiry(session, found.app_id, found.signing_generation, found.expires_at)
+    await events.record(session, viewer.actor, LICENSE, id, EventType.LICENSE_DELETED)
     await licenses.delete(session, id)
     return id
+
+
+async def _record(actor: Actor, session: WriteSession, before: StoredLicense, type: EventType) -> None:
+    """Write the event of a change to a license and its tokens."""
+    changes = events.differences(before.image, await events.image_of(session, LICENSE, before.id))
+    await events.record(session, actor, LICENSE, before.id, type, changes=changes)
 
 
 async def _granted(

@@ -1,6 +1,6 @@
 """Paging for GraphQL and REST: the default and maximum page sizes, and the checks of page arguments."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, TypeAlias
@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 
 from db.shaping import cursors
-from db.shaping.nouns import Noun
+from db.shaping.nouns import Noun, ToMany
 from db.shaping.selection import After, Filter, Page, Slot, Values
 from resolvers.errors import BadUserInput
 from resolvers.inputs import Text, is_storable
@@ -19,7 +19,7 @@ MAX_FILTER_LENGTH = 255
 
 FilterText: TypeAlias = Annotated[Text, Field(max_length=MAX_FILTER_LENGTH)]
 """The text of a filter. An empty text is ignored."""
-FilterValue: TypeAlias = str | datetime | bool | None
+FilterValue: TypeAlias = str | Sequence[str] | datetime | bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,15 @@ class PageArguments:
         return next((size for size in (self.first, self.last) if size is not None), DEFAULT_SIZE)
 
 
-def page(noun: Noun, arguments: PageArguments, values: Values) -> Page:
-    """Check a page's arguments, put their values into slots, and return the page. Raises BadUserInput."""
+def page(noun: Noun, arguments: PageArguments, values: Values, relation: ToMany | None = None) -> Page:
+    """Check a page's arguments, put their values into slots, and return the page. Raises BadUserInput.
+
+    `relation` is the relation of the connection to its parent, or None for the whole account.
+    """
     _check(arguments)
     order, descending = arguments.order or noun.default_order
+    if relation is not None:
+        order = relation.replaced_orders.get(order, order)
     backward = arguments.last is not None or arguments.before is not None
     return Page(
         order=order,
@@ -85,7 +90,7 @@ def filters(noun: Noun, wanted: Iterable[tuple[str, FilterValue]], values: Value
     for name, value in wanted:
         if isinstance(value, str):
             _check_text(name, value)
-        bound = "" if value is None or value == "" else noun.filters[name].bind(value)
+        bound = noun.filters[name].bind(value) if value or value is False else ""
         if bound:
             chosen.append(Filter(name, values.slot(bound)))
     return chosen
@@ -116,8 +121,11 @@ def _place(
     name, text = ("after", arguments.after) if arguments.after is not None else ("before", arguments.before)
     if text is None:
         return None
+    tag = noun.cursor_tag(order, descending)
     try:
-        place = cursors.decode(noun.cursor_tag(order, descending), text)
+        if noun.orders[order].numbers:
+            return After(id=None, value=values.slot(cursors.decode_number(tag, text)), null=False)
+        place = cursors.decode(tag, text)
     except cursors.InvalidCursor as error:
         raise BadUserInput(name, str(error)) from None
     ordered = noun.orders[order].column is not None

@@ -17,6 +17,8 @@ from resolvers.background import Background
 T = TypeVar("T")
 
 ROWS_PER_TRANSACTION = 1_000
+RETRY_SECONDS = 1
+"""How long after an app was skipped a server tries again to purge it."""
 
 log = structlog.get_logger("licensegraph.purge")
 
@@ -26,11 +28,16 @@ _background = Background("purge")
 async def purge(database: Database) -> int:
     """Delete the remaining rows of deleted apps, and return the number of apps that are now gone.
 
-    Apps that another process is deleting are skipped. The purge can be interrupted and repeated at any time.
+    Apps that another process has locked are skipped, and a server tries again soon. The purge can be
+    interrupted and repeated at any time.
     """
     async with database.read() as session:
         found = await stored.ownerless(session)
-    return sum([await _purge_app(database, id) for id in found])
+    purged = [await _purge_app(database, id) for id in found]
+    if not all(purged):
+        # A request that waited for the deletion may still hold the lock of its app for a moment.
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, begin_soon, database)
+    return sum(purged)
 
 
 def begin_soon(database: Database) -> None:

@@ -26,6 +26,7 @@ from db.shaping.selection import (
     parts_of,
     shows_only,
 )
+from resolvers import history
 from resolvers.errors import BadUserInput, Forbidden
 from resolvers.inputs import is_storable
 from resolvers.viewer import NOT_OF_CUSTOMER, Scope, Viewer, as_list
@@ -43,6 +44,7 @@ _READ = frozenset({Scope.READ})
 _NEEDED: Mapping[str, frozenset[Scope]] = {
     "ApiKey": frozenset({Scope.MANAGE_KEYS}),
     "Customer": frozenset({Scope.READ, Scope.READ_CUSTOMERS}),
+    "Event": frozenset({Scope.READ_EVENTS}),
     "RegisteredDocument": frozenset({Scope.MANAGE_KEYS}),
 }
 """The scopes that reading a noun needs. All other nouns need READ."""
@@ -137,7 +139,7 @@ async def nodes(
     Raises BadUserInput for more than `MAX_IDS` ids.
     """
     require_few(wanted)
-    noun_by_id = {id: _noun_of(id) for id in wanted}
+    noun_by_id = {id: noun_of(id) for id in wanted}
     names = sorted({noun for noun in noun_by_id.values() if noun is not None})
     if not names:
         viewer.require(Scope.READ)
@@ -165,7 +167,8 @@ def require_few(wanted: Sequence[str]) -> None:
         raise BadUserInput("ids", f"holds more than {MAX_IDS} ids")
 
 
-def _noun_of(id: str) -> str | None:
+def noun_of(id: str) -> str | None:
+    """Return the name of the noun that an id with this prefix belongs to, or None."""
     prefix = ids.prefix_of(id)
     noun = reads.NOUN_BY_PREFIX.get(prefix) if prefix else None
     return noun.name if noun else None
@@ -198,6 +201,12 @@ def require(viewer: Viewer, read: Read) -> None:
         viewer.require(scope)
 
 
+def require_history(viewer: Viewer, noun: str | None) -> None:
+    """Raise Unauthenticated or Forbidden if the viewer may not read a noun's events."""
+    for scope in as_list(_NEEDED["Event"] | _NEEDED.get(noun or "", _READ)):
+        viewer.require(scope)
+
+
 def require_selected(viewer: Viewer, noun: str, selected: Selected[Fields]) -> None:
     """Like `require`, for one object whose id need not be known. Raises Unauthenticated and Forbidden."""
     require(viewer, OneRead(noun, Lookup("id", 0), selected.selection))
@@ -217,9 +226,18 @@ async def _rows(
     viewer: Viewer, session: ReadSession, read: Read, values: Sequence[Value]
 ) -> Sequence[tuple[Json | None, ...]]:
     require(viewer, read)
+    values = await history.bound(viewer, session, values)
     tokens = _shows_tokens(viewer, read)
-    scopes = viewer.policy.scope_parameters
-    return await reads.rows(session, viewer.tenant, read, values, clock.now(), tokens=tokens, scopes=scopes)
+    return await reads.rows(
+        session,
+        viewer.tenant,
+        read,
+        values,
+        clock.now(),
+        tokens=tokens,
+        customers=Scope.READ_CUSTOMERS in viewer.scopes,
+        scopes=viewer.policy.scope_parameters,
+    )
 
 
 def _shows_tokens(viewer: Viewer, read: Read) -> bool:

@@ -19,9 +19,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from db import apps, clock, rotation, signing_keys
-from db.apps import SigningApp
+from db import apps, clock, events, rotation, signing_keys
+from db.apps import APP, SigningApp
 from db.engine import Database, WriteSession
+from db.events import Actor, EventType
 from db.rotation import UnsignedLicense
 from db.signing_keys import StoredSigningKey
 from resolvers.errors import FaultCode, fault, unknown
@@ -70,12 +71,13 @@ async def rotate_app_keys(
                 f"run: ./licensegraph keys rotate --app {slug}"
             )
             raise fault(FaultCode.WRONG_STATE, message, "app_slug")
-    return await rotate(database, keyring, app, immediately=immediately)
+    return await rotate(database, keyring, viewer.actor, app, immediately=immediately)
 
 
 async def rotate_any_app(
     database: Database,
     keyring: Keyring,
+    actor: Actor,
     slug: str,
     *,
     immediately: bool = False,
@@ -89,7 +91,7 @@ async def rotate_any_app(
         app = await apps.for_signing(session, slug) if is_slug(slug) else None
     if app is None:
         raise unknown(slug, "app")
-    rotated = await rotate(database, keyring, app, immediately=immediately, progress=progress)
+    rotated = await rotate(database, keyring, actor, app, immediately=immediately, progress=progress)
     await make_next_key(database, keyring, replace(app, generation=app.generation + 1))
     return rotated
 
@@ -97,6 +99,7 @@ async def rotate_any_app(
 async def rotate(
     database: Database,
     keyring: Keyring,
+    actor: Actor,
     app: SigningApp,
     *,
     immediately: bool = False,
@@ -107,14 +110,16 @@ async def rotate(
     Raises Faults if the app is deleted in the meantime, and Busy if a missing key cannot be created in time.
     """
     generation = app.generation + 1
-    key = await _next_key(database, keyring, app, generation)
+    # Repeating the work until the switch changes nothing, so only the switch belongs to the caller's
+    # transaction, if there is one.
+    key = await _next_key(database.apart, keyring, app, generation)
     if key is not None:
-        await _sign_ahead(database, keyring, app, key, progress)
+        await _sign_ahead(database.apart, keyring, app, key, progress)
     async with database.read() as session:
         signed = await rotation.count_signed(session, app.id, generation, clock.now())
-    await _switch(database, app, generation, immediately=immediately)
-    make_next_keys_soon(database)
-    await _clear_superseded(database, app, generation)
+    await _switch(database, actor, RotatedApp(app.id, signed), app, generation, immediately=immediately)
+    await database.after_commit(make_next_keys_soon)
+    await database.after_commit(lambda committed: _clear_superseded(committed, app, generation))
     return RotatedApp(app.id, signed)
 
 
@@ -196,7 +201,15 @@ def _claims(license: UnsignedLicense, app: SigningApp, issuer: str) -> dict[str,
     return terms.claims(issuer, clock.now())
 
 
-async def _switch(database: Database, app: SigningApp, generation: int, *, immediately: bool) -> None:
+async def _switch(
+    database: Database,
+    actor: Actor,
+    rotated: RotatedApp,
+    app: SigningApp,
+    generation: int,
+    *,
+    immediately: bool,
+) -> None:
     """Make the next key the current one, unless another rotation has already done so.
 
     If `immediately` is true, retired keys are no longer published.
@@ -207,7 +220,17 @@ async def _switch(database: Database, app: SigningApp, generation: int, *, immed
         if locked.generation < generation:
             last_expiry = await rotation.last_expiry(session, app.id)
             await signing_keys.retire(session, app.id, locked.generation, last_expiry or now, now)
-            await apps.set_generation(session, app.id, generation)
+            before = await events.image_of(session, APP, app.id)
+            after = await events.apply(session, APP, app.id, {"signing_generation": generation})
+            await events.record(
+                session,
+                actor,
+                APP,
+                app.id,
+                EventType.APP_KEYS_ROTATED,
+                changes=events.differences(before, after),
+                more={"licenses_resigned": rotated.licenses_resigned},
+            )
         if immediately:
             await signing_keys.drop_retired(session, app.id, now)
 

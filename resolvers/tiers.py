@@ -5,10 +5,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from db import apps, features, ids, licenses, tiers
+from db import apps, events, features, ids, licenses, tiers
 from db.engine import ReadSession, WriteSession
+from db.events import EventType
 from db.shaping.selection import Fields, Selected
-from db.tiers import HIGHEST_POSITION, LOWEST_POSITION, StoredTier
+from db.tiers import HIGHEST_POSITION, LOWEST_POSITION, TIER, StoredTier
 from resolvers import reading
 from resolvers.apps import require_app
 from resolvers.errors import FaultCode, fault, unknown
@@ -25,6 +26,7 @@ from resolvers.inputs import (
     is_storable,
 )
 from resolvers.reading import Json
+from resolvers.versions import Versions, require_version
 from resolvers.viewer import Scope, Viewer
 
 _Position = Annotated[int, Field(ge=LOWEST_POSITION, le=HIGHEST_POSITION), WITHOUT_FRACTION]
@@ -112,6 +114,7 @@ async def create_tier(
     if not await tiers.insert(session, row):
         raise fault(FaultCode.TAKEN, "has already been taken", "slug")
     await tiers.set_features(session, new.id, feature_ids.values())
+    await events.record(session, viewer.actor, TIER, new.id, EventType.TIER_CREATED)
     return new.id
 
 
@@ -120,6 +123,7 @@ async def update_tier(
     session: WriteSession,
     id: str,
     values: Mapping[str, object],
+    if_version: Versions = None,
 ) -> str:
     """Change a tier and return its id. Raises Faults.
 
@@ -128,23 +132,30 @@ async def update_tier(
     viewer.require(Scope.WRITE_CATALOG)
     found = await _require_tier(viewer, session, id)
     changes = check(UpdateTier, values, {"slug": found.slug}).changes()
+    require_version(found, if_version)
     if "position" in changes:
         changes["rank"] = tiers.rank(changes["position"], found.slug)
-    if "features" in changes:
-        feature_ids = await require_features(session, found.app_id, changes.pop("features"))
-        await tiers.set_features(session, id, feature_ids.values())
-    if changes:
-        await tiers.update(session, id, changes)
+    included = changes.pop("features", None)
+    feature_ids = None if included is None else await require_features(session, found.app_id, included)
+    if feature_ids is None or list(feature_ids) == await tiers.feature_slugs(session, id):
+        await events.change(session, viewer.actor, TIER, id, found.image, changes, EventType.TIER_UPDATED)
+        return id
+    await tiers.set_features(session, id, feature_ids.values())
+    after = await events.apply(session, TIER, id, changes)
+    differences = events.differences(found.image, after)
+    await events.record(session, viewer.actor, TIER, id, EventType.TIER_UPDATED, changes=differences)
     return id
 
 
-async def delete_tier(viewer: Viewer, session: WriteSession, id: str) -> str:
+async def delete_tier(viewer: Viewer, session: WriteSession, id: str, if_version: Versions = None) -> str:
     """Delete a tier that no license has, and return its id. Raises Faults."""
     viewer.require(Scope.WRITE_CATALOG)
-    await _require_tier(viewer, session, id)
+    found = await _require_tier(viewer, session, id)
+    require_version(found, if_version)
     user = await licenses.find_with_tier(session, id)
     if user is not None:
         raise fault(FaultCode.IN_USE, "is in use by a license", "id", existing_id=user)
+    await events.record(session, viewer.actor, TIER, id, EventType.TIER_DELETED)
     await tiers.delete(session, id)
     return id
 

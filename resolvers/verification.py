@@ -77,6 +77,7 @@ class Proven:
     app_id: str
     app_slug: str
     license_id: str
+    jti: str
 
 
 async def verify_license(
@@ -143,7 +144,7 @@ async def prove(session: ReadSession, text: str) -> Proven:
         raise Unauthenticated(BAD_TOKEN)
     if has_expired(clock.as_text(now), facts.license.expires_at):
         raise Unauthenticated(BAD_TOKEN)
-    return Proven(facts.account_id, facts.app_id, slug, facts.license.id)
+    return Proven(facts.account_id, facts.app_id, slug, facts.license.id, str(claims.body.get("jti")))
 
 
 @dataclass(frozen=True, slots=True)

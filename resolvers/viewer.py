@@ -1,12 +1,17 @@
 """The viewer: who makes a request, and what they are allowed to do."""
 
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from db.events import SERVER, Actor, ActorKind
 from db.tenancy import Tenant
 from db.types import json_text
 from resolvers.errors import NO_KEY, Forbidden, Unauthenticated
+
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The id of the request that is being handled."""
 
 
 class KeyKind(StrEnum):
@@ -76,6 +81,8 @@ class Policy:
     http_webhooks: bool = False
     rotation_limit: int = 2_000
     """A request can rotate an app's keys if the app has at most this many active licenses; 0 for no limit."""
+    event_days: int = 400
+    """For how many days events are kept; 0 for ever."""
     scope_parameters: Mapping[str, str] = field(init=False, repr=False, compare=False)
     """The scopes of keys for which none are stored, as reads need them (`db.keys`)."""
 
@@ -121,6 +128,11 @@ class Viewer:
         return self.tenant.account_id
 
     @property
+    def actor(self) -> Actor:
+        """Return who makes the changes that this viewer asks for. Without a key, this is the server."""
+        return SERVER if self.key_id is None else Actor(ActorKind.KEY, self.key_id, REQUEST_ID.get())
+
+    @property
     def is_customer(self) -> bool:
         """Whether the viewer is one customer, in a session (`resolvers.visible.OF_CUSTOMER`)."""
         return self.tenant.customer_id is not None
@@ -150,6 +162,8 @@ class Viewer:
             raise Forbidden(f"This key does not have the scope {scope.upper()}.")
         if scope is Scope.MANAGE_KEYS:
             raise Forbidden("A public key cannot read or manage keys; use a secret key.")
+        if scope is Scope.READ_EVENTS:
+            raise Forbidden("A public key cannot read events; use a secret key.")
         if scope in _BY_WRITE:
             raise Forbidden("A public key can read and not write; use a secret key.")
         raise Forbidden("This public key cannot read customers; use a secret key.")

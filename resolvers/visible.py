@@ -9,12 +9,12 @@ _LICENSE = frozenset(
     {
         *("id", "installation_id", "status", "status_word", "expires_at", "revoked_at", "revoked_reason"),
         *("features", "jti", "token", "customer_id", "tier_id", "tier_slug", "metadata"),
-        *("created_at", "updated_at"),
+        *("created_at", "updated_at", "version"),
         "tier",
     }
 )
-_TIER = frozenset({"id", "slug", "name", "position", "feature_slugs", "created_at", "features"})
-_FEATURE = frozenset({"id", "slug", "name", "description", "created_at"})
+_TIER = frozenset({"id", "slug", "name", "position", "feature_slugs", "created_at", "version", "features"})
+_FEATURE = frozenset({"id", "slug", "name", "description", "created_at", "version"})
 
 OF_LICENSE: Visible = {"License": _LICENSE, "Tier": _TIER, "Feature": _FEATURE}
 """What the holder of a license's token sees: the license, its tier and the tier's features."""
@@ -22,7 +22,7 @@ OF_LICENSE: Visible = {"License": _LICENSE, "Tier": _TIER, "Feature": _FEATURE}
 OF_CUSTOMER: Visible = {
     "Customer": frozenset(
         {
-            *("id", "email", "name", "external_id", "metadata", "created_at", "updated_at"),
+            *("id", "email", "name", "external_id", "metadata", "created_at", "updated_at", "version"),
             *("licenses", "app"),
         }
     ),

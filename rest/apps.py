@@ -12,17 +12,18 @@ from resolvers.apps import CreateApp, UpdateApp
 from resolvers.costs import MUTATION_COST, SIGNING_KEY_COST
 from resolvers.reading import Json
 from resolvers.viewer import Scope
-from rest import envelopes
-from rest.envelopes import ABOUT_META, BASE, Answer, AnyMeta, cost_of, fields_of
+from rest import envelopes, snapshots
+from rest.envelopes import ABOUT_META, BASE, Answer, AnyMeta, Versioned, cost_of, fields_of, with_version
 from rest.errors import not_found
 from rest.operations import Call, operation
 from rest.paging import PageQuery, cost_of_page
+from rest.snapshots import AsOfQuery
 
 APPS = f"{BASE}/apps"
 APP = f"{APPS}/{{slug}}"
 
 
-class App(Answer):
+class App(Versioned):
     """A product that a vendor sells licenses for."""
 
     id: str = Field(description="Id, starting with app_.")
@@ -59,6 +60,7 @@ class AppsQuery(PageQuery):
 
 
 _FIELDS = fields_of(App)
+_ONE = with_version(_FIELDS)
 _ID = (Scalar("id", "id"),)
 
 
@@ -76,6 +78,7 @@ async def list_apps(call: Call) -> Response:
     APPS,
     scope=Scope.WRITE_CATALOG,
     reads=Scope.READ,
+    check_viewer=apps.require_creation,
     body=CreateApp,
     cost=SIGNING_KEY_COST + cost_of(_FIELDS),
     answers={201: AppAnswer},
@@ -89,18 +92,29 @@ async def create_app(call: Call) -> Response:
     values = await call.body()
     await apps.create_app(call.viewer, call.database, call.keyring, values)
     slug = values["slug"]
-    return envelopes.created(await _require(call, slug, _FIELDS), call.location(f"{APPS}/{slug}"))
-
-
-@operation("GET", APP, scope=Scope.READ, cost=cost_of(_FIELDS), answers={200: AppAnswer})
-async def get_app(call: Call) -> Response:
-    """Get an app by its slug. An app that the key cannot reach counts as not found."""
-    return envelopes.one(await _require(call, call.path["slug"], _FIELDS))
+    return envelopes.created(await _require(call, slug, _ONE), call.location(f"{APPS}/{slug}"))
 
 
 async def require_app(call: Call) -> None:
     """Raise Problem unless the app in the path exists and the viewer can reach it."""
     await _require(call, call.path["slug"], _ID)
+
+
+@operation(
+    "GET",
+    APP,
+    scope=Scope.READ,
+    query=AsOfQuery,
+    check_first=require_app,
+    cost=cost_of(_FIELDS),
+    answers={200: AppAnswer},
+)
+async def get_app(call: Call) -> Response:
+    """Get an app by its slug. An app that the key cannot reach counts as not found."""
+    as_of = call.checked(AsOfQuery, call.query).as_of
+    if as_of is not None:
+        return await snapshots.of_app(call, as_of)
+    return envelopes.one(await _require(call, call.path["slug"], _ONE))
 
 
 @operation(
@@ -110,21 +124,31 @@ async def require_app(call: Call) -> None:
     reads=Scope.READ,
     body=UpdateApp,
     check_first=require_app,
+    conditional=True,
     cost=MUTATION_COST + cost_of(_FIELDS),
     answers={200: AppAnswer},
 )
 async def update_app(call: Call) -> Response:
     """Change an app. PUT and PATCH do the same: fields left out keep their values."""
+    if_version = call.if_version
     values = await call.body()
     async with call.database.write() as session:
-        await apps.update_app(call.viewer, session, call.path["slug"], values)
-    return envelopes.one(await _require(call, call.path["slug"], _FIELDS))
+        await apps.update_app(call.viewer, session, call.path["slug"], values, if_version)
+    return envelopes.one(await _require(call, call.path["slug"], _ONE))
 
 
-@operation("DELETE", APP, scope=Scope.WRITE_CATALOG, cost=MUTATION_COST, answers={204: None})
+@operation(
+    "DELETE",
+    APP,
+    scope=Scope.WRITE_CATALOG,
+    check_first=require_app,
+    conditional=True,
+    cost=MUTATION_COST,
+    answers={204: None},
+)
 async def delete_app(call: Call) -> Response:
     """Delete an app. This also permanently deletes its customers, licenses, tiers and features."""
-    await apps.delete_app(call.viewer, call.database, call.path["slug"])
+    await apps.delete_app(call.viewer, call.database, call.path["slug"], call.if_version)
     return envelopes.nothing()
 
 

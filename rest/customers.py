@@ -23,19 +23,29 @@ from resolvers.customers import (
 from resolvers.inputs import Input, RequiredText
 from resolvers.reading import Json
 from resolvers.viewer import Scope
-from rest import envelopes
+from rest import envelopes, snapshots
 from rest.apps import APP, APPS, read_page, require_app
-from rest.envelopes import ABOUT_META, Answer, AnyMeta, JsonResponse, cost_of, fields_of
+from rest.envelopes import (
+    ABOUT_META,
+    Answer,
+    AnyMeta,
+    JsonResponse,
+    Versioned,
+    cost_of,
+    fields_of,
+    with_version,
+)
 from rest.errors import not_found
 from rest.numeric_strings import NUMERIC
 from rest.operations import Call, operation
-from rest.paging import WITH_PLUS, PageQuery
+from rest.paging import TRUE_OR_FALSE, WITH_PLUS, PageQuery
+from rest.snapshots import AsOfQuery
 
 CUSTOMERS = f"{APP}/customers"
 CUSTOMER = f"{CUSTOMERS}/{{id}}"
 
 
-class Customer(Answer):
+class Customer(Versioned):
     """A person or an organization that buys licenses of an app."""
 
     id: str = Field(description="Id, starting with cus_.")
@@ -72,6 +82,16 @@ class CustomersQuery(CustomerFilters, PageQuery):
 
     created_after: Annotated[CreatedAfter, WITH_PLUS] = None
     created_before: Annotated[CreatedBefore, WITH_PLUS] = None
+
+
+class DeletionQuery(Input):
+    """What is deleted besides the customer and its licenses."""
+
+    erase: Annotated[bool | None, TRUE_OR_FALSE] = Field(
+        None,
+        description="true also removes the personal data (email, name, external id, metadata) from all "
+        "events of the customer and its licenses. This cannot be undone.",
+    )
 
 
 Sought: TypeAlias = Annotated[RequiredText, Field(json_schema_extra={"minLength": 1})]
@@ -112,6 +132,7 @@ class NewCustomerSession(CustomerSessionTerms):
 
 
 _FIELDS = fields_of(Customer)
+_ONE = with_version(_FIELDS)
 _ID = (Scalar("id", "id"),)
 
 
@@ -207,11 +228,25 @@ async def get_customer_by_external_id(call: Call) -> Response:
     return await _one_of(call, "external_id", _readings(query.external_id))
 
 
+async def require_customer(call: Call) -> None:
+    """Raise Problem unless the app in the path has the customer in the path."""
+    await _require(call, "id", call.path["id"], _ID)
+
+
 @operation(
-    "GET", CUSTOMER, scope=Scope.READ_CUSTOMERS, cost=1 + cost_of(_FIELDS), answers={200: CustomerAnswer}
+    "GET",
+    CUSTOMER,
+    scope=Scope.READ_CUSTOMERS,
+    query=AsOfQuery,
+    check_first=require_customer,
+    cost=1 + cost_of(_FIELDS),
+    answers={200: CustomerAnswer},
 )
 async def get_customer(call: Call) -> Response:
     """Get a customer by id. A customer of another app counts as not found."""
+    as_of = call.checked(AsOfQuery, call.query).as_of
+    if as_of is not None:
+        return await snapshots.in_app(call, "Customer", as_of)
     return envelopes.one(await _require(call, "id", call.path["id"]))
 
 
@@ -221,26 +256,40 @@ async def get_customer(call: Call) -> Response:
     scope=Scope.WRITE_CUSTOMERS,
     reads=Scope.READ_CUSTOMERS,
     body=UpdateCustomer,
+    conditional=True,
     cost=MUTATION_COST + cost_of(_FIELDS),
     answers={200: CustomerAnswer},
 )
 async def update_customer(call: Call) -> Response:
     """Change a customer. PUT and PATCH do the same: fields left out keep their values."""
     await require_customer(call)
+    if_version = call.if_version
     values = await call.body()
     async with call.database.write() as session:
-        id = await customers.update_customer(call.viewer, session, call.path["id"], values)
+        id = await customers.update_customer(call.viewer, session, call.path["id"], values, if_version)
     return envelopes.one(await _require(call, "id", id))
 
 
-@operation("DELETE", CUSTOMER, scope=Scope.WRITE_CUSTOMERS, cost=MUTATION_COST, answers={204: None})
+@operation(
+    "DELETE",
+    CUSTOMER,
+    scope=Scope.WRITE_CUSTOMERS,
+    conditional=True,
+    query=DeletionQuery,
+    check_first=require_customer,
+    cost=MUTATION_COST,
+    answers={204: None},
+)
 async def delete_customer(call: Call) -> Response:
     """Delete a customer. This also permanently deletes all licenses of the customer."""
     # The resolver would also delete a customer of another app of the account. Require that the customer is in
     # this app.
     await require_customer(call)
+    query, if_version = call.checked(DeletionQuery, call.query), call.if_version
     async with call.database.write() as session:
-        await customers.delete_customer(call.viewer, session, call.path["id"])
+        await customers.delete_customer(
+            call.viewer, session, call.path["id"], if_version, erase=bool(query.erase)
+        )
     return envelopes.nothing()
 
 
@@ -249,6 +298,7 @@ async def delete_customer(call: Call) -> Response:
     f"{CUSTOMER}/sessions",
     scope=Scope.WRITE_CUSTOMERS,
     reads=Scope.READ_CUSTOMERS,
+    check_viewer=customer_sessions.require_creation,
     body=NewCustomerSession,
     body_optional=True,
     cost=MUTATION_COST,
@@ -286,11 +336,6 @@ def _readings_of_email(value: str) -> Iterable[str]:
     return dict.fromkeys((stripped, value.replace(" ", "+"), stripped.replace(" ", "+")))
 
 
-async def require_customer(call: Call) -> None:
-    """Raise Problem unless the app in the path has the customer in the path."""
-    await _require(call, "id", call.path["id"], _ID)
-
-
 async def _one_of(call: Call, lookup: str, values: Iterable[str]) -> Response:
     """Look up a customer by each value in turn, and return a response with the first customer found.
 
@@ -310,14 +355,14 @@ async def _saved(call: Call, saved: SavedCustomer) -> Response:
     return envelopes.created(customer, call.location(f"{APPS}/{call.path['slug']}/customers/{saved.id}"))
 
 
-async def _require(call: Call, lookup: str, value: str, fields: tuple[Scalar, ...] = _FIELDS) -> Json:
+async def _require(call: Call, lookup: str, value: str, fields: tuple[Scalar, ...] = _ONE) -> Json:
     customer = await _find(call, lookup, value, fields)
     if customer is None:
         raise not_found("customer")
     return customer
 
 
-async def _find(call: Call, lookup: str, value: str, fields: tuple[Scalar, ...] = _FIELDS) -> Json | None:
+async def _find(call: Call, lookup: str, value: str, fields: tuple[Scalar, ...] = _ONE) -> Json | None:
     async with call.database.read() as session:
         has_app, customer = await customers.customer_in_app(
             call.viewer, session, call.path["slug"], lookup, value, _selected(fields)
@@ -327,5 +372,5 @@ async def _find(call: Call, lookup: str, value: str, fields: tuple[Scalar, ...] 
     return customer
 
 
-def _selected(fields: tuple[Scalar, ...] = _FIELDS) -> Selected[Fields]:
+def _selected(fields: tuple[Scalar, ...] = _ONE) -> Selected[Fields]:
     return Selected(fields)

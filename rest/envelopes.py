@@ -9,10 +9,11 @@ from starlette.responses import Response
 
 from db.reads import NOUNS
 from db.shaping.cost import cost_of_object
-from db.shaping.selection import Scalar
+from db.shaping.selection import EmbeddedObject, Scalar
 from resolvers.reading import Json
 
 BASE = "/api/v1"
+VERSION = Scalar("version", "version")
 
 
 class JsonResponse(Response):
@@ -37,6 +38,10 @@ class Shows:
     """Annotates a key of a resource with the noun's attribute that has its value, if the two names differ."""
 
     attribute: str
+
+
+class Versioned(Answer):
+    """A resource that has versions. A response with one of them has its version as the ETag."""
 
 
 class Meta(Answer):
@@ -69,12 +74,39 @@ def fields_of(resource: type[Answer], *, without: str | None = None) -> tuple[Sc
     shows, unless `Shows` names another attribute.
     """
     attributes = NOUNS[resource.__name__].attributes
-    names = {
+    names = _shown(resource)
+    return tuple(Scalar(key, name, attributes[name].cost) for key, name in names.items() if key != without)
+
+
+def objects_of(resource: type[Answer]) -> tuple[Scalar | EmbeddedObject, ...]:
+    """Like `fields_of`, for a resource some of whose keys are objects (`Noun.embedded`)."""
+    noun = NOUNS[resource.__name__]
+    return tuple(
+        EmbeddedObject(key, name, tuple(Scalar(*each) for each in _shown(_type_of(resource, key)).items()))
+        if name in noun.embedded
+        else Scalar(key, name, noun.attributes[name].cost)
+        for key, name in _shown(resource).items()
+    )
+
+
+def _shown(resource: type[Answer]) -> dict[str, str]:
+    """Return the name of the attribute that each key of a resource shows."""
+    return {
         key: next((each.attribute for each in info.metadata if isinstance(each, Shows)), key)
         for key, info in resource.model_fields.items()
-        if key != without
     }
-    return tuple(Scalar(key, name, attributes[name].cost) for key, name in names.items())
+
+
+def _type_of(resource: type[Answer], key: str) -> type[Answer]:
+    found = resource.model_fields[key].annotation
+    assert isinstance(found, type)
+    assert issubclass(found, Answer)
+    return found
+
+
+def with_version(fields: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+    """Return what to select for a response with one resource (see `one`)."""
+    return (*fields, VERSION)
 
 
 def cost_of(fields: tuple[Scalar, ...]) -> int:
@@ -82,13 +114,22 @@ def cost_of(fields: tuple[Scalar, ...]) -> int:
     return cost_of_object(fields).of(())
 
 
-def one(resource: Json | bytes) -> Response:
-    """Return a response with one resource."""
-    return JsonResponse(_data(resource))
+def one(resource: Json) -> Response:
+    """Return a response with one resource, which was read with its version (`with_version`)."""
+    shown, tag = _split(resource)
+    return JsonResponse(_data(shown), 200, {"ETag": tag})
 
 
-def created(resource: Json | bytes, location: str) -> Response:
-    """Return a response with a new resource and its location (see `Call.location`)."""
+def created(resource: Json, location: str) -> Response:
+    """Return a response with a new resource, as `one` does, and its location (see `Call.location`)."""
+    shown, tag = _split(resource)
+    return JsonResponse(_data(shown), 201, {"Location": location, "ETag": tag})
+
+
+def unversioned(resource: Json | bytes, location: str | None = None) -> Response:
+    """Return a response with a resource that has no versions. A new resource has a location."""
+    if location is None:
+        return JsonResponse(_data(resource))
     return JsonResponse(_data(resource), 201, {"Location": location})
 
 
@@ -105,6 +146,16 @@ def is_empty(envelope: Json) -> bool:
 def nothing() -> Response:
     """Return the empty response to a deletion."""
     return Response(status_code=204)
+
+
+def _split(resource: Json) -> tuple[Json, str]:
+    """Take the version out of a resource that was read with it. Return the resource and its ETag.
+
+    The version is the last member, so nothing inside the resource can be mistaken for it. PostgreSQL may
+    write spaces around the colon and the commas.
+    """
+    shown, _, version = resource.rpartition('"version"')
+    return shown.rstrip(", ") + "}", f'"{version.strip(": }")}"'
 
 
 def _data(resource: Json | bytes) -> bytes:

@@ -10,7 +10,17 @@ from starlette.responses import Response
 from asgi.bodies import MalformedJson, PayloadTooLarge
 from asgi.refusals import HttpRefusal
 from db.engine import StoreUnavailable
-from resolvers.errors import BadUserInput, Busy, FaultCode, Faults, Forbidden, RateLimited, Unauthenticated
+from resolvers.errors import (
+    BadUserInput,
+    Busy,
+    FaultCode,
+    Faults,
+    Forbidden,
+    InProgress,
+    KeyReused,
+    RateLimited,
+    Unauthenticated,
+)
 from rest.envelopes import Answer, JsonResponse
 
 
@@ -23,9 +33,11 @@ class Code(StrEnum):
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     CONFLICT = "conflict"
+    PRECONDITION_FAILED = "precondition_failed"
     PAYLOAD_TOO_LARGE = "payload_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     VALIDATION_ERROR = "validation_error"
+    IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     RATE_LIMITED = "rate_limited"
     INTERNAL_ERROR = "internal_error"
     UNAVAILABLE = "unavailable"
@@ -38,9 +50,11 @@ STATUSES = {
     Code.NOT_FOUND: 404,
     Code.METHOD_NOT_ALLOWED: 405,
     Code.CONFLICT: 409,
+    Code.PRECONDITION_FAILED: 412,
     Code.PAYLOAD_TOO_LARGE: 413,
     Code.UNSUPPORTED_MEDIA_TYPE: 415,
     Code.VALIDATION_ERROR: 422,
+    Code.IDEMPOTENCY_MISMATCH: 422,
     Code.RATE_LIMITED: 429,
     Code.INTERNAL_ERROR: 500,
     Code.UNAVAILABLE: 503,
@@ -133,6 +147,11 @@ def problem_of(error: Exception) -> Problem:
             return Problem(Code.FORBIDDEN, str(error))
         case BadUserInput(argument=argument):
             return Problem(Code.VALIDATION_ERROR, f"{argument} {error}", details={argument: [str(error)]})
+        case KeyReused():
+            return Problem(Code.IDEMPOTENCY_MISMATCH, str(error))
+        case InProgress():
+            details = {"base": ["is still running"]}
+            return Problem(Code.CONFLICT, str(error), details=details, headers=_TRY_AGAIN)
         case Faults():
             return _problem_of_faults(error)
         case PayloadTooLarge():
@@ -158,6 +177,8 @@ def _problem_of_refusal(refusal: HttpRefusal) -> Problem:
 
 
 def _problem_of_faults(error: Faults) -> Problem:
+    if error.faults[0].field == ("if_version",):
+        return Problem(Code.PRECONDITION_FAILED, f"If-Match {error.faults[0].message}.")
     codes = {fault.code for fault in error.faults}
     if codes == {FaultCode.NOT_FOUND} and error.faults[0].field in _ADDRESSED:
         return not_found(_ADDRESSED[error.faults[0].field])

@@ -7,7 +7,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from asgi.bodies import PayloadTooLarge
-from resolvers.errors import NO_KEY
+from resolvers.errors import NO_KEY, KeyReused
 from rest.errors import Code
 from rest.service import VERSION
 
@@ -90,6 +90,29 @@ _KEY = {
 }
 _KEY_WITH_TOKEN = {**_KEY, "key": "rk_live_…"}
 _WITHOUT_TOKEN = {key: value for key, value in _LICENSE.items() if key != "token"}
+_EVENT = {
+    "id": "evt_01kfn2y3d4f5g6h7j8k9m0n1p2",
+    "type": "license.revoked",
+    "created_at": "2026-03-01T09:30:00Z",
+    "app": _SLUG,
+    "subject": {"type": "license", "id": _LICENSE["id"]},
+    "version": 3,
+    "actor": {"kind": "key", "id": _KEY["id"], "name": _KEY["name"]},
+    "request_id": "0f6c2b9e-7d1a-4c52-9a53-3f2f0f5f1f6c",
+    "caused_by": None,
+    "data": {
+        **{key: value for key, value in _WITHOUT_TOKEN.items() if key != "metadata"},
+        "status": "revoked",
+        "revoked_at": "2026-03-01T09:30:00Z",
+        "revoked_reason": "Refunded",
+        "metadata": _LICENSE["metadata"],
+    },
+    "changes": {
+        "status": {"from": "active", "to": "revoked"},
+        "revoked_at": {"from": None, "to": "2026-03-01T09:30:00Z"},
+        "revoked_reason": {"from": None, "to": "Refunded"},
+    },
+}
 
 _BY_MODEL: Mapping[str, Any] = {
     "App": _APP,
@@ -100,6 +123,8 @@ _BY_MODEL: Mapping[str, Any] = {
     "License": _LICENSE,
     "ApiKey": _KEY,
     "ApiKeyWithToken": _KEY_WITH_TOKEN,
+    "Event": _EVENT,
+    "FeedMeta": {"next": _EVENT["id"], "has_more": False},
     "Meta": {"total": 1, "page": 1, "per_page": 20},
     "Health": {"status": "ok", "version": VERSION},
     "Document": {"openapi": "3.1.0"},
@@ -139,6 +164,7 @@ _BY_MODEL: Mapping[str, Any] = {
     "ChangedApiKey": {"name": "crm"},
     "RotateApiKey": {"overlap_hours": 24},
     "ApiKeysQuery": {"kind": "restricted"},
+    "EventsQuery": {"type": ["license.revoked"], "subject_id": _LICENSE["id"]},
     "EmailQuery": {"email": _EMAIL},
     "ExternalIdQuery": {"external_id": _EXTERNAL_ID},
     "InstallationQuery": {"installation_id": _INSTALLATION_ID},
@@ -168,12 +194,14 @@ _ERRORS: Mapping[Code, Mapping[str, Any]] = {
         "message": "email has already been taken",
         "details": {"email": ["has already been taken"]},
     },
+    Code.PRECONDITION_FAILED: {"message": "If-Match does not match the current version, which is 5."},
     Code.PAYLOAD_TOO_LARGE: {"message": str(PayloadTooLarge(1_048_576))},
     Code.UNSUPPORTED_MEDIA_TYPE: {"message": "The body must be sent as application/json."},
     Code.VALIDATION_ERROR: {
         "message": "email is not a valid address",
         "details": {"email": ["is not a valid address"]},
     },
+    Code.IDEMPOTENCY_MISMATCH: {"message": str(KeyReused())},
     Code.RATE_LIMITED: {"message": "At most 600 requests with this key are allowed per minute."},
     Code.INTERNAL_ERROR: {"message": "Internal error. Look up the request id in the server's log."},
     Code.UNAVAILABLE: {"message": "The database is unavailable. Try again later."},

@@ -14,7 +14,7 @@ from resolvers.reading import Json
 from resolvers.viewer import Scope
 from rest import envelopes
 from rest.apps import APP, APPS, found_in_app, page_in_app, require_app
-from rest.envelopes import ABOUT_META, Answer, AnyMeta, cost_of, fields_of
+from rest.envelopes import ABOUT_META, Answer, AnyMeta, Versioned, cost_of, fields_of, with_version
 from rest.operations import Call, operation
 from rest.paging import PageQuery
 
@@ -22,7 +22,7 @@ FEATURES = f"{APP}/features"
 FEATURE = f"{FEATURES}/{{id}}"
 
 
-class Feature(Answer):
+class Feature(Versioned):
     """Part of an app that tiers and individual licenses can enable."""
 
     id: str = Field(description="Id, starting with feat_.")
@@ -52,6 +52,7 @@ class FeaturesQuery(PageQuery):
 
 
 _FIELDS = fields_of(Feature)
+_ONE = with_version(_FIELDS)
 _ID = (Scalar("id", "id"),)
 
 
@@ -101,28 +102,38 @@ async def get_feature(call: Call) -> Response:
     scope=Scope.WRITE_CATALOG,
     reads=Scope.READ,
     body=UpdateFeature,
+    conditional=True,
     cost=MUTATION_COST + cost_of(_FIELDS),
     answers={200: FeatureAnswer},
 )
 async def update_feature(call: Call) -> Response:
     """Change a feature. PUT and PATCH do the same: fields left out keep their values."""
     await _require(call, call.path["id"], _ID)
+    if_version = call.if_version
     values = await call.body()
     async with call.database.write() as session:
-        id = await features.update_feature(call.viewer, session, call.path["id"], values)
+        id = await features.update_feature(call.viewer, session, call.path["id"], values, if_version)
     return envelopes.one(await _require(call, id))
 
 
-@operation("DELETE", FEATURE, scope=Scope.WRITE_CATALOG, cost=MUTATION_COST, answers={204: None})
+@operation(
+    "DELETE",
+    FEATURE,
+    scope=Scope.WRITE_CATALOG,
+    conditional=True,
+    cost=MUTATION_COST,
+    answers={204: None},
+)
 async def delete_feature(call: Call) -> Response:
     """Delete a feature. This fails with `conflict` if a tier or a license has the feature."""
     await _require(call, call.path["id"], _ID)
+    if_version = call.if_version
     async with call.database.write() as session:
-        await features.delete_feature(call.viewer, session, call.path["id"])
+        await features.delete_feature(call.viewer, session, call.path["id"], if_version)
     return envelopes.nothing()
 
 
-async def _require(call: Call, id: str, fields: tuple[Scalar, ...] = _FIELDS) -> Json:
+async def _require(call: Call, id: str, fields: tuple[Scalar, ...] = _ONE) -> Json:
     async with call.database.read() as session:
         has_app, feature = await features.feature_in_app(
             call.viewer, session, call.path["slug"], id, Selected(fields)

@@ -22,7 +22,7 @@ from rest import envelopes
 from rest.envelopes import ABOUT_META, BASE, Answer, AnyMeta, Shows, cost_of, fields_of
 from rest.errors import not_found
 from rest.operations import Call, operation
-from rest.paging import PageQuery, cost_of_page
+from rest.paging import TRUE_OR_FALSE, PageQuery, cost_of_page
 
 KEYS = f"{BASE}/api-keys"
 KEY = f"{KEYS}/{{id}}"
@@ -91,12 +91,6 @@ def _kind(word: object) -> object:
     return KeyKind(str(word))
 
 
-def _is_true(word: object) -> object:
-    if word not in {"true", "false"}:
-        raise invalid("must be true or false")
-    return word == "true"
-
-
 class ApiKeysQuery(PageQuery):
     """Selects API keys that meet all given conditions. An empty condition is ignored."""
 
@@ -105,7 +99,7 @@ class ApiKeysQuery(PageQuery):
     kind: Annotated[KeyKind | None, BeforeValidator(_kind, json_schema_input_type=KindWord)] = Field(
         None, description="Kind of the key. By default, keys of all kinds except sessions are returned."
     )
-    live: Annotated[bool | None, BeforeValidator(_is_true, json_schema_input_type=bool)] = Field(
+    live: Annotated[bool | None, TRUE_OR_FALSE] = Field(
         None, description="true selects keys that work, false selects keys that are revoked or expired."
     )
 
@@ -163,13 +157,13 @@ async def create_api_key(call: Call) -> Response:
         async with call.database.write() as session:
             new = await api_keys.create_api_key(call.viewer, session, values)
     found = _with_token(await _require(call, new.id), new.token)
-    return envelopes.created(found, call.location(f"{KEYS}/{new.id}"))
+    return envelopes.unversioned(found, call.location(f"{KEYS}/{new.id}"))
 
 
 @operation("GET", KEY, scope=Scope.MANAGE_KEYS, cost=cost_of(_FIELDS), answers={200: ApiKeyAnswer})
 async def get_api_key(call: Call) -> Response:
     """Get an API key by id. Its token is not stored, so it is not returned."""
-    return envelopes.one(await _require(call, call.path["id"]))
+    return envelopes.unversioned(await _require(call, call.path["id"]))
 
 
 @operation(
@@ -187,7 +181,7 @@ async def update_api_key(call: Call) -> Response:
     with _as_apps():
         async with call.database.write() as session:
             id = await api_keys.update_api_key(call.viewer, session, call.path["id"], values)
-    return envelopes.one(await _require(call, id))
+    return envelopes.unversioned(await _require(call, id))
 
 
 @operation(
@@ -205,7 +199,7 @@ async def rotate_api_key(call: Call) -> Response:
     values = await call.body()
     async with call.database.write() as session:
         new = await api_keys.rotate_api_key(call.viewer, session, call.path["id"], values)
-    return envelopes.one(_with_token(await _require(call, new.id), new.token))
+    return envelopes.unversioned(_with_token(await _require(call, new.id), new.token))
 
 
 @operation("DELETE", KEY, scope=Scope.MANAGE_KEYS, cost=MUTATION_COST, answers={204: None})

@@ -25,13 +25,14 @@ from resolvers.licenses import (
 from resolvers.paging import FilterText
 from resolvers.reading import Json
 from resolvers.viewer import Scope, Viewer
-from rest import envelopes
+from rest import envelopes, snapshots
 from rest.apps import APP, APPS, found_in_app, page_in_app, require_app
-from rest.envelopes import ABOUT_META, Answer, AnyMeta, Shows, cost_of, fields_of
+from rest.envelopes import ABOUT_META, Answer, AnyMeta, Shows, Versioned, cost_of, fields_of, with_version
 from rest.errors import not_found
 from rest.numeric_strings import NUMERIC
 from rest.operations import Call, operation
 from rest.paging import WITH_PLUS, FilterOf, PageQuery
+from rest.snapshots import AsOfQuery
 
 LICENSES = f"{APP}/licenses"
 LICENSE = f"{LICENSES}/{{id}}"
@@ -39,7 +40,7 @@ LICENSE = f"{LICENSES}/{{id}}"
 StatusWord = Literal["active", "expired", "revoked"]
 
 
-class License(Answer):
+class License(Versioned):
     """A customer's right to run an app on one installation."""
 
     id: str = Field(description="Id, starting with lic_.")
@@ -142,6 +143,7 @@ class RegenerateLicense(Input):
 
 _FIELDS = fields_of(License)
 _WITHOUT_TOKEN = fields_of(License, without="token")
+_ONE, _ONE_WITHOUT_TOKEN = with_version(_FIELDS), with_version(_WITHOUT_TOKEN)
 _ID = (Scalar("id", "id"),)
 
 
@@ -201,24 +203,52 @@ async def get_license_by_installation(call: Call) -> Response:
     return envelopes.one(await _require(call, "installation_id", query.installation_id, fields))
 
 
-@operation("GET", LICENSE, scope=Scope.READ, cost=1 + cost_of(_FIELDS), answers={200: LicenseAnswer})
+async def _require_license(call: Call) -> None:
+    """Raise Problem unless the app in the path has the license in the path."""
+    await _require(call, "id", call.path["id"], _ID)
+
+
+@operation(
+    "GET",
+    LICENSE,
+    scope=Scope.READ,
+    query=AsOfQuery,
+    check_first=_require_license,
+    cost=1 + cost_of(_FIELDS),
+    answers={200: LicenseAnswer},
+)
 async def get_license(call: Call) -> Response:
     """Get a license by id. A license of another app counts as not found."""
+    as_of = call.checked(AsOfQuery, call.query).as_of
+    if as_of is not None:
+        return await snapshots.in_app(call, "License", as_of)
     return envelopes.one(await _require(call, "id", call.path["id"], _fields_for(call.viewer)))
 
 
-@operation("DELETE", LICENSE, scope=Scope.WRITE_LICENSES, cost=MUTATION_COST, answers={204: None})
+@operation(
+    "DELETE",
+    LICENSE,
+    scope=Scope.WRITE_LICENSES,
+    conditional=True,
+    cost=MUTATION_COST,
+    answers={204: None},
+)
 async def delete_license(call: Call) -> Response:
     """Delete a license. Deletion is permanent. To keep the history, revoke the license instead."""
     await _require(call, "id", call.path["id"], _ID)
+    if_version = call.if_version
     async with call.database.write() as session:
-        await licenses.delete_license(call.viewer, session, call.path["id"])
+        await licenses.delete_license(call.viewer, session, call.path["id"], if_version)
     return envelopes.nothing()
+
+
+def _require_regeneration(viewer: Viewer) -> None:
+    viewer.require(licenses.regeneration_scope(viewer))
 
 
 async def _require_writable(call: Call) -> None:
     """Raise unless the key allows new tokens and the license exists."""
-    call.viewer.require(licenses.regeneration_scope(call.viewer))
+    _require_regeneration(call.viewer)
     await _require(call, "id", call.path["id"], _ID)
 
 
@@ -227,7 +257,10 @@ async def _require_writable(call: Call) -> None:
     f"{LICENSE}/regenerate",
     scope=Scope.WRITE_LICENSES,
     check_first=_require_writable,
+    check_viewer=_require_regeneration,
+    proves_itself=lambda body: body.get("current_token") is not None,
     key_optional=True,
+    conditional=True,
     body=RegenerateLicense,
     body_optional=True,
     cost=MUTATION_COST + cost_of(_FIELDS),
@@ -239,16 +272,17 @@ async def regenerate_license(call: Call) -> Response:
     The new token has the current features of the license's tier, and the license's own features.
     """
     slug, id = call.path["slug"], call.path["id"]
+    if_version = call.if_version
     token = call.checked(RegenerateLicense, await call.body()).current_token
     viewer = call.viewer
     if token is None:
         await _require_writable(call)
         async with call.database.write() as session:
-            await licenses.regenerate_license(viewer, session, call.keyring, id)
+            await licenses.regenerate_license(viewer, session, call.keyring, id, if_version)
     else:
         call.count(Quota.RENEWAL)
         regenerated = await licenses.exchange_token(
-            viewer, call.database, call.keyring, token, addressed=(slug, id)
+            viewer, call.database, call.keyring, token, addressed=(slug, id), if_version=if_version
         )
         viewer = regenerated.viewer
     return envelopes.one(await _read(viewer, call, id))
@@ -261,6 +295,7 @@ async def regenerate_license(call: Call) -> Response:
     reads=Scope.READ,
     body=RevokeLicense,
     body_optional=True,
+    conditional=True,
     cost=MUTATION_COST + cost_of(_WITHOUT_TOKEN),
     answers={200: LicenseAnswer},
 )
@@ -268,10 +303,11 @@ async def revoke_license(call: Call) -> Response:
     """Revoke a license. If the license is already revoked, nothing changes."""
     id = call.path["id"]
     await _require(call, "id", id, _ID)
+    if_version = call.if_version
     values = await call.body()
     async with call.database.write() as session:
-        await licenses.revoke_license(call.viewer, session, id, values)
-    return envelopes.one(await _require(call, "id", id, _WITHOUT_TOKEN))
+        await licenses.revoke_license(call.viewer, session, id, values, if_version)
+    return envelopes.one(await _require(call, "id", id, _ONE_WITHOUT_TOKEN))
 
 
 @operation(
@@ -279,6 +315,7 @@ async def revoke_license(call: Call) -> Response:
     f"{LICENSE}/reinstate",
     scope=Scope.WRITE_LICENSES,
     reads=Scope.READ,
+    conditional=True,
     cost=MUTATION_COST + cost_of(_FIELDS),
     answers={200: LicenseAnswer},
 )
@@ -290,13 +327,14 @@ async def reinstate_license(call: Call) -> Response:
     """
     id = call.path["id"]
     await _require(call, "id", id, _ID)
+    if_version = call.if_version
     async with call.database.write() as session:
-        await licenses.reinstate_license(call.viewer, session, call.keyring, id)
+        await licenses.reinstate_license(call.viewer, session, call.keyring, id, if_version)
     return envelopes.one(await _read(call.viewer, call, id))
 
 
 def _fields_for(viewer: Viewer) -> tuple[Scalar, ...]:
-    return _FIELDS if {Scope.READ_TOKENS, Scope.READ_LICENSE} & viewer.scopes else _WITHOUT_TOKEN
+    return _ONE if {Scope.READ_TOKENS, Scope.READ_LICENSE} & viewer.scopes else _ONE_WITHOUT_TOKEN
 
 
 async def _read(viewer: Viewer, call: Call, id: str) -> Json:

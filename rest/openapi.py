@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 from pydantic_core import core_schema
 
-from resolvers.viewer import Scope, implied
+from asgi.idempotency import KEY_LENGTH
 from rest import examples
+from rest.envelopes import Versioned
 from rest.errors import STATUSES, Code, ErrorAnswer
 from rest.operations import Operation
 from rest.routes import OPERATIONS, OPERATIONS_BY_PATH
@@ -36,23 +37,28 @@ _TAGS = {
     "features": "What an app can do. Tiers and licenses enable it.",
     "customers": "People and organizations that buy licenses of an app.",
     "licenses": "Rights of customers to run an app.",
+    "events": "The record of what happened: every change, who made it, and what it changed.",
     "keys": "API keys: who may call this server, and what they may do.",
     "verification": "Checks whether licenses are valid. No key is needed.",
 }
 
 _ERRORS = {
-    Code.BAD_REQUEST: "The body is not a JSON object.",
+    Code.BAD_REQUEST: "The body is not a JSON object, or `If-Match` or `Idempotency-Key` is malformed.",
     Code.UNAUTHORIZED: "The key is missing, malformed, unknown, revoked or expired, or `current_token` is "
     "not valid.",
     Code.FORBIDDEN: "The key does not allow this operation.",
     Code.NOT_FOUND: "The app, or the object that the request names, does not exist.",
     Code.METHOD_NOT_ALLOWED: "The path does not support this method. `Allow` lists the methods that it "
     "supports.",
-    Code.CONFLICT: "A value that must be unique is taken, an object is in use, or an object's state does "
-    "not allow the operation.",
+    Code.CONFLICT: "A value that must be unique is taken, an object is in use, an object's state does not "
+    "allow the operation, or the first request with this `Idempotency-Key` is still running (only then, "
+    "there is `Retry-After`).",
+    Code.PRECONDITION_FAILED: "The object has another version than those in `If-Match`. Nothing was changed.",
     Code.PAYLOAD_TOO_LARGE: "The body is too large.",
     Code.UNSUPPORTED_MEDIA_TYPE: "The body was not sent as application/json.",
-    Code.VALIDATION_ERROR: "Parameters or fields are wrong. `details` lists the problems.",
+    Code.VALIDATION_ERROR: "Parameters or fields are wrong. `details` lists the problems. If the code is "
+    "`idempotency_mismatch`, the `Idempotency-Key` was used with another input.",
+    Code.IDEMPOTENCY_MISMATCH: "The `Idempotency-Key` was used with another input. Nothing was done.",
     Code.RATE_LIMITED: "A limit of the key or of the client's address is reached. Nothing was done.",
     Code.INTERNAL_ERROR: "Something went wrong in the server.",
     Code.UNAVAILABLE: "The database is unavailable, or the server is too busy.",
@@ -64,7 +70,20 @@ def _number(description: str, example: int) -> Json:
 
 
 _HEADERS = {
+    "ETag": {
+        "description": "Version of the object, in quotes. Send it as `If-Match` to change the object only if "
+        "nobody else has changed it since.",
+        "schema": {"type": "string"},
+        "required": True,
+        "example": '"4"',
+    },
     "Retry-After": _number("Seconds after which the same request passes.", 1),
+    "Idempotency-Replayed": {
+        "description": "Sent if an earlier request with the same `Idempotency-Key` got this response. "
+        "Nothing was done.",
+        "schema": {"type": "string", "const": "true"},
+        "example": "true",
+    },
     "X-RateLimit-Limit": _number("Requests per minute that the limit of this request allows.", 600),
     "X-RateLimit-Remaining": _number("How many more are allowed now.", 599),
     "X-RateLimit-Reset": _number(
@@ -84,12 +103,33 @@ _HEADERS = {
     },
 }
 
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "ETags of the object, or `*`. If the object has another version by now, nothing is "
+    "changed, and the response is 412.",
+    "schema": {"type": "string", "pattern": r'^(\*|"[1-9][0-9]{0,9}"(, *"[1-9][0-9]{0,9}")*)$'},
+    "example": '"4"',
+}
+
 _EMPTY = {
     204: "Done. The response has no body.",
     304: "The cached copy with the ETag in `If-None-Match` is still current. The response has no body.",
 }
 
-_RETRIED = {Code.RATE_LIMITED, Code.UNAVAILABLE}
+_RETRIED = {Code.CONFLICT, Code.RATE_LIMITED, Code.UNAVAILABLE}
+
+_IDEMPOTENCY_KEY: Json = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": f"{KEY_LENGTH} visible ASCII characters at most, such as a random UUID, in quotes or not. "
+    "If the response is lost, send the same request with the same key again: it has its effect once, and "
+    "gets the same response.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH},
+    "example": "4f9d2b0e-6c1a-4b57-9a37-0d6f8e2c51ab",
+}
 
 _PATH_PARAMETERS = {"slug": "Slug of the app.", "id": "Id of the {noun}."}
 
@@ -188,6 +228,8 @@ def _parameters(operation: Operation) -> Iterator[Json]:
             "example": examples.of_path(tag)[name],
         }
         yield {"name": name, "in": "path", "required": True, **described}
+    if operation.conditional:
+        yield _IF_MATCH
     if operation.query is not None:
         schema = operation.query.model_json_schema(schema_generator=_SchemasOfQueries)
         given = examples.of_query(operation.query)
@@ -196,18 +238,22 @@ def _parameters(operation: Operation) -> Iterator[Json]:
             if name in given:
                 described["example"] = given[name]
             yield {"name": name, "in": "query", "required": name in schema.get("required", ()), **described}
+    if operation.is_write:
+        yield _IDEMPOTENCY_KEY
 
 
 def _errors(operation: Operation) -> Iterator[Code]:
     """Yield the errors that the document lists for an operation, sorted by status."""
-    if operation.body is not None:
+    if operation.body is not None or operation.conditional or operation.is_write:
         yield Code.BAD_REQUEST
     if operation.scope is not None:
         yield from (Code.UNAUTHORIZED, Code.FORBIDDEN)
     if "{" in operation.path:
         yield Code.NOT_FOUND
-    if operation.scope in implied({Scope.WRITE}) and operation.methods != ("GET",):
+    if operation.is_write:
         yield Code.CONFLICT
+    if operation.conditional:
+        yield Code.PRECONDITION_FAILED
     if operation.body is not None:
         yield from (Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
     if operation.body is not None or operation.query is not None:
@@ -219,7 +265,8 @@ def _errors(operation: Operation) -> Iterator[Code]:
 
 def _answer(operation: Operation, status: int) -> Json:
     model = operation.answers[status]
-    headers = {} if operation.scope is None else _referred(*_HEADERS.keys() - {"Retry-After"})
+    unsent = {"ETag", "Retry-After"} | (set() if operation.is_write else {"Idempotency-Replayed"})
+    headers = {} if operation.scope is None else _referred(*_HEADERS.keys() - unsent)
     if model is None:
         return {"description": _EMPTY[status]} | ({"headers": headers} if headers else {})
     example = examples.of_answer(operation.name, model)
@@ -230,9 +277,17 @@ def _answer(operation: Operation, status: int) -> Json:
     if status == 201 and operation.located:
         location = {"description": "Path of the new object.", "schema": {"type": "string"}, "required": True}
         headers = {"Location": location, **headers}
+    if _is_versioned(model):
+        headers |= _referred("ETag")
     if headers:
         described["headers"] = headers
     return described
+
+
+def _is_versioned(model: type[BaseModel]) -> bool:
+    """Return whether a response with this body has one resource that has versions."""
+    data = model.model_fields.get("data")
+    return data is not None and isinstance(data.annotation, type) and issubclass(data.annotation, Versioned)
 
 
 def _referred(*names: str) -> Json:

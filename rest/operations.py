@@ -17,17 +17,22 @@ from asgi import refusals, tracebacks
 from asgi.authentication import Authentication
 from asgi.bodies import parse_json, read_body
 from asgi.cors import ANY_ORIGIN, RawHeaders, Route
+from asgi.idempotency import HEADER, key_of
 from asgi.limits import Meter, Quota
 from asgi.request_log import record_of
 from asgi.unavailability import unavailability
 from db.engine import Database, StoreUnavailable
+from db.idempotency import Claim
 from resolvers.errors import Busy
-from resolvers.inputs import Input, check
+from resolvers.idempotency import Outcome, claim_of, once
+from resolvers.inputs import Input, check, is_storable
 from resolvers.keyring import Keyring
-from resolvers.viewer import Scope, Viewer, closed_to_rest
-from rest import ignored
+from resolvers.versions import Versions
+from resolvers.viewer import Scope, Viewer, closed_to_rest, implied
+from rest import ignored, outcomes
 from rest.errors import INPUT_ERRORS, Code, Problem, not_found, problem_of
 from rest.numeric_strings import with_numbers
+from rest.preconditions import if_match
 
 M = TypeVar("M", bound=Input)
 
@@ -64,13 +69,20 @@ class Call:
         self.database = services.database
         self.keyring = services.keyring
         self.path: Mapping[str, str] = request.path_params
-        self.headers: Mapping[str, str] = request.headers
+        self.method = request.method
+        self.headers = request.headers
         self.query_string: bytes = request.scope["query_string"]
         self.viewer = viewer
+        self._body: dict[str, Any] | None = None
         self._operation = operation
         self._request = request
         self._meter = meter
         self._has_spent = operation.cost is not None
+
+    @property
+    def if_version(self) -> Versions:
+        """Return the versions that If-Match requires. Raises Problem if the header is malformed."""
+        return if_match(self._request.headers.getlist("if-match"))
 
     def location(self, path: str) -> str:
         """Return a path of this server as callers see it, with the path prefix."""
@@ -79,9 +91,16 @@ class Call:
     @property
     def query(self) -> dict[str, str]:
         """Return the query parameters as they were sent. If a name is repeated, the last one counts."""
+        return dict(self._parameters())
+
+    def all_of(self, name: str) -> list[str]:
+        """Return all values of a query parameter that can be repeated, as they were sent."""
+        return [value for key, value in self._parameters() if key == name]
+
+    def _parameters(self) -> list[tuple[str, str]]:
         # Invalid UTF-8 becomes lone surrogates, which are later refused in every parameter.
         text = self.query_string.decode("utf-8", "surrogateescape")
-        return dict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
+        return parse_qsl(text, keep_blank_values=True, errors="surrogateescape")
 
     def checked(self, model: type[M], values: Mapping[str, object]) -> M:
         """Return the query or the body as a model. Raises Faults.
@@ -106,6 +125,11 @@ class Call:
         If the body is optional, an empty body becomes {}. Raises Problem, MalformedJson and the exceptions of
         `body_of`.
         """
+        if self._body is None:
+            self._body = await self._read_body()
+        return dict(self._body)
+
+    async def _read_body(self) -> dict[str, Any]:
         # If an operation ignores keys, a bad key is not an error.
         read = read_body if self._operation.scope is None else self.services.authentication.body_of
         text = await read(self._request, self.services.max_body_bytes)
@@ -146,10 +170,14 @@ class Operation:
         `Quota.REQUESTS`, and a call without a key counts toward none.
     answers: for each status of a success, the model of the body, or None if there is no body. The errors
         follow from the other fields.
+    conditional: If-Match is checked (`Call.if_version`).
     located: a response with status 201 has the header Location, the path of the new object.
     public: responses are the same for everyone and may be cached. The responses of all other operations,
         including errors, are `no-store`.
     any_origin: no key is needed, so pages of any origin may read the responses.
+    check_viewer: what the handler checks of the viewer besides the scopes. It runs before an earlier response
+        is repeated, because the handler does not run then.
+    proves_itself: whether the body makes the key unnecessary. Such a request ignores Idempotency-Key.
     """
 
     methods: tuple[str, ...]
@@ -166,9 +194,17 @@ class Operation:
     body_optional: bool = False
     check_first: Callable[[Call], Awaitable[object]] | None = None
     media_type: str = "application/json"
+    conditional: bool = False
     located: bool = True
     public: bool = False
     any_origin: bool = False
+    check_viewer: Callable[[Viewer], object] | None = None
+    proves_itself: Callable[[Mapping[str, Any]], bool] | None = None
+
+    @property
+    def is_write(self) -> bool:
+        """Return whether the operation changes something for the key of the request."""
+        return self.scope in implied({Scope.WRITE}) and self.methods != ("GET",)
 
     @property
     def name(self) -> str:
@@ -254,7 +290,7 @@ class Endpoint:
             viewer.require(chosen.reads)
         call = Call(self._services, chosen, request, viewer, meter)
         try:
-            return await chosen.handle(call)
+            return await _handled(chosen, call)
         except Exception as error:
             if chosen.check_first is not None and problem_of(error).error.code in INPUT_ERRORS:
                 await chosen.check_first(call)
@@ -269,6 +305,42 @@ class Endpoint:
                 Code.METHOD_NOT_ALLOWED, f"This path only supports {allowed}.", headers={"Allow": allowed}
             )
         return self._by_method[method]
+
+
+async def _handled(operation: Operation, call: Call) -> Response:
+    """Return an operation's response, or the earlier one if a write is repeated with its idempotency key."""
+    claim = await _claim(operation, call)
+    if claim is None:
+        return await operation.handle(call)
+    if operation.check_viewer is not None:
+        operation.check_viewer(call.viewer)
+
+    async def work(database: Database) -> Outcome:
+        call.database = database
+        try:
+            return outcomes.written(await operation.handle(call))
+        finally:
+            call.database = call.services.database
+
+    return outcomes.response_of(await once(call.database, call.keyring, claim, work))
+
+
+async def _claim(operation: Operation, call: Call) -> Claim | None:
+    """Return the claim of a write that was sent with an API key and an idempotency key, or else None."""
+    if not operation.is_write or call.viewer.key_id is None:
+        return None
+    key = key_of(call.headers.getlist(HEADER))
+    path = operation.path.format(**call.path)
+    if key is None or not is_storable(path):
+        return None
+    body = {} if operation.body is None else await call.body()
+    if operation.proves_itself is not None and operation.proves_itself(body):
+        return None
+    sent = {
+        "query": outcomes.known_to(operation.query, call.query),
+        "body": outcomes.known_to(operation.body, body),
+    }
+    return claim_of(call.viewer.key_id, f"{call.method} {path}", key, sent)
 
 
 def _log(error: Exception, problem: Problem) -> None:

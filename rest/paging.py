@@ -47,7 +47,8 @@ _POSITIVE = re.compile(r"0*([1-9][0-9]*)")
 _FINGERPRINT_LENGTH = 16
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Return the whole number that a parameter has. Raises PydanticCustomError unless it is at least 1."""
     found = _POSITIVE.fullmatch(text)
     if found is None:
         raise invalid("must be an integer of at least 1")
@@ -73,6 +74,16 @@ WITH_PLUS = BeforeValidator(_with_plus)
 """Marks a time in a query. If the plus sign of the offset is not encoded, it arrives as a space."""
 
 
+def _is_true(word: object) -> object:
+    if word not in {"true", "false"}:
+        raise invalid("must be true or false")
+    return word == "true"
+
+
+TRUE_OR_FALSE = BeforeValidator(_is_true, json_schema_input_type=bool)
+"""Marks a boolean in a query."""
+
+
 @dataclass(frozen=True, slots=True)
 class FilterOf:
     """Annotates a parameter with the name of the noun's filter, if the two names differ."""
@@ -90,7 +101,7 @@ class PageQuery(Input):
 
     page: Annotated[
         int,
-        BeforeValidator(_positive),
+        BeforeValidator(positive),
         AfterValidator(_page),
         Field(
             description="Page number, starting at 1.", json_schema_extra={"minimum": 1, "maximum": MAX_NUMBER}
@@ -98,7 +109,7 @@ class PageQuery(Input):
     ] = 1
     per_page: Annotated[
         int,
-        BeforeValidator(_positive),
+        BeforeValidator(positive),
         AfterValidator(_per_page),
         Field(
             description=f"Number of items on a page. Values above {paging.MAX_SIZE} count as "

@@ -2,7 +2,18 @@
 
 from collections.abc import Sequence
 
-from rest import apps, customers, features, keys, licenses, service, signing_keys, tiers, verification
+from rest import (
+    apps,
+    customers,
+    events,
+    features,
+    keys,
+    licenses,
+    service,
+    signing_keys,
+    tiers,
+    verification,
+)
 from rest.operations import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -46,6 +57,8 @@ OPERATIONS: tuple[Operation, ...] = (
     licenses.regenerate_license,
     licenses.revoke_license,
     licenses.reinstate_license,
+    events.list_events,
+    events.list_app_events,
     keys.list_api_keys,
     keys.create_api_key,
     keys.get_api_key,

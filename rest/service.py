@@ -44,7 +44,7 @@ async def get_health(call: Call) -> Response:
     """Check the health of the service and its database. No key is needed."""
     writes = None if await call.database.takes_writes() else "refused"
     health = Health(status="ok", version=VERSION, writes=writes)
-    return envelopes.one(health.model_dump_json(exclude_none=True))
+    return envelopes.unversioned(health.model_dump_json(exclude_none=True))
 
 
 @operation("GET", "/api/openapi.json", public=True, any_origin=True, cost=0, answers={200: Document})

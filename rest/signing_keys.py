@@ -119,7 +119,7 @@ async def rotate_keys(call: Call) -> Response:
         licenses_resigned=rotated.licenses_resigned,
         public_key_pem=await _current_pem(call),
     )
-    return envelopes.one(answer.model_dump_json())
+    return envelopes.unversioned(answer.model_dump_json())
 
 
 @operation(

@@ -15,7 +15,7 @@ from resolvers.tiers import CreateTier, NewPosition, Position, UpdateTier
 from resolvers.viewer import Scope
 from rest import envelopes
 from rest.apps import APP, APPS, found_in_app, page_in_app, require_app
-from rest.envelopes import ABOUT_META, Answer, AnyMeta, Shows, cost_of, fields_of
+from rest.envelopes import ABOUT_META, Answer, AnyMeta, Shows, Versioned, cost_of, fields_of, with_version
 from rest.numeric_strings import NUMERIC
 from rest.operations import Call, operation
 from rest.paging import PageQuery
@@ -24,7 +24,7 @@ TIERS = f"{APP}/tiers"
 TIER = f"{TIERS}/{{id}}"
 
 
-class Tier(Answer):
+class Tier(Versioned):
     """A level at which an app is sold, with a set of features."""
 
     id: str = Field(description="Id, starting with tier_.")
@@ -69,6 +69,7 @@ class TiersQuery(PageQuery):
 
 
 _FIELDS = fields_of(Tier)
+_ONE = with_version(_FIELDS)
 _ID = (Scalar("id", "id"),)
 
 
@@ -118,28 +119,38 @@ async def get_tier(call: Call) -> Response:
     scope=Scope.WRITE_CATALOG,
     reads=Scope.READ,
     body=ChangedTier,
+    conditional=True,
     cost=MUTATION_COST + cost_of(_FIELDS),
     answers={200: TierAnswer},
 )
 async def update_tier(call: Call) -> Response:
     """Change a tier. PUT and PATCH do the same: fields left out keep their values."""
     await _require(call, call.path["id"], _ID)
+    if_version = call.if_version
     values = await call.body()
     async with call.database.write() as session:
-        id = await tiers.update_tier(call.viewer, session, call.path["id"], values)
+        id = await tiers.update_tier(call.viewer, session, call.path["id"], values, if_version)
     return envelopes.one(await _require(call, id))
 
 
-@operation("DELETE", TIER, scope=Scope.WRITE_CATALOG, cost=MUTATION_COST, answers={204: None})
+@operation(
+    "DELETE",
+    TIER,
+    scope=Scope.WRITE_CATALOG,
+    conditional=True,
+    cost=MUTATION_COST,
+    answers={204: None},
+)
 async def delete_tier(call: Call) -> Response:
     """Delete a tier. This fails with `conflict` if a license has the tier."""
     await _require(call, call.path["id"], _ID)
+    if_version = call.if_version
     async with call.database.write() as session:
-        await tiers.delete_tier(call.viewer, session, call.path["id"])
+        await tiers.delete_tier(call.viewer, session, call.path["id"], if_version)
     return envelopes.nothing()
 
 
-async def _require(call: Call, id: str, fields: tuple[Scalar, ...] = _FIELDS) -> Json:
+async def _require(call: Call, id: str, fields: tuple[Scalar, ...] = _ONE) -> Json:
     async with call.database.read() as session:
         has_app, tier = await tiers.tier_in_app(call.viewer, session, call.path["slug"], id, Selected(fields))
     return found_in_app("tier", has_app, tier)

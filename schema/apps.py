@@ -13,7 +13,7 @@ from resolvers.costs import SIGNING_KEY_COST
 from resolvers.keyring import Algorithm
 from resolvers.rotation import RotatedApp, rotate_app_keys
 from resolvers.viewer import Scope
-from schema.connections import (
+from schema.base.connections import (
     After,
     Before,
     Connection,
@@ -23,15 +23,24 @@ from schema.connections import (
     OrderDirection,
     answered_by_root,
 )
+from schema.base.inputs import if_version, input_of, required_version, values_of
+from schema.base.payloads import Payload, mutate, mutate_alone, mutation, read_back
+from schema.base.scalars import DateTime, JSONObject
 from schema.customers import Customer, CustomerFilterArgument, CustomerOrderArgument, CustomerRefArgument
+from schema.events import (
+    ABOUT_SNAPSHOT,
+    Event,
+    EventFilterArgument,
+    EventOrderArgument,
+    SnapshotTime,
+    changes_cursor_field,
+    version_field,
+)
 from schema.features import Feature, FeatureSlugArgument
-from schema.inputs import input_of, values_of
 from schema.licenses import License, LicenseFilterArgument, LicenseOrderArgument, LicenseRefArgument
-from schema.payloads import Payload, mutate, mutate_alone, read_back
 from schema.pipeline.context import context_of
 from schema.pipeline.reading import read
 from schema.pipeline.root_fields import root_field
-from schema.scalars import DateTime
 from schema.tiers import Tier, TierSlugArgument
 
 
@@ -84,6 +93,12 @@ class App(Node):
     updated_at: DateTime = strawberry.field(
         description="When the app was last changed. A rotation of its keys does not count."
     )
+    version: int = version_field()
+    changes_cursor: str = changes_cursor_field()
+
+    @strawberry.field(description=ABOUT_SNAPSHOT.format(noun="app"))
+    def snapshot(self, at: SnapshotTime) -> JSONObject | None:
+        return answered_by_root()
 
     @strawberry.field(description="One customer of the app. Null if there is no match.")
     def customer(self, by: CustomerRefArgument) -> Customer | None:
@@ -145,6 +160,18 @@ class App(Node):
     ) -> Connection[Feature]:
         return answered_by_root()
 
+    @strawberry.field(description="Everything that happened in the app. Requires the scope READ_EVENTS.")
+    def events(
+        self,
+        first: First = strawberry.UNSET,
+        after: After = strawberry.UNSET,
+        last: Last = strawberry.UNSET,
+        before: Before = strawberry.UNSET,
+        filter: EventFilterArgument = strawberry.UNSET,
+        order_by: EventOrderArgument = strawberry.UNSET,
+    ) -> Connection[Event]:
+        return answered_by_root()
+
 
 @strawberry.enum(description="What apps can be sorted by.")
 class AppOrderField(Enum):
@@ -171,11 +198,13 @@ class CreateAppInput:
 @input_of(UpdateApp)
 class UpdateAppInput:
     slug: str = strawberry.field(description="Slug of the app to change.")
+    if_version: int | None = if_version()
 
 
 @strawberry.input(description="The app to delete.")
 class DeleteAppInput:
     slug: str = strawberry.field(description="Slug of the app to delete.")
+    if_version: int | None = if_version()
 
 
 @strawberry.type
@@ -267,7 +296,7 @@ class AppQueries:
 
 @strawberry.type
 class AppMutations:
-    @strawberry.mutation(
+    @mutation(
         metadata=root_field(cost=SIGNING_KEY_COST),
         description="Create an app and its first signing key. Costs 2,000.",
     )
@@ -281,29 +310,38 @@ class AppMutations:
             info, CreateAppPayload, apps.create_app, keyring, values_of(input), scope=Scope.WRITE_CATALOG
         )
 
-    @strawberry.mutation(description="Change an app. The slug cannot be changed.")
+    @mutation(description="Change an app. The slug cannot be changed.")
     async def update_app(
         self,
         info: strawberry.Info,
         input: Annotated[UpdateAppInput, strawberry.argument("The app and its new values.")],
     ) -> UpdateAppPayload | None:
         return await mutate(
-            info, UpdateAppPayload, apps.update_app, input.slug, values_of(input), scope=Scope.WRITE_CATALOG
+            info,
+            UpdateAppPayload,
+            apps.update_app,
+            input.slug,
+            values_of(input),
+            required_version(input),
+            scope=Scope.WRITE_CATALOG,
         )
 
-    @strawberry.mutation(
-        description="Permanently delete an app with all its customers, licenses, tiers and features."
-    )
+    @mutation(description="Permanently delete an app with all its customers, licenses, tiers and features.")
     async def delete_app(
         self,
         info: strawberry.Info,
         input: Annotated[DeleteAppInput, strawberry.argument("The app to delete.")],
     ) -> DeleteAppPayload | None:
         return await mutate_alone(
-            info, DeleteAppPayload, apps.delete_app, input.slug, scope=Scope.WRITE_CATALOG
+            info,
+            DeleteAppPayload,
+            apps.delete_app,
+            input.slug,
+            required_version(input),
+            scope=Scope.WRITE_CATALOG,
         )
 
-    @strawberry.mutation(
+    @mutation(
         metadata=root_field(cost=SIGNING_KEY_COST),
         description="Replace the app's signing key. All active licenses get tokens signed with the new "
         "key, all at the same moment. Costs 2,000. Fails with WRONG_STATE if the app has too many active "

@@ -7,11 +7,11 @@ import strawberry
 from resolvers import customer_sessions, customers
 from resolvers.customer_sessions import USUAL_S, CustomerSessionTerms
 from resolvers.viewer import Scope
+from schema.base.inputs import input_of, values_of
+from schema.base.payloads import Payload, mutate, mutation, read_back
+from schema.base.scalars import DateTime
 from schema.customers import Customer
-from schema.inputs import input_of, values_of
 from schema.keys import Scope as ScopeName
-from schema.payloads import Payload, mutate, read_back
-from schema.scalars import DateTime
 
 
 @strawberry.type(description="A session of one customer, for a page where the customer sees their licenses.")
@@ -53,7 +53,7 @@ class CreateCustomerSessionPayload(Payload):
 
 @strawberry.type
 class CustomerSessionMutations:
-    @strawberry.mutation(
+    @mutation(
         description="Create a session of one customer. The session can read this customer, their licenses "
         "with tiers and features, some fields of the app, and nothing else. It ends after ttlSeconds, or "
         "earlier if the customer is deleted, or if the key that created it expires or is revoked. A customer "

@@ -16,7 +16,7 @@ from resolvers.customers import (
 )
 from resolvers.reading import Shown
 from resolvers.viewer import Scope
-from schema.connections import (
+from schema.base.connections import (
     After,
     Before,
     Connection,
@@ -26,12 +26,20 @@ from schema.connections import (
     OrderDirection,
     answered_by_root,
 )
-from schema.inputs import input_of, values_of
+from schema.base.inputs import if_version, input_of, required_version, values_of
+from schema.base.payloads import Payload, mutate, mutate_alone, mutation, read_back
+from schema.base.scalars import DateTime, JSONObject
+from schema.events import (
+    ABOUT_SNAPSHOT,
+    Event,
+    EventFilterArgument,
+    EventOrderArgument,
+    SnapshotTime,
+    version_field,
+)
 from schema.licenses import License, LicenseFilterArgument, LicenseOrderArgument
-from schema.payloads import Payload, mutate, mutate_alone, read_back
 from schema.pipeline.context import selected_below
 from schema.pipeline.reading import read
-from schema.scalars import DateTime, JSONObject
 
 if TYPE_CHECKING:
     from schema.apps import App
@@ -52,6 +60,11 @@ class Customer(Node):
     metadata: JSONObject = strawberry.field(description="Custom data. {} if there is none.")
     created_at: DateTime = strawberry.field(description="When the customer was created.")
     updated_at: DateTime = strawberry.field(description="When the customer was last changed.")
+    version: int = version_field()
+
+    @strawberry.field(description=ABOUT_SNAPSHOT.format(noun="customer"))
+    def snapshot(self, at: SnapshotTime) -> JSONObject | None:
+        return answered_by_root()
 
     @strawberry.field(description="The app that the customer belongs to.")
     def app(self) -> Annotated["App", strawberry.lazy("schema.apps")]:
@@ -67,6 +80,20 @@ class Customer(Node):
         filter: LicenseFilterArgument = strawberry.UNSET,
         order_by: LicenseOrderArgument = strawberry.UNSET,
     ) -> Connection[License]:
+        return answered_by_root()
+
+    @strawberry.field(
+        description="Events of the customer and of the customer's licenses. Requires the scope READ_EVENTS."
+    )
+    def events(
+        self,
+        first: First = strawberry.UNSET,
+        after: After = strawberry.UNSET,
+        last: Last = strawberry.UNSET,
+        before: Before = strawberry.UNSET,
+        filter: EventFilterArgument = strawberry.UNSET,
+        order_by: EventOrderArgument = strawberry.UNSET,
+    ) -> Connection[Event]:
         return answered_by_root()
 
 
@@ -126,11 +153,18 @@ class CreateCustomerInput:
 @input_of(UpdateCustomer)
 class UpdateCustomerInput:
     id: strawberry.ID = strawberry.field(description="Id of the customer to change.")
+    if_version: int | None = if_version()
 
 
 @strawberry.input(description="The customer to delete.")
 class DeleteCustomerInput:
     id: strawberry.ID = strawberry.field(description="Id of the customer to delete.")
+    if_version: int | None = if_version()
+    erase: bool = strawberry.field(
+        default=False,
+        description="Also remove the personal data (email, name, external id, metadata) from all events of "
+        "the customer and its licenses. This cannot be undone. The events stay, with `erased: true`.",
+    )
 
 
 @strawberry.type
@@ -191,7 +225,7 @@ class CustomerQueries:
 
 @strawberry.type
 class CustomerMutations:
-    @strawberry.mutation(description="Create a customer.")
+    @mutation(description="Create a customer.")
     async def create_customer(
         self,
         info: strawberry.Info,
@@ -207,7 +241,7 @@ class CustomerMutations:
             scope=Scope.WRITE_CUSTOMERS,
         )
 
-    @strawberry.mutation(
+    @mutation(
         description="Return the customer with this email, or create one. An existing customer is not "
         "changed. Concurrent calls with the same email create only one customer."
     )
@@ -226,7 +260,7 @@ class CustomerMutations:
             scope=Scope.WRITE_CUSTOMERS,
         )
 
-    @strawberry.mutation(description="Change a customer.")
+    @mutation(description="Change a customer.")
     async def update_customer(
         self,
         info: strawberry.Info,
@@ -238,15 +272,22 @@ class CustomerMutations:
             customers.update_customer,
             input.id,
             values_of(input),
+            required_version(input),
             scope=Scope.WRITE_CUSTOMERS,
         )
 
-    @strawberry.mutation(description="Permanently delete a customer and all licenses of the customer.")
+    @mutation(description="Permanently delete a customer and all licenses of the customer.")
     async def delete_customer(
         self,
         info: strawberry.Info,
         input: Annotated[DeleteCustomerInput, strawberry.argument("The customer to delete.")],
     ) -> DeleteCustomerPayload | None:
+        resolver = partial(customers.delete_customer, erase=input.erase)
         return await mutate(
-            info, DeleteCustomerPayload, customers.delete_customer, input.id, scope=Scope.WRITE_CUSTOMERS
+            info,
+            DeleteCustomerPayload,
+            resolver,
+            input.id,
+            required_version(input),
+            scope=Scope.WRITE_CUSTOMERS,
         )

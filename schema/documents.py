@@ -8,13 +8,13 @@ import strawberry
 from resolvers import documents
 from resolvers.documents import MOST_IN_ACCOUNT, MOST_PER_CALL, SET_LENGTH, Registered
 from resolvers.viewer import Scope
-from schema.connections import After, Before, Connection, First, Last, Node
-from schema.inputs import values_of
-from schema.payloads import Payload, mutate, mutate_alone
+from schema.base.connections import After, Before, Connection, First, Last, Node
+from schema.base.inputs import values_of
+from schema.base.payloads import Payload, mutate, mutate_alone, mutation
+from schema.base.scalars import DateTime
 from schema.pipeline.context import context_of
 from schema.pipeline.reading import read
 from schema.pipeline.root_fields import root_field
-from schema.scalars import DateTime
 
 
 @strawberry.type(
@@ -125,7 +125,7 @@ class DocumentQueries:
 
 @strawberry.type
 class DocumentMutations:
-    @strawberry.mutation(
+    @mutation(
         metadata=root_field(count=_count, most=MOST_PER_CALL),
         description="Add documents to a set: all of them, or none if any is invalid. Every text is checked "
         "against the schema and the limits. Documents that are in the set already stay as they are. An id "
@@ -148,7 +148,7 @@ class DocumentMutations:
             scope=Scope.MANAGE_KEYS,
         )
 
-    @strawberry.mutation(
+    @mutation(
         description="Delete a set of documents. Within a second, a key with the policy REGISTERED can no "
         "longer send these documents, except those that another of its sets has. Requires the scope "
         "MANAGE_KEYS."

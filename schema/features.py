@@ -8,10 +8,11 @@ from db.features import MOST_IN_APP
 from resolvers import features
 from resolvers.features import CreateFeature, UpdateFeature
 from resolvers.viewer import Scope
-from schema.connections import Node, answered_by_root
-from schema.inputs import input_of, values_of
-from schema.payloads import Payload, mutate, read_back
-from schema.scalars import DateTime
+from schema.base.connections import After, Before, Connection, First, Last, Node, answered_by_root
+from schema.base.inputs import if_version, input_of, required_version, values_of
+from schema.base.payloads import Payload, mutate, mutation, read_back
+from schema.base.scalars import DateTime
+from schema.events import Event, EventFilterArgument, EventOrderArgument, version_field
 
 if TYPE_CHECKING:
     from schema.apps import App
@@ -24,9 +25,22 @@ class Feature(Node):
     name: str = strawberry.field(description="Display name.")
     description: str | None = strawberry.field(description="Description, if there is one.")
     created_at: DateTime = strawberry.field(description="When the feature was created.")
+    version: int = version_field()
 
     @strawberry.field(description="The app that the feature belongs to.")
     def app(self) -> Annotated["App", strawberry.lazy("schema.apps")]:
+        return answered_by_root()
+
+    @strawberry.field(description="Events of the feature. Requires the scope READ_EVENTS.")
+    def events(
+        self,
+        first: First = strawberry.UNSET,
+        after: After = strawberry.UNSET,
+        last: Last = strawberry.UNSET,
+        before: Before = strawberry.UNSET,
+        filter: EventFilterArgument = strawberry.UNSET,
+        order_by: EventOrderArgument = strawberry.UNSET,
+    ) -> Connection[Event]:
         return answered_by_root()
 
 
@@ -41,11 +55,13 @@ class CreateFeatureInput:
 @input_of(UpdateFeature)
 class UpdateFeatureInput:
     id: strawberry.ID = strawberry.field(description="Id of the feature to change.")
+    if_version: int | None = if_version()
 
 
 @strawberry.input(description="The feature to delete.")
 class DeleteFeatureInput:
     id: strawberry.ID = strawberry.field(description="Id of the feature to delete.")
+    if_version: int | None = if_version()
 
 
 @strawberry.type
@@ -84,7 +100,7 @@ class DeleteFeaturePayload(Payload):
 
 @strawberry.type
 class FeatureMutations:
-    @strawberry.mutation(description=f"Create a feature. An app has at most {MOST_IN_APP} features.")
+    @mutation(description=f"Create a feature. An app has at most {MOST_IN_APP} features.")
     async def create_feature(
         self,
         info: strawberry.Info,
@@ -99,7 +115,7 @@ class FeatureMutations:
             scope=Scope.WRITE_CATALOG,
         )
 
-    @strawberry.mutation(description="Change a feature. The slug cannot be changed.")
+    @mutation(description="Change a feature. The slug cannot be changed.")
     async def update_feature(
         self,
         info: strawberry.Info,
@@ -111,17 +127,21 @@ class FeatureMutations:
             features.update_feature,
             input.id,
             values_of(input),
+            required_version(input),
             scope=Scope.WRITE_CATALOG,
         )
 
-    @strawberry.mutation(
-        description="Delete a feature. Fails with IN_USE if a tier or a license has the feature."
-    )
+    @mutation(description="Delete a feature. Fails with IN_USE if a tier or a license has the feature.")
     async def delete_feature(
         self,
         info: strawberry.Info,
         input: Annotated[DeleteFeatureInput, strawberry.argument("The feature to delete.")],
     ) -> DeleteFeaturePayload | None:
         return await mutate(
-            info, DeleteFeaturePayload, features.delete_feature, input.id, scope=Scope.WRITE_CATALOG
+            info,
+            DeleteFeaturePayload,
+            features.delete_feature,
+            input.id,
+            required_version(input),
+            scope=Scope.WRITE_CATALOG,
         )

@@ -10,16 +10,17 @@ from strawberry.schema.config import StrawberryConfig
 from resolvers import paging, reading
 from resolvers.costs import MUTATION_COST
 from schema.apps import AppMutations, AppQueries
-from schema.connections import Node
+from schema.base.connections import Node
+from schema.base.scalars import SCALARS
 from schema.customer_sessions import CustomerSessionMutations
 from schema.customers import CustomerMutations, CustomerQueries
 from schema.documents import DocumentMutations, DocumentQueries
+from schema.events import EventQueries, SnapshotQueries
 from schema.features import FeatureMutations
 from schema.keys import ApiKeyMutations, ApiKeyQueries
 from schema.licenses import LicenseMutations, LicenseQueries
 from schema.pipeline.reading import read
 from schema.pipeline.root_fields import root_field
-from schema.scalars import SCALARS
 from schema.signing_keys import SigningKeyQueries
 from schema.tiers import TierMutations
 from schema.verification import VerificationQueries
@@ -34,6 +35,9 @@ was given. A customer session (`cs_`) acts for one customer. `verifyLicense`, `v
 
 **Ids.** Every id is unique across all types, and its prefix shows the type: `app_`, `cus_`, `lic_`.
 `node` and `nodes` look up any object by its id.
+
+**History.** Every change is an event. `events` lists those of the account, of an app, of a customer, or of a
+single object.
 
 **Paging.** Lists are connections. Page forward with `first` and `after`, backward with `last` and
 `before`: {paging.DEFAULT_SIZE} rows by default, {paging.MAX_SIZE} at most.
@@ -54,9 +58,11 @@ def _count(arguments: Mapping[str, Any]) -> int:
 
 @strawberry.type(description="Read operations.")
 class Query(
+    EventQueries,
     DocumentQueries,
     ApiKeyQueries,
     ViewerQueries,
+    SnapshotQueries,
     VerificationQueries,
     LicenseQueries,
     CustomerQueries,

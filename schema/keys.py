@@ -13,11 +13,11 @@ from resolvers.keys import NewKey
 from resolvers.viewer import DocumentPolicy as Policy
 from resolvers.viewer import KeyKind as Kind
 from resolvers.viewer import Scope as ScopeBelow
-from schema.connections import After, Before, Connection, First, Last, Node, answered_by_root
-from schema.inputs import input_of, values_of
-from schema.payloads import Payload, mutate, read_back
+from schema.base.connections import After, Before, Connection, First, Last, Node, answered_by_root
+from schema.base.inputs import input_of, values_of
+from schema.base.payloads import Payload, mutate, mutation, read_back
+from schema.base.scalars import Date, DateTime
 from schema.pipeline.reading import read
-from schema.scalars import Date, DateTime
 
 if TYPE_CHECKING:
     from schema.apps import App
@@ -254,7 +254,7 @@ class RevokeApiKeyPayload(_ApiKeyPayload):
 
 @strawberry.type
 class ApiKeyMutations:
-    @strawberry.mutation(description="Create an API key. It can do no more than the key of the request.")
+    @mutation(description="Create an API key. It can do no more than the key of the request.")
     async def create_api_key(
         self,
         info: strawberry.Info,
@@ -268,7 +268,7 @@ class ApiKeyMutations:
             scope=ScopeBelow.MANAGE_KEYS,
         )
 
-    @strawberry.mutation(
+    @mutation(
         description="Change an API key. Fails with NOT_FOUND if the key can do more than the key of the "
         "request. The same applies to rotateApiKey and revokeApiKey."
     )
@@ -286,9 +286,7 @@ class ApiKeyMutations:
             scope=ScopeBelow.MANAGE_KEYS,
         )
 
-    @strawberry.mutation(
-        description="Give an API key a new token. The previous token keeps working for overlapHours."
-    )
+    @mutation(description="Give an API key a new token. The previous token keeps working for overlapHours.")
     async def rotate_api_key(
         self,
         info: strawberry.Info,
@@ -303,7 +301,7 @@ class ApiKeyMutations:
             scope=ScopeBelow.MANAGE_KEYS,
         )
 
-    @strawberry.mutation(
+    @mutation(
         description="Revoke an API key for good. It stops working within a second. The last secret key "
         "without an expiry or a limit cannot be revoked (WRONG_STATE). Revoking a revoked key changes "
         "nothing."

@@ -12,13 +12,30 @@ from resolvers import licenses
 from resolvers.licenses import CreateLicense, LicenseFilters, Regenerated, RevokeLicense
 from resolvers.viewer import Scope, Viewer
 from resolvers.visible import OF_LICENSE
-from schema.connections import Node, OrderDirection, answered_by_root
-from schema.inputs import input_of, values_of
-from schema.payloads import Payload, mutate, mutate_alone, read_back
+from schema.base.connections import (
+    After,
+    Before,
+    Connection,
+    First,
+    Last,
+    Node,
+    OrderDirection,
+    answered_by_root,
+)
+from schema.base.inputs import if_version, input_of, required_version, values_of
+from schema.base.payloads import Payload, mutate, mutate_alone, mutation, read_back
+from schema.base.scalars import UUID, DateTime, JSONObject
+from schema.events import (
+    ABOUT_SNAPSHOT,
+    Event,
+    EventFilterArgument,
+    EventOrderArgument,
+    SnapshotTime,
+    version_field,
+)
 from schema.pipeline.context import context_of, selected_below
 from schema.pipeline.reading import read
 from schema.pipeline.root_fields import root_field
-from schema.scalars import UUID, DateTime, JSONObject
 
 if TYPE_CHECKING:
     from schema.apps import App
@@ -71,6 +88,11 @@ class License(Node):
         description="When the license was last changed. A new token from a rotation of the app's keys does "
         "not count."
     )
+    version: int = version_field()
+
+    @strawberry.field(description=ABOUT_SNAPSHOT.format(noun="license"))
+    def snapshot(self, at: SnapshotTime) -> JSONObject | None:
+        return answered_by_root()
 
     @strawberry.field(description="The app that the license is for.")
     def app(self) -> Annotated["App", strawberry.lazy("schema.apps")]:
@@ -82,6 +104,18 @@ class License(Node):
 
     @strawberry.field(description="The license's customer.")
     def customer(self) -> Annotated["Customer", strawberry.lazy("schema.customers")]:
+        return answered_by_root()
+
+    @strawberry.field(description="Events of the license. Requires the scope READ_EVENTS.")
+    def events(
+        self,
+        first: First = strawberry.UNSET,
+        after: After = strawberry.UNSET,
+        last: Last = strawberry.UNSET,
+        before: Before = strawberry.UNSET,
+        filter: EventFilterArgument = strawberry.UNSET,
+        order_by: EventOrderArgument = strawberry.UNSET,
+    ) -> Connection[Event]:
         return answered_by_root()
 
 
@@ -141,16 +175,19 @@ class RevokeLicenseInput:
     """The license to revoke, and why."""
 
     id: strawberry.ID = strawberry.field(description="Id of the license to revoke.")
+    if_version: int | None = if_version()
 
 
 @strawberry.input(description="The license to reinstate.")
 class ReinstateLicenseInput:
     id: strawberry.ID = strawberry.field(description="Id of a revoked license.")
+    if_version: int | None = if_version()
 
 
 @strawberry.input(description="The license to delete.")
 class DeleteLicenseInput:
     id: strawberry.ID = strawberry.field(description="Id of the license to delete.")
+    if_version: int | None = if_version()
 
 
 @strawberry.input(
@@ -236,7 +273,7 @@ class LicenseQueries:
 
 @strawberry.type
 class LicenseMutations:
-    @strawberry.mutation(
+    @mutation(
         description="Issue a license. Fails with TAKEN on installationId if the installation already has an "
         "active license of the app."
     )
@@ -255,7 +292,7 @@ class LicenseMutations:
             scope=Scope.WRITE_LICENSES,
         )
 
-    @strawberry.mutation(
+    @mutation(
         metadata=root_field(
             open_if=lambda arguments: "currentToken" in arguments["input"],
             may_show=lambda fields: are_visible("License", fields, OF_LICENSE),
@@ -287,7 +324,7 @@ class LicenseMutations:
             scope=licenses.regeneration_scope(context_of(info).viewer),
         )
 
-    @strawberry.mutation(description="Revoke a license. If the license is already revoked, nothing changes.")
+    @mutation(description="Revoke a license. If the license is already revoked, nothing changes.")
     async def revoke_license(
         self,
         info: strawberry.Info,
@@ -299,10 +336,11 @@ class LicenseMutations:
             licenses.revoke_license,
             input.id,
             values_of(input),
+            required_version(input),
             scope=Scope.WRITE_LICENSES,
         )
 
-    @strawberry.mutation(
+    @mutation(
         description="Undo a revocation. Fails with WRONG_STATE if the license is not revoked. Fails with "
         "TAKEN if the license has not expired and its installation has another active license."
     )
@@ -318,17 +356,21 @@ class LicenseMutations:
             licenses.reinstate_license,
             keyring,
             input.id,
+            required_version(input),
             scope=Scope.WRITE_LICENSES,
         )
 
-    @strawberry.mutation(
-        description="Permanently delete a license. To keep the history, revoke the license instead."
-    )
+    @mutation(description="Permanently delete a license. To keep the history, revoke the license instead.")
     async def delete_license(
         self,
         info: strawberry.Info,
         input: Annotated[DeleteLicenseInput, strawberry.argument("The license to delete.")],
     ) -> DeleteLicensePayload | None:
         return await mutate(
-            info, DeleteLicensePayload, licenses.delete_license, input.id, scope=Scope.WRITE_LICENSES
+            info,
+            DeleteLicensePayload,
+            licenses.delete_license,
+            input.id,
+            required_version(input),
+            scope=Scope.WRITE_LICENSES,
         )

@@ -9,9 +9,9 @@ import strawberry
 from db.apps import MOST_SIGNING_KEYS
 from resolvers import signing_keys
 from resolvers.signing_keys import PublishedKey
+from schema.base.scalars import DateTime
 from schema.pipeline.reading import read_plain
 from schema.pipeline.root_fields import root_field
-from schema.scalars import DateTime
 from schema.verification import AppSlugArgument
 
 

@@ -7,12 +7,13 @@ import strawberry
 from resolvers import tiers
 from resolvers.tiers import CreateTier, UpdateTier
 from resolvers.viewer import Scope
-from schema.connections import After, Before, Connection, First, Last, Node, answered_by_root
+from schema.base.connections import After, Before, Connection, First, Last, Node, answered_by_root
+from schema.base.inputs import if_version, input_of, required_version, values_of
+from schema.base.payloads import Payload, mutate, mutation, read_back
+from schema.base.scalars import DateTime
+from schema.events import Event, EventFilterArgument, EventOrderArgument, version_field
 from schema.features import Feature
-from schema.inputs import input_of, values_of
 from schema.licenses import License, LicenseFilterArgument, LicenseOrderArgument
-from schema.payloads import Payload, mutate, read_back
-from schema.scalars import DateTime
 
 if TYPE_CHECKING:
     from schema.apps import App
@@ -25,6 +26,7 @@ class Tier(Node):
     name: str = strawberry.field(description="Display name.")
     position: int = strawberry.field(description="Place among the app's tiers. Lower positions come first.")
     created_at: DateTime = strawberry.field(description="When the tier was created.")
+    version: int = version_field()
 
     @strawberry.field(description="The app that the tier belongs to.")
     def app(self) -> Annotated["App", strawberry.lazy("schema.apps")]:
@@ -49,6 +51,18 @@ class Tier(Node):
     ) -> Connection[License]:
         return answered_by_root()
 
+    @strawberry.field(description="Events of the tier. Requires the scope READ_EVENTS.")
+    def events(
+        self,
+        first: First = strawberry.UNSET,
+        after: After = strawberry.UNSET,
+        last: Last = strawberry.UNSET,
+        before: Before = strawberry.UNSET,
+        filter: EventFilterArgument = strawberry.UNSET,
+        order_by: EventOrderArgument = strawberry.UNSET,
+    ) -> Connection[Event]:
+        return answered_by_root()
+
 
 TierSlugArgument = Annotated[str, strawberry.argument(description="Slug of the tier.")]
 
@@ -61,11 +75,13 @@ class CreateTierInput:
 @input_of(UpdateTier)
 class UpdateTierInput:
     id: strawberry.ID = strawberry.field(description="Id of the tier to change.")
+    if_version: int | None = if_version()
 
 
 @strawberry.input(description="The tier to delete.")
 class DeleteTierInput:
     id: strawberry.ID = strawberry.field(description="Id of the tier to delete.")
+    if_version: int | None = if_version()
 
 
 @strawberry.type
@@ -104,7 +120,7 @@ class DeleteTierPayload(Payload):
 
 @strawberry.type
 class TierMutations:
-    @strawberry.mutation(description="Create a tier.")
+    @mutation(description="Create a tier.")
     async def create_tier(
         self,
         info: strawberry.Info,
@@ -119,22 +135,33 @@ class TierMutations:
             scope=Scope.WRITE_CATALOG,
         )
 
-    @strawberry.mutation(
-        description="Change a tier. The slug cannot be changed, and existing tokens stay as they are."
-    )
+    @mutation(description="Change a tier. The slug cannot be changed, and existing tokens stay as they are.")
     async def update_tier(
         self,
         info: strawberry.Info,
         input: Annotated[UpdateTierInput, strawberry.argument("The tier and its new values.")],
     ) -> UpdateTierPayload | None:
         return await mutate(
-            info, UpdateTierPayload, tiers.update_tier, input.id, values_of(input), scope=Scope.WRITE_CATALOG
+            info,
+            UpdateTierPayload,
+            tiers.update_tier,
+            input.id,
+            values_of(input),
+            required_version(input),
+            scope=Scope.WRITE_CATALOG,
         )
 
-    @strawberry.mutation(description="Delete a tier. Fails with IN_USE if a license has the tier.")
+    @mutation(description="Delete a tier. Fails with IN_USE if a license has the tier.")
     async def delete_tier(
         self,
         info: strawberry.Info,
         input: Annotated[DeleteTierInput, strawberry.argument("The tier to delete.")],
     ) -> DeleteTierPayload | None:
-        return await mutate(info, DeleteTierPayload, tiers.delete_tier, input.id, scope=Scope.WRITE_CATALOG)
+        return await mutate(
+            info,
+            DeleteTierPayload,
+            tiers.delete_tier,
+            input.id,
+            required_version(input),
+            scope=Scope.WRITE_CATALOG,
+        )

@@ -10,11 +10,11 @@ import strawberry
 from asgi.limits import Quota
 from resolvers import verification
 from resolvers.verification import MAX_VALUES, Verification
+from schema.base.scalars import UUID, DateTime
 from schema.licenses import LicenseStatus
 from schema.pipeline.names import snake_case
 from schema.pipeline.reading import read_plain
 from schema.pipeline.root_fields import always, root_field
-from schema.scalars import UUID, DateTime
 
 
 @strawberry.enum(

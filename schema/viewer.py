@@ -6,10 +6,13 @@ from typing import Any
 import strawberry
 
 from asgi.limits import Budget as KeyBudget
+from db import clock
 from resolvers import customers, keys
 from resolvers.keys import Identity
-from schema.connections import answered_by_root
+from schema.base.connections import answered_by_root
+from schema.base.scalars import DateTime
 from schema.customers import Customer
+from schema.events import changes_cursor_field
 from schema.keys import KeyKind, Scope
 from schema.pipeline.context import context_of
 from schema.pipeline.reading import PlainObject, read_plain
@@ -39,6 +42,10 @@ class Viewer:
     )
     scopes: list[Scope] = strawberry.field(description="Permissions of the key, in the order of Scope.")
     budget: Budget = strawberry.field(description="Points that the key can spend on requests.")
+    history_since: DateTime = strawberry.field(
+        description="Since when events are kept. Older events are removed, or were never written."
+    )
+    changes_cursor: str = changes_cursor_field()
 
     @strawberry.field(description="The customer of a customer session. Null for all other keys.")
     def customer(self) -> Customer | None:
@@ -73,5 +80,7 @@ _FIELDS: Mapping[str, Callable[[Identity], Any]] = {
     "keyLast4": lambda found: found.key_last4,
     "isLimitedToApps": lambda found: found.is_limited_to_apps,
     "scopes": lambda found: [scope.name for scope in found.scopes],
+    "historySince": lambda found: clock.as_text(found.history_since),
+    "changesCursor": lambda found: found.changes_cursor,
     "__typename": lambda _: "Viewer",
 }

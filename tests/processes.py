@@ -6,6 +6,7 @@ variables. The key size is small, because small keys are fast to create.
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,9 @@ from tests.keyrings import RSA_BITS
 
 PROGRAM = Path(__file__).parent.parent / "server.py"
 _READY = "Licensegraph is running at "
+
+# Tests that run in the background ignore SIGINT, and the processes that they start would inherit this.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

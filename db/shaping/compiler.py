@@ -4,14 +4,24 @@ Every subquery is explicitly correlated to its parent's row, and to nothing else
 would silently add the parent's table to the subquery again, as a cartesian product.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias, assert_never
 
-from sqlalchemy import ColumnElement, CompoundSelect, FromClause, Integer, Select, case, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    FromClause,
+    Integer,
+    Select,
+    and_,
+    case,
+    select,
+    union_all,
+)
 
 from db.shaping.json import Member, constant, ids_in, json_array, json_object, json_or_null, json_text
-from db.shaping.nouns import Kind, ListedIn, Noun, Row
+from db.shaping.nouns import Attribute, Kind, ListedIn, Noun, Row
 from db.shaping.pages import Needs, PageRows
 from db.shaping.rows import LinkedRows, Rows
 from db.shaping.selection import (
@@ -22,6 +32,8 @@ from db.shaping.selection import (
     EdgeCursor,
     EdgeNode,
     Edges,
+    EmbeddedObject,
+    EndId,
     EntryList,
     Field,
     FieldRead,
@@ -38,6 +50,7 @@ from db.shaping.selection import (
     Part,
     Read,
     Scalar,
+    Snapshot,
     Total,
     Typename,
     parts_of,
@@ -45,6 +58,8 @@ from db.shaping.selection import (
 from db.shaping.slots import slot_parameter
 
 Statement: TypeAlias = Select[Any] | CompoundSelect[Any]
+SnapshotOf: TypeAlias = Callable[[Noun, FromClause, ColumnElement[str]], ColumnElement[Any]]
+"""Returns SQL for the JSON of a row as it was at a time (`db.snapshots.of_row`)."""
 
 # Compile times, in units of about 10 µs. A scalar takes 1 unit. A filter counts as 200 units, because a
 # filter may need a search.
@@ -59,7 +74,7 @@ def takes_long(read: Read) -> bool:
 
 def _effort(part: object) -> int:
     match part:
-        case Object() | ObjectList() | EntryList():
+        case Object() | ObjectList() | EntryList() | Snapshot():
             return _OBJECT
         case Connection(page=page):
             return _CONNECTION + _FILTER * len(page.filters)
@@ -70,15 +85,18 @@ def _effort(part: object) -> int:
 class Compiler:
     """Compiles selections of a set of nouns. Statements are not cached here: callers do that.
 
+    `snapshot` is needed for selections with snapshots.
+
     If `limited` is true, the statements are for tenants that cannot reach their whole account: they check
     `Noun.reached` instead of `Noun.owned`.
     """
 
-    def __init__(self, nouns: Mapping[str, Noun], *, limited: bool = False) -> None:
-        self._nouns = nouns
+    def __init__(
+        self, nouns: Mapping[str, Noun], *, limited: bool = False, snapshot: SnapshotOf | None = None
+    ) -> None:
+        self._nouns = {name: _as_found(noun, limited=limited) for name, noun in nouns.items()}
+        self._snapshot = snapshot
         self._limited = limited
-        if limited:
-            self._nouns = {name: replace(noun, owned=noun.reached) for name, noun in nouns.items()}
 
     def compile(self, read: Read) -> Statement:
         """Return the statement of a read.
@@ -106,10 +124,16 @@ class Compiler:
             case _:
                 assert_never(read)
 
-    def returned(self, name: str, fields: Sequence[Field]) -> ColumnElement[str]:
-        """Return the JSON of an inserted row, for RETURNING. The fields must satisfy `are_columns`."""
+    def object_of(
+        self, name: str, fields: Sequence[Field], row: FromClause | None = None, more: Sequence[Member] = ()
+    ) -> ColumnElement[str]:
+        """Return the JSON of a row of the noun's table or, if it is given, of another source of such rows.
+
+        The fields must be scalars. The members in `more` follow them.
+        """
         noun = self._nouns[name]
-        return json_text(self._object(_RowScope(noun, noun.table), fields))
+        scope = _RowScope(noun, noun.table if row is None else row)
+        return json_text(json_object([*(self._field(scope, field) for field in fields), *more]))
 
     def _aliased(self, name: str) -> tuple[Noun, FromClause]:
         noun = self._nouns[name]
@@ -148,13 +172,16 @@ class Compiler:
             case Typename(key, name):
                 return constant(key, name)
             case Scalar(key, name):
-                attribute = scope.noun.attributes[name]
-                value = (
-                    scope.nested(attribute.expression(scope.row.c))
-                    if attribute.is_subquery
-                    else attribute.expression(scope.columns)
-                )
-                return Member(key, attribute.kind, value, attribute.nullable)
+                return _attribute(scope, key, scope.noun.attributes[name])
+            case EmbeddedObject(key, name, fields):
+                attributes = scope.noun.embedded[name].attributes
+                members = [
+                    constant(part.key, part.name)
+                    if isinstance(part, Typename)
+                    else _attribute(scope, part.key, attributes[part.name])
+                    for part in fields
+                ]
+                return Member(key, Kind.JSON, json_object(members))
             case Object(key, name, by=by):
                 may_be_null = by is not None or scope.noun.objects[name].nullable
                 if not may_be_null and not isinstance(scope, _PageScope):
@@ -167,6 +194,10 @@ class Compiler:
                 return Member(key, Kind.JSON, scope.nested(self._list(scope, field)), is_nullable)
             case EntryList(key):
                 return Member(key, Kind.JSON, scope.nested(_entries(scope, field)))
+            case Snapshot(key, at):
+                assert self._snapshot is not None
+                found = self._snapshot(scope.noun, scope.row, slot_parameter(at))
+                return Member(key, Kind.JSON, scope.nested(found), nullable=True)
             case Connection(key):
                 return Member(key, Kind.JSON, scope.nested(self._connection(field, scope)))
             case _:
@@ -242,6 +273,8 @@ class Compiler:
                 return Member(key, Kind.PLAIN, rows.end_cursor(last), nullable=True)
             case NextCursor(key, suffix):
                 return Member(key, Kind.PLAIN, rows.next_cursor(suffix), nullable=True)
+            case EndId(key, last, otherwise):
+                return Member(key, Kind.TEXT, rows.end_id(last, otherwise))
             case Echo(key, slot):
                 return Member(key, Kind.INTEGER, slot_parameter(slot, Integer))
             case _:
@@ -260,6 +293,12 @@ class Compiler:
                 case _:
                     assert_never(part)
         return json_object(members)
+
+
+def _as_found(noun: Noun, *, limited: bool) -> Noun:
+    """Return a noun whose condition `owned` is true for exactly the rows that reads may find."""
+    owned, visible = noun.reached if limited else noun.owned, noun.visible
+    return replace(noun, owned=owned if visible is None else lambda row: and_(owned(row), visible(row)))
 
 
 def are_columns(noun: Noun, fields: Sequence[Field]) -> bool:
@@ -348,6 +387,15 @@ class _LinkedScope:
 _Scope: TypeAlias = _RowScope | _PageScope | _LinkedScope
 
 
+def _attribute(scope: _Scope, key: str, attribute: Attribute) -> Member:
+    value = (
+        scope.nested(attribute.expression(scope.row.c))
+        if attribute.is_subquery
+        else attribute.expression(scope.columns)
+    )
+    return Member(key, attribute.kind, value, attribute.nullable)
+
+
 def _entries(parent: _Scope, field: EntryList) -> ColumnElement[Any]:
     """Return the JSON array of the rows of an `EntryList`."""
     entries = parent.noun.entries[field.name]
@@ -378,7 +426,7 @@ def _one_of(
     def matches(row: FromClause) -> Iterator[ColumnElement[bool]]:
         yield row.c[column] == parent.c["id"]
         yield _matches(noun, row, by)
-        if limited:
+        if limited or noun.visible is not None:
             yield noun.owned(row.c)
 
     preferred = noun.lookups[by.name].preferred
@@ -397,9 +445,10 @@ def _needs(noun: Noun, parts: Iterable[Part]) -> Needs:
         if isinstance(part, Nodes | EdgeNode):
             columns.update(_columns(noun, part.fields))
     return Needs(
-        rows=any(isinstance(part, Nodes | Edges | PageCursor | NextCursor) for part in flat),
+        rows=any(isinstance(part, Nodes | Edges | PageCursor | NextCursor | EndId) for part in flat),
         columns=frozenset(columns),
         end_cursors=any(isinstance(part, PageCursor | NextCursor) for part in flat),
+        end_ids=any(isinstance(part, EndId) for part in flat),
         counted=any(isinstance(part, Total) and part.at_most is None for part in flat),
     )
 
@@ -419,6 +468,13 @@ def _columns(noun: Noun, fields: Sequence[Field]) -> Iterator[str]:
         match field:
             case Scalar(_, name):
                 yield from noun.attributes[name].columns
+            case EmbeddedObject(_, name, below):
+                attributes = noun.embedded[name].attributes
+                for part in below:
+                    yield from () if isinstance(part, Typename) else attributes[part.name].columns
+            case Snapshot():
+                for name in noun.image.values():
+                    yield from noun.attributes[name].columns
             case Object(_, name, by=None):
                 yield noun.objects[name].column
             case ObjectList(_, name) if isinstance(relation := noun.lists[name], ListedIn):

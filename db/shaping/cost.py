@@ -30,6 +30,7 @@ from db.shaping.selection import (
     Part,
     Scalar,
     Slot,
+    Snapshot,
     Total,
     Value,
 )
@@ -97,6 +98,8 @@ def _fields(fields: Iterable[Field]) -> Iterator[Cost]:
                 yield _times(typical, _sum(1, _fields(below)).shared())
             case EntryList(size=size):
                 yield Cost(0, ((size, Cost(1)),))
+            case Snapshot():
+                yield Cost(1)
             case Connection():
                 yield _connection(field)
             case _:

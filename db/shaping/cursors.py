@@ -1,7 +1,8 @@
 """Cursors: opaque, valid for one type and one order, and still valid after their row is deleted.
 
 A cursor consists of a checksum, the tag of its type and order, and the id of its row. The sort value in
-base64url follows, unless it is null or the order is by id only. The parts are separated by dots. The SQL of a
+base64url follows, unless it is null or the order is by id only. If the order is by a number that no other row
+has (`Ordering.numbers`), the number stands in place of the id. The parts are separated by dots. The SQL of a
 page writes the cursors of the page (`token`), up to a hundred of them, so writing a cursor must be cheap.
 `token` must produce the same bytes as `encode` on both databases.
 """
@@ -9,6 +10,7 @@ page writes the cursors of the page (`token`), up to a hundred of them, so writi
 import base64
 import binascii
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Text
 
 _CHECKSUM_LENGTH = 8
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")  # all of these fit into 64 bits
 
 
 class InvalidCursor(ValueError):
@@ -61,6 +64,14 @@ def decode(tag: str, text: str) -> Position:
     return position
 
 
+def decode_number(tag: str, text: str) -> int:
+    """Read a cursor of an order by a number. Raises InvalidCursor if the text is not one."""
+    position = decode(tag, text)
+    if position.value is not None or _NUMBER.fullmatch(position.id) is None:
+        raise InvalidCursor("is not a cursor, or was altered")
+    return int(position.id)
+
+
 def _written(value: str) -> str:
     return base64.urlsafe_b64encode(value.encode()).rstrip(b"=").decode()
 
@@ -87,7 +98,7 @@ class token(FunctionElement[str]):  # noqa: N801
     type = Text()
     inherit_cache = False
 
-    def __init__(self, tag: str, id: ColumnElement[str], value: ColumnElement[Any] | None) -> None:
+    def __init__(self, tag: str, id: ColumnElement[Any], value: ColumnElement[Any] | None = None) -> None:
         self.tag = tag
         super().__init__(id, *([] if value is None else [value]))
 

@@ -173,7 +173,9 @@ def _postgresql_or_null(element: json_or_null, compiler: SQLCompiler, **kw: Any)
 @compiles(json_text, "sqlite")
 def _sqlite_text(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:
     (value,) = element.clauses
-    return compiler.process(value, **kw)
+    # In RETURNING, SQLAlchemy writes columns without their tables. In a subquery, SQLite could then take a
+    # column for another table's column with the same name.
+    return compiler.process(value, **{**kw, "include_table": True})
 
 
 @compiles(json_object, "postgresql")
@@ -259,6 +261,27 @@ def _postgresql_texts(element: texts_in, compiler: SQLCompiler, **kw: Any) -> st
     return f"json_array_elements_text({array}::json)"
 
 
+class numbered_texts(FunctionElement[Any]):  # noqa: N801
+    """The texts in a JSON array, as rows with the columns ``value`` and ``place``, which starts at 1."""
+
+    name = "numbered_texts"
+    type = Text()
+    inherit_cache = False
+
+
+@compiles(numbered_texts, "sqlite")
+def _sqlite_numbered(element: numbered_texts, compiler: SQLCompiler, **kw: Any) -> str:
+    (array,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"(SELECT value, key + 1 AS place FROM json_each({array}))"  # noqa: S608
+
+
+@compiles(numbered_texts, "postgresql")
+def _postgresql_numbered(element: numbered_texts, compiler: SQLCompiler, **kw: Any) -> str:
+    (array,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    rows = f"json_array_elements_text({array}::json) WITH ORDINALITY AS numbered (value, place)"
+    return f"(SELECT value, place FROM {rows})"  # noqa: S608
+
+
 class arrays_in(FunctionElement[Any]):  # noqa: N801
     """The arrays in a JSON array, as rows with one column, ``value``.
 
@@ -280,6 +303,54 @@ def _sqlite_arrays(element: arrays_in, compiler: SQLCompiler, **kw: Any) -> str:
 def _postgresql_arrays(element: arrays_in, compiler: SQLCompiler, **kw: Any) -> str:
     (array,) = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"json_array_elements({array}::json)"
+
+
+class member(FunctionElement[Any]):  # noqa: N801
+    """The value of a member of a JSON object, as JSON. It is SQL's null only if there is no such member."""
+
+    name = "member"
+    type = NullType()
+    inherit_cache = False
+
+    def __init__(self, object: ColumnElement[Any], key: str) -> None:
+        self.key = key
+        super().__init__(object)
+
+
+class member_text(FunctionElement[str]):  # noqa: N801
+    """The value of a member of a JSON object, as text. null becomes SQL's null."""
+
+    name = "member_text"
+    type = Text()
+    inherit_cache = False
+
+    def __init__(self, object: ColumnElement[Any], key: str) -> None:
+        self.key = key
+        super().__init__(object)
+
+
+@compiles(member, "sqlite")
+def _sqlite_member(element: member, compiler: SQLCompiler, **kw: Any) -> str:
+    (object,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({object} -> '{element.key}')"
+
+
+@compiles(member, "postgresql")
+def _postgresql_member(element: member, compiler: SQLCompiler, **kw: Any) -> str:
+    (object,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({object}::json -> '{element.key}')"
+
+
+@compiles(member_text, "sqlite")
+def _sqlite_member_text(element: member_text, compiler: SQLCompiler, **kw: Any) -> str:
+    (object,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({object} ->> '{element.key}')"
+
+
+@compiles(member_text, "postgresql")
+def _postgresql_member_text(element: member_text, compiler: SQLCompiler, **kw: Any) -> str:
+    (object,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"""(({object}::json ->> '{element.key}') COLLATE "C")"""
 
 
 class item(FunctionElement[str]):  # noqa: N801

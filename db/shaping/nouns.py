@@ -20,6 +20,9 @@ NOW: BindParameter[datetime] = bindparam("now", type_=UtcDateTime())
 TOKENS: BindParameter[bool] = bindparam("tokens", type_=Boolean())
 """Whether the viewer may see the tokens of licenses."""
 
+CUSTOMERS: BindParameter[bool] = bindparam("customers", type_=Boolean())
+"""Whether the viewer may see customers."""
+
 
 INDEX_SCAN, ROW_SCAN, SEARCH_SCAN = 500, 2_000, 4_000
 """The costs of scanning an index, the rows themselves, and a filter's own index (`db.shaping.scans`)."""
@@ -57,11 +60,18 @@ def column(name: str, kind: Kind = Kind.PLAIN, *, nullable: bool = False) -> Att
 
 
 @dataclass(frozen=True)
+class Embedded:
+    """A field that is an object without an id, which consists of attributes of its noun's row."""
+
+    attributes: Mapping[str, Attribute]
+
+
+@dataclass(frozen=True)
 class ToOne:
     """A field that is one row of `noun`: the row whose id is in `column`.
 
     If the column is null, the field is null too. If `only_reached` is true, the field is also null if the
-    tenant cannot reach the row.
+    tenant cannot reach the row, or the viewer may not see it.
     """
 
     noun: str
@@ -83,13 +93,15 @@ class ToMany:
     """A field that lists the rows of `noun` whose `column` is this row's id.
 
     `total` is the number of rows, if the database stores this number. Otherwise the rows are counted. `few`
-    means that reading all of the rows is always cheap.
+    means that reading all of the rows is always cheap. `replaced_orders` maps the names of the noun's orders
+    to those that this field uses in their place.
     """
 
     noun: str
     column: str
     total: StoredTotal | None = None
     few: bool = False
+    replaced_orders: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,17 +153,32 @@ class Ordering:
     """An order by a column and then by id.
 
     If `column` is None, the order is by id only, which is the order of creation.
+
+    If `numbers` is true, the column numbers the rows: it has whole numbers, and no two rows of a connection
+    have the same one. Then the order is by the column only, and a cursor is a number, which is valid in both
+    directions. Rows without a number are left out.
     """
 
     column: str | None = None
     nullable: bool = False
+    numbers: bool = False
+
+    @property
+    def only_column(self) -> str | None:
+        """The column that alone decides the order, or None if rows are sorted by a column and then by id."""
+        return "id" if self.column is None else self.column if self.numbers else None
+
+    @property
+    def keys(self) -> list[str]:
+        """The columns that rows are sorted by."""
+        return [self.only_column or self.column or "", *([] if self.only_column else ["id"])]
 
 
 @dataclass(frozen=True)
 class Condition:
     """A filter: its SQL, and how the caller's value becomes the bound value.
 
-    The caller's value is a text, a time, or true or false.
+    The caller's value is a text, a list of texts, a time, or true or false.
 
     `columns` are the columns that the SQL reads, besides the id. `index` is a condition that an index over
     the rows of all accounts can answer. This condition is true for every row that passes the filter, and may
@@ -187,18 +214,25 @@ class Unique:
     preferred: Callable[[Row], Sequence[ColumnElement[Any]]] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Noun:
     """A type of the graph and its table.
 
     `owned`, `reached` and `entered` are tenancy conditions (`db.tenancy`). `owned` is true for rows of the
     account, and `reached` for those of them that the tenant can reach. `entered` is true for rows in which
     the tenant can look up an object that it can reach, even if it cannot reach the row itself. By default,
-    these are the rows that it can reach.
+    these are the rows that it can reach. `visible` is true for the rows that the viewer may see, if not all:
+    no read finds the other rows.
+
+    An account can have very many rows if `numerous` is true.
 
     `singular` maps each field that finds one row of a connection to that connection (`App.customer` to
     `App.customers`). `default_order` is the order of connections for which none is selected, and whether this
     order is descending.
+
+    Changes of the noun's rows are events (`db.events`), whose subject is `subject`. An event shows a row by
+    its `image`: names of fields in REST, each with the attribute that has its value. `timed` are those
+    fields of the image that change with the clock, each with SQL for its value at a time.
     """
 
     name: str
@@ -207,6 +241,7 @@ class Noun:
     owned: Callable[[Row], ColumnElement[bool]]
     reached: Callable[[Row], ColumnElement[bool]]
     attributes: Mapping[str, Attribute]
+    embedded: Mapping[str, Embedded] = field(default_factory=dict)
     objects: Mapping[str, ToOne] = field(default_factory=dict)
     lists: Mapping[str, Through | ListedIn] = field(default_factory=dict)
     entries: Mapping[str, Entries] = field(default_factory=dict)
@@ -217,7 +252,13 @@ class Noun:
     orders: Mapping[str, Ordering] = field(default_factory=dict)
     default_order: tuple[str, bool] = ("created_at", True)
     entered: Callable[[Row], ColumnElement[bool]] | None = None
+    visible: Callable[[Row], ColumnElement[bool]] | None = None
+    numerous: bool = False
+    subject: str = ""
+    image: Mapping[str, str] = field(default_factory=dict)
+    timed: Mapping[str, Callable[[Row, ColumnElement[Any]], ColumnElement[str]]] = field(default_factory=dict)
 
     def cursor_tag(self, order: str, descending: bool) -> str:
         """Return the tag that cursors of this noun in this order contain."""
-        return f"{self.name}.{order}.{'desc' if descending else 'asc'}"
+        direction = "both" if self.orders[order].numbers else "desc" if descending else "asc"
+        return f"{self.name}.{order}.{direction}"

@@ -37,12 +37,14 @@ class Needs:
     """The rows and columns that the selected parts of a page need, known before the page is built.
 
     `rows` is true if any part reads rows. `columns` are the columns of these rows. `end_cursors` is true if
-    the cursor of the first or last row is selected. `counted` is true if all matching rows are counted.
+    the cursor of the first or last row is selected, and `end_ids` if its id is. `counted` is true if all
+    matching rows are counted.
     """
 
     rows: bool
     columns: frozenset[str]
     end_cursors: bool
+    end_ids: bool
     counted: bool
 
 
@@ -71,18 +73,20 @@ class PageRows(Rows):
 
     def cursor(self) -> ColumnElement[str]:
         """Return SQL for the cursor of each row."""
-        value = None if self._order.column is None else self.columns[self._order.column]
-        return self._token(self.columns["id"], value)
+        key, *rest = (self.columns[name] for name in reversed(self._order.keys))
+        return self._token(key, *rest)
 
     def end_cursor(self, last: bool) -> ColumnElement[str]:
         """Return SQL for the cursor of the page's first or last row, null if the page is empty."""
-        if self._order.column is None:
+        only = self._order.only_column
+        if only is not None:
             end = func.min if last == self._page.descending else func.max
-            return self._token(end(self.columns["id"]), None)
-        # Rows are numbered from 1 in the order in which they are read. When reading backward, the last row of
-        # the page is number 1.
-        wanted = self.columns[_FETCHED] if last != self._page.backward else 1
-        return func.max(self.cursor()).filter(self.columns[_NUMBER] == wanted)
+            return self._token(end(self.columns[only]))
+        return self._at_end(self.cursor(), last)
+
+    def end_id(self, last: bool, otherwise: Slot) -> ColumnElement[str]:
+        """Return SQL for the id of the page's first or last row, or a text if the page is empty."""
+        return func.coalesce(self._at_end(self.columns["id"], last), slot_parameter(otherwise))
 
     def next_cursor(self, suffix: Slot) -> ColumnElement[str]:
         """Return SQL for the last row's cursor and a suffix, null if no rows come after the page."""
@@ -137,10 +141,17 @@ class PageRows(Rows):
         relation, parent = self._parent
         return None if relation.total is None else relation.total.expression(parent.c)
 
+    def _at_end(self, value: ColumnElement[Any], last: bool) -> ColumnElement[Any]:
+        """Return SQL for a value of the page's first or last row, null if the page is empty."""
+        # Rows are numbered from 1 in the order in which they are read. When reading backward, the last row of
+        # the page is number 1.
+        wanted = self.columns[_FETCHED] if last != self._page.backward else 1
+        return func.max(value).filter(self.columns[_NUMBER] == wanted)
+
     def _build(self, needs: Needs) -> FromClause:
         page = self._page
-        # If cursors contain only the id, the cursors of the first and last row do not need row numbers.
-        numbered = needs.end_cursors and self._order.column is not None
+        # If one column decides the order, the cursors of the first and last row do not need row numbers.
+        numbered = needs.end_ids or (needs.end_cursors and self._order.only_column is None)
         fetched = self._rows(
             self._order, page.after, later=not page.backward, inclusive=False, most=self._size
         )
@@ -163,9 +174,7 @@ class PageRows(Rows):
 
     def _columns_read(self, needs: Needs) -> set[str]:
         """Return the columns that are selected, that sort the rows, or that a filter reads."""
-        names = {"id", *needs.columns}
-        if self._order.column is not None:
-            names.add(self._order.column)
+        names = {"id", *self._order.keys, *needs.columns}
         for chosen in self._page.filters:
             names.update(self.noun.filters[chosen.name].columns)
         return names
@@ -176,5 +185,5 @@ class PageRows(Rows):
         reader = self._search or self._walk
         return reader.rows(order, after, later=later, inclusive=inclusive, most=most)
 
-    def _token(self, id: ColumnElement[str], value: ColumnElement[Any] | None) -> ColumnElement[str]:
-        return cursors.token(self.noun.cursor_tag(self._page.order, self._page.descending), id, value)
+    def _token(self, key: ColumnElement[Any], value: ColumnElement[Any] | None = None) -> ColumnElement[str]:
+        return cursors.token(self.noun.cursor_tag(self._page.order, self._page.descending), key, value)

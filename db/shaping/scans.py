@@ -24,7 +24,7 @@ def with_scan_costs(connection: Connection, noun: Noun, relation: ToMany | None)
     """
     filters = [noun.filters[chosen.name] for chosen in connection.page.filters]
     costs = [condition.scan for condition in filters] or [0]
-    has_few = relation is None or relation.few
+    has_few = not noun.numerous if relation is None else relation.few
     # All filters are checked on each row, unless one of the filters finds its rows directly.
     filtered = sum(costs) // (SMALL_RELATION_DIVISOR if has_few else 1) if min(costs) else 0
     is_count_cheap = has_few or (relation is not None and relation.total is not None)

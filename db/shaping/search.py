@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from db.shaping.nouns import Ordering
 from db.shaping.selection import After
-from db.shaping.walk import Walk, compared, key_columns, ranges_beyond
+from db.shaping.walk import Walk, compared, ranges_beyond
 
 WALK_LIMIT: ColumnElement[int] = literal_column("1000")
 """How many rows a page walks over before it uses the filters' own indexes."""
@@ -128,7 +128,7 @@ class Search:
         def place(prefix: str) -> Any:
             # In a range, either all values are null or no value is null. The "" that replaces null is
             # therefore never compared with a value.
-            return tuple_(*(func.coalesce(match.c[f"{prefix}{name}"], "") for name in key_columns(order)))
+            return tuple_(*(func.coalesce(match.c[f"{prefix}{name}"], "") for name in order.keys))
 
         rest = self._walk.in_range(order, match, range, ascending)
         rest = rest.where(compared(place(""), place("start_"), ascending, inclusive=True)).limit(most)
@@ -144,7 +144,7 @@ def _rest_if_needed(
 
     The returned CTE is also in the list. It has no row if the walk reached the end or found enough matches.
     """
-    start = nearest.with_only_columns(*(row.c[name].label(f"start_{name}") for name in key_columns(order)))
+    start = nearest.with_only_columns(*(row.c[name].label(f"start_{name}") for name in order.keys))
     start_rows = start.limit(1).offset(WALK_LIMIT).cte(nesting=True)
     lacking = select(func.count()).select_from(walked.alias()).scalar_subquery() < most
     needed = select(*start_rows.c).where(lacking).cte(nesting=True)

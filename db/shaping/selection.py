@@ -9,10 +9,16 @@ GraphQL builds selections from a document. REST's selections have fixed fields.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar, assert_never
+from typing import ClassVar, Generic, TypeAlias, TypeVar, assert_never
 
 Slot: TypeAlias = int
 Value: TypeAlias = str | int | None
+
+
+class At(str):
+    """The value of a snapshot's slot: its time as text (`db.clock.as_text`)."""
+
+    __slots__ = ()
 
 
 S_co = TypeVar("S_co", covariant=True)
@@ -59,6 +65,15 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddedObject:
+    """An object that consists of attributes of its noun's row (`db.shaping.nouns.Embedded`)."""
+
+    key: str
+    name: str
+    fields: "tuple[Typename | Scalar, ...]"
+
+
+@dataclass(frozen=True, slots=True)
 class Lookup:
     """How one row is found: the name of a lookup in the noun's `lookups`, and the slot of the value."""
 
@@ -102,13 +117,23 @@ class EntryList:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The object as it was at the time in a slot (`At`). This is read from the object's events."""
+
+    key: str
+    at: Slot
+    noun: ClassVar[str] = "Event"
+
+
+@dataclass(frozen=True, slots=True)
 class After:
     """The place after which a page starts, as slots of the id and the sort value.
 
     `null` is true if the sort value is null. `value` is None if `null` is true or the order is by id only.
+    `id` is None if the order's column numbers the rows (`Ordering.numbers`).
     """
 
-    id: Slot
+    id: Slot | None
     value: Slot | None
     null: bool
 
@@ -218,6 +243,18 @@ class NextCursor:
 
 
 @dataclass(frozen=True, slots=True)
+class EndId:
+    """The id of the page's first row, or of its last row if `last` is true.
+
+    If the page is empty, this is the text of the slot `otherwise`.
+    """
+
+    key: str
+    last: bool
+    otherwise: Slot
+
+
+@dataclass(frozen=True, slots=True)
 class Echo:
     """A number from the request, returned unchanged (REST's ``page`` and ``per_page``)."""
 
@@ -237,10 +274,12 @@ class Connection:
     scan: int = 0
 
 
-Field: TypeAlias = Typename | Scalar | Object | ObjectList | EntryList | Connection
+Field: TypeAlias = (
+    Typename | Scalar | EmbeddedObject | Object | ObjectList | EntryList | Snapshot | Connection
+)
 Fields: TypeAlias = tuple[Field, ...]
 EdgePart: TypeAlias = Typename | EdgeNode | EdgeCursor
-Part: TypeAlias = Typename | Nodes | Edges | Group | Total | HasMore | PageCursor | NextCursor | Echo
+Part: TypeAlias = Typename | Nodes | Edges | Group | Total | HasMore | PageCursor | NextCursor | EndId | Echo
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,7 +416,7 @@ def parts_of(part: AnyPart) -> Iterator[AnyPart]:
 
 def _below(part: AnyPart) -> Iterable[AnyPart]:
     match part:
-        case OneRead() | Object() | ObjectList() | EntryList() | Nodes() | EdgeNode():
+        case OneRead() | EmbeddedObject() | Object() | ObjectList() | EntryList() | Nodes() | EdgeNode():
             return part.fields
         case Connection() | Group() | Edges():
             return part.parts
@@ -387,9 +426,9 @@ def _below(part: AnyPart) -> Iterable[AnyPart]:
             return (connection,)
         case ManyRead(_, groups):
             return (field for _, fields in groups for field in fields)
-        case Typename() | Scalar() | EdgeCursor():
+        case Typename() | Scalar() | Snapshot() | EdgeCursor():
             return ()
-        case Total() | HasMore() | PageCursor() | NextCursor() | Echo():
+        case Total() | HasMore() | PageCursor() | NextCursor() | EndId() | Echo():
             return ()
         case _:
             assert_never(part)

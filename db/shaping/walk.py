@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     ColumnElement,
     CompoundSelect,
@@ -35,7 +36,7 @@ from db.shaping.slots import slot_parameter
 Parent: TypeAlias = tuple[ToMany, FromClause]
 """The parent of a connection: the relation from the parent to the connection's rows, and the parent's row."""
 
-_APP = "app_id"
+_ACCOUNT, _APP = "account_id", "app_id"
 
 
 class Walk:
@@ -107,7 +108,7 @@ class Walk:
         if self.page.offset is not None:
             walk = walk.where(self._from_offset(self.page.offset, row))
         # A range never contains both nulls and values, so this order is the index's own order or its reverse.
-        keys = [row.c[name] for name in key_columns(order)]
+        keys = [row.c[name] for name in order.keys]
         walk = walk.order_by(*(key.asc() if ascending else key.desc() for key in keys))
         return self.correlated(walk)
 
@@ -126,7 +127,10 @@ class Walk:
         has_direct = any(condition.finds_few for condition, _ in self.filters)
         found = [
             condition.sql(
-                columns if condition.finds_few or not has_direct else _unindexed_in(columns, condition), value
+                columns
+                if condition.finds_few or not has_direct
+                else _unindexed_in(columns, condition.columns),
+                value,
             )
             for condition, value in self.filters
             if indexed is None or indexed == (condition.index is not None)
@@ -140,14 +144,9 @@ class Walk:
     def order_by(self, row: Row, *, reverse: bool) -> list[ColumnElement[Any]]:
         """Return the expressions of ORDER BY for the connection's order, or for its reverse."""
         descending = self.page.descending != reverse
-        keys: list[ColumnElement[Any]] = []
-        if self.order.column is not None:
-            value = row[self.order.column]
-            key = value.desc() if descending else value.asc()
-            if self.order.nullable:
-                key = key.nulls_first() if reverse else key.nulls_last()
-            keys.append(key)
-        keys.append(row["id"].desc() if descending else row["id"].asc())
+        keys = [row[name].desc() if descending else row[name].asc() for name in self.order.keys]
+        if self.order.nullable:
+            keys[0] = keys[0].nulls_first() if reverse else keys[0].nulls_last()
         return keys
 
     def correlated(self, statement: Select[Any]) -> Select[Any]:
@@ -160,23 +159,33 @@ class Walk:
         A walk along the order's index finds the first row after the offset.
         """
         passed = self.source()
-        keys = key_columns(self.order)
+        keys = self.order.keys
         walk = (
             select(*(passed.c[name] for name in keys))
             .where(*self.conditions(passed))
             .order_by(*self.order_by(passed.c, reverse=False))
         )
         start = self.correlated(walk.limit(1).offset(slot_parameter(offset, Integer)))
-        here = row.c["id"] if len(keys) == 1 else tuple_(*(row.c[name] for name in keys))
+        here = row.c[keys[0]] if len(keys) == 1 else tuple_(*(row.c[name] for name in keys))
         return compared(here, start.scalar_subquery(), not self.page.descending, inclusive=True)
 
     def _owned(self, row: FromClause) -> list[ColumnElement[bool]]:
+        """Return the conditions for a row to be in the connection if there are no filters."""
+        found = [self._is_owned(row)]
+        if self.parent is not None and self.noun.visible is not None:
+            found.append(self.noun.visible(row.c))
+        if self.order.numbers:
+            found.append(row.c[self.order.keys[0]].is_not(None))
+        return found
+
+    def _is_owned(self, row: FromClause) -> ColumnElement[bool]:
+        is_selective = any(condition.selective for condition, _ in self.filters)
         if self.parent is None:
-            return [self.noun.owned(row.c)]
+            is_searched = is_selective and self.noun.numerous
+            return self.noun.owned(_unindexed_in(row.c, [_ACCOUNT]) if is_searched else row.c)
         relation, parent = self.parent
         column = row.c[relation.column]
-        is_selective = not relation.few and any(condition.selective for condition, _ in self.filters)
-        return [(unindexed(column) if is_selective else column) == parent.c["id"]]
+        return (unindexed(column) if is_selective and not relation.few else column) == parent.c["id"]
 
     def _with_known_app(self, row: FromClause) -> Row:
         """Return a row's columns.
@@ -187,11 +196,6 @@ class Walk:
         if self.parent is None or self.parent[0].column != _APP:
             return row.c
         return {**row.c, _APP: self.parent[1].c["id"]}
-
-
-def key_columns(order: Ordering) -> list[str]:
-    """Return the names of the columns that an order sorts by."""
-    return ["id"] if order.column is None else [order.column, "id"]
 
 
 def ranges_beyond(
@@ -205,12 +209,14 @@ def ranges_beyond(
     nulls come last. If `inclusive` is true, a row at the place itself is in one of the ranges.
     """
     id = row.c["id"]
-    if order.column is None:
-        return [[] if after is None else [compared(id, slot_parameter(after.id), ascending, inclusive)]]
+    if order.only_column is not None:
+        return [[] if after is None else [_beyond(order, row, after, ascending, inclusive)]]
+    assert order.column is not None
     value = row.c[order.column]
     valued, null = value.is_not(None), value.is_(None)
     if after is None:
         return [[valued], [null]] if order.nullable else [[]]
+    assert after.id is not None
     id_there = slot_parameter(after.id)
     if after.null:
         tied = [null, compared(id, id_there, ascending, inclusive)]
@@ -219,6 +225,20 @@ def ranges_beyond(
     place = tuple_(slot_parameter(after.value), id_there)
     beyond = [compared(tuple_(value, id), place, ascending, inclusive)]
     return [beyond, [null]] if order.nullable and later else [beyond]
+
+
+def _beyond(
+    order: Ordering, row: FromClause, after: After, ascending: bool, inclusive: bool
+) -> ColumnElement[bool]:
+    """Return the condition for the rows on one side of a place, in an order by one column only."""
+    if order.numbers:
+        assert after.value is not None
+        # Numbers in cursors may be larger than those that the column can have.
+        there = slot_parameter(after.value, BigInteger)
+    else:
+        assert after.id is not None
+        there = slot_parameter(after.id)
+    return compared(row.c[order.keys[0]], there, ascending, inclusive)
 
 
 def compared(left: Any, right: Any, ascending: bool, inclusive: bool) -> ColumnElement[bool]:
@@ -231,13 +251,13 @@ def compared(left: Any, right: Any, ascending: bool, inclusive: bool) -> ColumnE
     return left <= right if inclusive else left < right  # type: ignore[no-any-return]
 
 
-def _unindexed_in(columns: Row, condition: Condition) -> Row:
-    """Return a row's columns, written so that no index on the columns of this condition is used.
+def _unindexed_in(columns: Row, names: Sequence[str]) -> Row:
+    """Return a row's columns, written so that no index on the columns with these names is used.
 
-    This is for a page with another filter that finds a few rows directly. The index of that filter is the
-    better one, but SQLite cannot know this. An index on `app_id` can still be used.
+    This is for a page with a filter that finds a few rows directly. The index of that filter is the better
+    one, but SQLite cannot know this. An index on `app_id` can still be used.
     """
-    return {**columns, **{name: unindexed(columns[name]) for name in condition.columns if name != _APP}}
+    return {**columns, **{name: unindexed(columns[name]) for name in names if name != _APP}}
 
 
 class unindexed(FunctionElement[Any]):  # noqa: N801

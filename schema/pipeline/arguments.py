@@ -23,9 +23,9 @@ from graphql import (
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.execution.values import VariableValues
 
-from db import ids
-from db.shaping.nouns import Entries, Noun
-from db.shaping.selection import Filter, Lookup, Page, Slot, Value, Values
+from db import clock, ids
+from db.shaping.nouns import Entries, Noun, ToMany
+from db.shaping.selection import At, Filter, Lookup, Page, Slot, Value, Values
 from resolvers import paging
 from resolvers.errors import BadUserInput
 from resolvers.inputs import is_storable
@@ -69,9 +69,10 @@ NO_VARIABLES = VariableValues({}, {})
 
 @dataclass(frozen=True, slots=True)
 class PageArguments:
-    """The arguments of a connection."""
+    """The arguments of a connection. `relation` is None for a connection over the whole account."""
 
     noun: Noun
+    relation: ToMany | None
     field: GraphQLField
     details: FieldDetailsList
 
@@ -79,7 +80,7 @@ class PageArguments:
         """Return the page that these arguments select. Raises GraphQLError."""
         arguments = arguments_at(self.field, self.details, variables)
         try:
-            return paging.page(self.noun, _page_arguments(self.noun, arguments), values)
+            return paging.page(self.noun, _page_arguments(self.noun, arguments), values, self.relation)
         except BadUserInput as error:
             raise located(error, self.details) from None
 
@@ -91,7 +92,7 @@ class PageArguments:
         if first is not None and any(isinstance(node, VariableNode) for node in sizes):
             last = None  # only one of them can have a value in a request
         try:
-            page = paging.page(self.noun, paging.PageArguments(first=first, last=last), values)
+            page = paging.page(self.noun, paging.PageArguments(first=first, last=last), values, self.relation)
         except BadUserInput as error:
             raise located(error, self.details) from None
         filters = _filters_assumed(self.noun, nodes, assumption)
@@ -165,6 +166,22 @@ class SizeArguments:
     def assume(self, assumption: Assumption, values: Values) -> Slot:
         """Return the slot of the largest or the smallest number."""
         return values.slot(self.entries.most if assumption.is_largest else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotArguments:
+    """The argument of a snapshot: its time."""
+
+    field: GraphQLField
+    details: FieldDetailsList
+
+    def bind(self, variables: VariableValues, values: Values) -> Slot:
+        """Return the slot of the time. It is checked when the snapshot is read (`resolvers.history`)."""
+        return values.slot(At(clock.as_text(arguments_at(self.field, self.details, variables)["at"])))
+
+    def assume(self, assumption: Assumption, values: Values) -> Slot:
+        """Return the slot of any time."""
+        return values.slot(At())
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +269,13 @@ def _filters_assumed(noun: Noun, nodes: Mapping[str, ValueNode], assumption: Ass
         yield from (name for name, condition in noun.filters.items() if condition.scan)
 
 
+def _plain(value: Any) -> Any:
+    """Return a value with enums replaced by their values."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value.value if isinstance(value, Enum) else value
+
+
 def _page_arguments(noun: Noun, arguments: dict[str, Any]) -> paging.PageArguments:
     order = arguments.get("orderBy")
     given = {**arguments, **(arguments.get("filter") or {})}
@@ -261,7 +285,7 @@ def _page_arguments(noun: Noun, arguments: dict[str, Any]) -> paging.PageArgumen
         last=arguments.get("last"),
         before=arguments.get("before"),
         filters=tuple(
-            (snake_case(name), value.value if isinstance(value, Enum) else value)
+            (snake_case(name), _plain(value))
             for name, value in given.items()
             if value is not None and snake_case(name) in noun.filters
         ),

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from graphql.execution.values import VariableValues
 
+from asgi.idempotency import parse_key
 from db.reads import NOUNS
 from db.shaping.cost import Cost, cost_of_object, cost_of_page
 from db.shaping.selection import Connection, Selected, Value, Values
@@ -18,8 +19,9 @@ from schema.pipeline.arguments import (
     located,
     require_id,
 )
+from schema.pipeline.collecting import FieldArguments
 from schema.pipeline.plan import Plan, Planned, ResponsePath
-from schema.pipeline.root_fields import declared
+from schema.pipeline.root_fields import KEY_ARGUMENT, declared
 from schema.pipeline.selections import PlainFields, Selection, fill
 
 Variant: TypeAlias = "tuple[tuple[BoundArguments, ...], ...]"
@@ -55,6 +57,8 @@ def arguments_of(plan: Plan, variables: VariableValues) -> RequestArguments:
     """Check and bind the arguments of a request. Raises GraphQLError if an argument is invalid."""
     for each in plan.varying:
         each.of(variables)
+    for each in plan.keyed:
+        _check_key(each, variables)
     variant, values, counts = [], [], []
     for field in plan.fields:
         counts.append(_count(field, variables))
@@ -121,6 +125,16 @@ def _assumed_count(planned: Planned, assumption: Assumption) -> int:
     if planned.root is None or not have_variable(planned.root.details[0].node.arguments):
         return _count(planned, NO_VARIABLES)
     return declared(planned.root.field).most if assumption.is_largest else 1
+
+
+def _check_key(field: FieldArguments, variables: VariableValues) -> None:
+    """Raise GraphQLError if a mutation's idempotency key has the wrong form."""
+    key = field.of(variables).get(KEY_ARGUMENT)
+    try:
+        if key is not None:
+            parse_key(key)
+    except ValueError as error:
+        raise located(BadUserInput(KEY_ARGUMENT, str(error)), field.details) from None
 
 
 def _count(planned: Planned, variables: VariableValues) -> int:

@@ -1,6 +1,6 @@
 """The context of a request, for its resolvers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -10,6 +10,7 @@ from graphql.pyutils import Path
 from asgi.limits import Meter, unmetered
 from asgi.request_log import Record
 from db.engine import Database
+from db.idempotency import Claim
 from db.shaping.selection import Fields, Selected
 from resolvers.keyring import Keyring
 from resolvers.viewer import Viewer
@@ -24,7 +25,9 @@ class Context:
 
     `nouns` has the name of the selected type at each of these paths. `documents` checks the texts that the
     request registers. `record` collects what the log line of the request reports. `meter` takes what the
-    request costs.
+    request costs. `sent_keys` are the request's headers Idempotency-Key, and `idempotency_key` is the key in
+    them, if there is one and the operation is a mutation. `claims` has the claim of each mutation field that
+    was sent with a key, and `replayed` the response keys of those whose earlier outcome is repeated.
     """
 
     viewer: Viewer
@@ -35,6 +38,10 @@ class Context:
     record: Record = field(default_factory=Record)
     meter: Meter = field(default_factory=unmetered)
     nouns: Mapping[ResponsePath, str] = field(default_factory=dict)
+    sent_keys: Sequence[str] = ()
+    idempotency_key: str | None = None
+    claims: dict[ResponsePath, Claim] = field(default_factory=dict)
+    replayed: list[str] = field(default_factory=list)
 
 
 def context_of(info: strawberry.Info) -> Context:

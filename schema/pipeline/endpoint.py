@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from asgi import refusals
 from asgi.authentication import Authentication
 from asgi.bodies import parse_json
+from asgi.idempotency import HEADER, REPLAYED
 from asgi.limits import Meter
 from asgi.refusals import HttpRefusal
 from asgi.request_log import record_of
@@ -71,6 +72,7 @@ class GraphQLEndpoint:
             self._keyring,
             self._pipeline.documents,
             record=record_of(scope),
+            sent_keys=http.headers.getlist(HEADER),
         )
         response = await self._response(http, negotiated(http.headers.get("accept")), context)
         response.raw_headers += context.meter.budget_headers()
@@ -88,7 +90,7 @@ class GraphQLEndpoint:
             context.viewer = await self._authentication.viewer_of(http)
             context.meter = self._authentication.limits.meter(context.viewer, context.record.client.network)
             request = await self._request(http, context.viewer)
-            return self._executed(await self._pipeline.run(request, context), media_type, context.meter)
+            return self._executed(await self._pipeline.run(request, context), media_type, context)
         except ClientDisconnect:
             raise
         except RequestRefused as refused:
@@ -137,17 +139,22 @@ class GraphQLEndpoint:
         # Some clients send an empty string if the operation has no name.
         return Request(query, variables, operation_name or None, http.method == "POST", cost_only or False)
 
-    def _executed(self, outcome: Outcome, media_type: MediaType, meter: Meter) -> Response:
-        result = outcome.result
+    def _executed(self, outcome: Outcome, media_type: MediaType, context: Context) -> Response:
+        result, meter = outcome.result, context.meter
         errors = result.errors or []
         data = orjson.dumps(result.data)
         body: dict[str, Any] = {"data": orjson.Fragment(data)}
         if errors:
             body["errors"] = [formatted(error) for error in errors]
         body["extensions"] = {"cost": self._cost(meter, outcome.cost, meter.settle(len(data)))}
+        if context.replayed:
+            body["extensions"]["idempotency"] = {"replayed": context.replayed}
         nothing_done = result.data is None or all(value is None for value in result.data.values())
         is_unavailable = nothing_done and any(code_of(error) is Code.UNAVAILABLE for error in errors)
-        return _response(media_type, 503 if is_unavailable else 200, body)
+        response = _response(media_type, 503 if is_unavailable else 200, body)
+        if context.replayed and result.data is not None and result.data.keys() == set(context.replayed):
+            response.raw_headers.append(REPLAYED)
+        return response
 
     def _cost(self, meter: Meter, requested: int, actual: int) -> Mapping[str, int | None]:
         """Return `extensions.cost`.

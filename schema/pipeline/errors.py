@@ -13,8 +13,17 @@ from asgi.bodies import MalformedJson, PayloadTooLarge
 from asgi.refusals import HttpRefusal
 from asgi.unavailability import unavailability
 from db.engine import StoreUnavailable
-from resolvers.errors import BadUserInput, Busy, Forbidden, RateLimited, Unauthenticated
+from resolvers.errors import (
+    BadUserInput,
+    Busy,
+    Forbidden,
+    InProgress,
+    KeyReused,
+    RateLimited,
+    Unauthenticated,
+)
 from resolvers.inputs import is_storable
+from schema.pipeline.names import camel_case
 
 log = structlog.get_logger("licensegraph.graphql")
 
@@ -32,6 +41,8 @@ class Code(StrEnum):
     DOCUMENT_NOT_REGISTERED = "DOCUMENT_NOT_REGISTERED"
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     PERSISTED_QUERY_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
+    IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
+    IDEMPOTENCY_IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
     RATE_LIMITED = "RATE_LIMITED"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
@@ -81,6 +92,8 @@ _FAILURES: dict[type[Exception], Failure] = {
     DocumentNotRegistered: Failure(Code.DOCUMENT_NOT_REGISTERED, 403),
     MutationNotAllowed: Failure(Code.BAD_USER_INPUT, 405, {"Allow": "POST"}),
     PayloadTooLarge: Failure(Code.BAD_USER_INPUT, 413),
+    KeyReused: Failure(Code.IDEMPOTENCY_MISMATCH, 422),
+    InProgress: Failure(Code.IDEMPOTENCY_IN_PROGRESS, 409),
     StoreUnavailable: Failure(Code.UNAVAILABLE, 503),
     Busy: Failure(Code.UNAVAILABLE, 503),
 }
@@ -114,8 +127,12 @@ def formatted(error: GraphQLError, code: Code | None = None) -> dict[str, Any]:
     response path is not logged, because it may contain aliases, which the client chooses.
     """
     code = code or code_of(error)
-    sent = error.formatted
+    sent, extensions = error.formatted, error.extensions or {}
     message = error.message
+    if isinstance(error.original_error, BadUserInput) and not extensions:
+        # A resolver raised it. An error that binding raises names the argument already.
+        argument = camel_case(error.original_error.argument)
+        message, extensions = f"{argument} {message}", {"argument": argument}
     if code is Code.INTERNAL_SERVER_ERROR:
         message = "Something went wrong here. The request's id finds it in the log."
         cause = error.original_error or error
@@ -127,4 +144,4 @@ def formatted(error: GraphQLError, code: Code | None = None) -> dict[str, Any]:
     if not is_storable(message):
         # The message may quote characters that UTF-8 cannot encode.
         message = message.encode(errors="replace").decode()
-    return {**sent, "message": message, "extensions": {"code": code.value, **(error.extensions or {})}}
+    return {**sent, "message": message, "extensions": {"code": code.value, **extensions}}

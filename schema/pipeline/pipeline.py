@@ -16,6 +16,7 @@ from graphql import (
     get_operation_ast,
 )
 
+from asgi.idempotency import key_of
 from resolvers.errors import Busy, Unauthenticated
 from schema.pipeline.bind import Bound, arguments_of, bind, filled, needs_key
 from schema.pipeline.cache import Document, DocumentCache, PlanKey
@@ -66,7 +67,8 @@ class Pipeline:
     async def run(self, request: Request, context: Context) -> Outcome:
         """Execute a request.
 
-        Raises Busy, RateLimited, MutationNotAllowed and RequestRefused if the request was not executed.
+        Raises Busy, RateLimited, HttpRefusal, MutationNotAllowed and RequestRefused if the request was not
+        executed.
         """
         document = self._cache.get(request.query)
         if document is not None:
@@ -80,8 +82,10 @@ class Pipeline:
         executor = self._executor(document, request, context)
         context.record.operation = _described(executor.operation)
         try:
-            if executor.operation.operation is OperationType.MUTATION and not request.may_mutate:
-                raise MutationNotAllowed
+            if executor.operation.operation is OperationType.MUTATION:
+                if not request.may_mutate:
+                    raise MutationNotAllowed
+                context.idempotency_key = key_of(context.sent_keys)
             planned, bound = await self._allowed(document, executor, context)
             if request.cost_only:
                 return Outcome(ExecutionResult(None), bound.cost)

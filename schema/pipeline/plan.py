@@ -26,7 +26,7 @@ from db.reads import NOUNS
 from schema.pipeline.arguments import Arguments, have_variable
 from schema.pipeline.collecting import Collector, FieldArguments
 from schema.pipeline.introspection import Introspection
-from schema.pipeline.root_fields import Condition, always, declared
+from schema.pipeline.root_fields import KEY_ARGUMENT, Condition, always, declared
 from schema.pipeline.selections import PlainFields, Selection, TemplateBuilder
 
 ResponsePath: TypeAlias = tuple[str, ...]
@@ -73,14 +73,16 @@ class Plan:
     checks them in each request, even if no selection depends on them. Arguments that determine a number of
     objects are left out, because they are checked when the objects are counted.
 
-    `fixed_cost` is the cost of all mutations and introspection fields. `open_fields` are the fields whose
-    arguments decide whether a key is needed. If `open_fields` is None, a key is always needed.
-    `is_introspection` is True if the operation only queries the schema. `limited` are the fields that count
-    toward limits, one for each alias. `nouns` has the type's name for the path of each field in `fields`.
+    `keyed` has the arguments of mutations that are given an idempotency key. `fixed_cost` is the cost of all
+    mutations and introspection fields. `open_fields` are the fields whose arguments decide whether a key is
+    needed. If `open_fields` is None, a key is always needed. `is_introspection` is True if the operation only
+    queries the schema. `limited` are the fields that count toward limits, one for each alias. `nouns` has the
+    type's name for the path of each field in `fields`.
     """
 
     fields: tuple[Planned, ...]
     varying: tuple[FieldArguments, ...]
+    keyed: tuple[FieldArguments, ...]
     fixed_cost: int
     open_fields: tuple[OpenField, ...] | None
     is_introspection: bool
@@ -123,6 +125,7 @@ class _Planning:
         is_introspection = True
         open_fields: list[OpenField] | None = []
         limited: list[LimitedField] = []
+        keyed: list[FieldArguments] = []
         for key, name, details in self._collector.root(root):
             if have_variable(details[0].node.arguments):
                 found = self._collector.schema.get_field(root, name)
@@ -136,6 +139,8 @@ class _Planning:
             if is_mutation:
                 fixed_cost += declared(field).cost
                 self._add_payload(key, field, details)
+                if any(each.name.value == KEY_ARGUMENT for each in details[0].node.arguments or ()):
+                    keyed.append(FieldArguments(field, details))
             else:
                 self._add_query(key, field, details)
             opened = _open_fields(field, details, self._fields[known:])
@@ -149,6 +154,7 @@ class _Planning:
         return Plan(
             tuple(self._fields),
             (*varying, *self._introspection.varying),
+            tuple(keyed),
             fixed_cost,
             None if open_fields is None else tuple(open_fields),
             is_introspection,

@@ -19,6 +19,9 @@ Count: TypeAlias = Callable[[Mapping[str, Any]], int]
 
 _NAME = "root_field"
 
+KEY_ARGUMENT = "idempotencyKey"
+"""The argument of every mutation that identifies a call, however often it is sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class RootField:

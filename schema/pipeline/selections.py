@@ -20,6 +20,7 @@ from db.shaping.selection import (
     EdgeNode,
     EdgePart,
     Edges,
+    EmbeddedObject,
     EntryList,
     Field,
     Fields,
@@ -34,6 +35,7 @@ from db.shaping.selection import (
     Part,
     Scalar,
     Slot,
+    Snapshot,
     Total,
     Typename,
 )
@@ -45,6 +47,7 @@ from schema.pipeline.arguments import (
     LookupArguments,
     PageArguments,
     SizeArguments,
+    SnapshotArguments,
     TotalArguments,
     have_variable,
 )
@@ -94,7 +97,7 @@ class TemplateBuilder:
         if named.name in NOUNS:
             return self._fields(NOUNS[named.name], named, details)
         if named.name in _CONNECTIONS:
-            return self._connection("", _CONNECTIONS[named.name], field, details)
+            return self._connection("", _CONNECTIONS[named.name], field, details, None)
         if named.name == _NODE:
             return {noun.name: self._fields(noun, self._type(noun), details) for noun in NOUNS.values()}
         return None
@@ -126,12 +129,18 @@ class TemplateBuilder:
         if attribute in noun.attributes:
             return Scalar(key, attribute, noun.attributes[attribute].cost)
         target = get_named_type(field.type)
+        if attribute in noun.embedded:
+            return EmbeddedObject(key, attribute, tuple(self._plain_fields(target, details)))
         if attribute in noun.entries:
             entries = noun.entries[attribute]
             size: Any = self._argument(SizeArguments(entries, field, details), details)
-            return EntryList(key, attribute, tuple(self._entry_fields(target, details)), size)
+            return EntryList(key, attribute, tuple(self._plain_fields(target, details)), size)
+        if attribute == "snapshot":
+            at: Any = self._argument(SnapshotArguments(field, details), details)
+            return Snapshot(key, at)
         if attribute in noun.connections:
-            return self._connection(key, _CONNECTIONS[target.name], field, details, attribute)
+            relation = noun.connections[attribute]
+            return self._connection(key, _CONNECTIONS[target.name], field, details, relation, attribute)
         child = NOUNS[target.name]
         if attribute in noun.lists:
             fields = self._fields(child, target, details)
@@ -141,14 +150,20 @@ class TemplateBuilder:
             by = self._argument(LookupArguments(child, field, details), details)
         return Object(key, attribute, child.name, self._fields(child, target, details), by)
 
-    def _entry_fields(self, type: Any, details: FieldDetailsList) -> Iterator[Typename | Scalar]:
+    def _plain_fields(self, type: Any, details: FieldDetailsList) -> Iterator[Typename | Scalar]:
         for key, name, _ in self._collector.below(type, details):
             yield Typename(key, type.name) if name == "__typename" else Scalar(key, snake_case(name))
 
     def _connection(
-        self, key: str, noun: Noun, field: GraphQLField, details: FieldDetailsList, name: str = ""
+        self,
+        key: str,
+        noun: Noun,
+        field: GraphQLField,
+        details: FieldDetailsList,
+        relation: ToMany | None,
+        name: str = "",
     ) -> Connection:
-        page: Any = self._argument(PageArguments(noun, field, details), details)
+        page: Any = self._argument(PageArguments(noun, relation, field, details), details)
         return Connection(
             key, name, noun.name, page, tuple(self._parts(noun, get_named_type(field.type), details))
         )
@@ -231,6 +246,8 @@ def _filled_field(noun: Noun, field: Field, bound: Sequence[BoundArguments]) -> 
             return replace(field, fields=_filled_fields(NOUNS[field.noun], field.fields, bound))
         case EntryList():
             return replace(field, size=cast("Slot", bound[cast("Argument", field.size).index]))
+        case Snapshot():
+            return replace(field, at=cast("Slot", bound[cast("Argument", field.at).index]))
         case Connection():
             return _filled_connection(noun.connections[field.name], field, bound)
         case _:

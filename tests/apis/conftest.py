@@ -2,7 +2,7 @@
 
 `apis` is for tests that write to one app through REST and to another through GraphQL, and compare both.
 `market` has apps of two accounts, for tests of what a key can reach. `servers` are two processes on one
-database, for tests of concurrent calls.
+database, for tests of concurrent calls. `log_agrees` checks the log of events at the end of a test.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +17,7 @@ from tests.apis.both import BY_GRAPH, BY_REST, BothApis
 from tests.apis.market import As, Caller, Market, make_market
 from tests.factories import Account, App, make_account, make_app, make_key
 from tests.keyrings import MASTER_KEY
+from tests.log import check_log
 from tests.processes import Server, serving
 
 
@@ -41,13 +42,13 @@ def servers(tmp_path: Path, database_url: str, account: Account) -> Iterator[lis
 
 
 @contextmanager
-def two_serving(folder: Path, database_url: str) -> Iterator[list[Server]]:
-    """Run two servers on one database."""
+def two_serving(folder: Path, database_url: str, **more: str) -> Iterator[list[Server]]:
+    """Run two servers on one database. `more` are further variables."""
     with ExitStack() as stack:
         folders = [folder / name for name in ("first", "second")]
         for each in folders:
             each.mkdir()
-        variables = {"DATABASE_URL": database_url, "LICENSEGRAPH_MASTER_KEY": MASTER_KEY}
+        variables = {"DATABASE_URL": database_url, "LICENSEGRAPH_MASTER_KEY": MASTER_KEY, **more}
         yield [stack.enter_context(serving(each, **variables)) for each in folders]
 
 
@@ -59,6 +60,13 @@ async def atlas(database: Database, account: Account) -> App:
 @pytest.fixture
 async def market(database: Database) -> Market:
     return await make_market(database)
+
+
+@pytest.fixture
+async def log_agrees(database_url: str) -> AsyncIterator[None]:
+    """Checks, at the end of the test, that the log of events agrees with the tables."""
+    yield
+    await check_log(database_url)
 
 
 @pytest.fixture

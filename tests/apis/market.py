@@ -1,4 +1,4 @@
-"""Three apps of two accounts, with customers, licenses, tiers and features, and a caller of both APIs."""
+"""Three apps of two accounts, with customers, licenses, tiers, features and events of them, and a caller."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,15 +15,18 @@ from tests.factories import (
     Feature,
     License,
     Tier,
+    event_row,
     key_id,
     make_account,
     make_app,
     make_customer,
     make_document,
+    make_events,
     make_feature,
     make_key,
     make_license,
     make_tier,
+    number_events,
 )
 
 
@@ -115,6 +118,22 @@ async def _make_stock(database: Database, app: App) -> Stock:
     spare_feature = await make_feature(database, app, slug=f"{word}_spare")
     owner = Account(app.account_id, "")
     key = await make_key(database, owner, kind="restricted", scopes=["manage_keys"], apps=[app])
+    await make_events(
+        database,
+        [
+            event_row(
+                app.account_id,
+                subject_type=subject_type,
+                subject_id=subject_id,
+                app=app,
+                customer_id=customer.id,
+                data={"id": subject_id, "email": customer.email},
+            )
+            for customer, license in ((ada, of_ada), (bob, of_bob))
+            for subject_type, subject_id in (("customer", customer.id), ("license", license.id))
+        ],
+    )
+    await number_events(database)
     return Stock(
         app,
         feature,

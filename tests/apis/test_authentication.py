@@ -9,7 +9,9 @@ import pytest
 
 from db import clock
 from db.engine import Database
+from db.events import command
 from resolvers.keys import revoke_key
+from resolvers.viewer import Policy
 from tests.factories import Account, make_key
 from tests.keyrings import SETTINGS
 
@@ -90,7 +92,7 @@ async def test_a_key_that_is_not_valid(
 ) -> None:
     revoked = await make_key(database, account)
     async with database.write() as session:
-        await revoke_key(session, revoked)
+        await revoke_key(session, command("keys revoke"), Policy(), revoked)
     expired = await make_key(database, account, expires_at=clock.now() - timedelta(seconds=1))
     good = await make_key(database, account)
 

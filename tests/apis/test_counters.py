@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import func, select
 
 from db.apps import app_counters, apps, total
@@ -17,6 +18,8 @@ from resolvers.counters import check, repair
 from tests.factories import Account, make_app, make_key
 from tests.keyrings import MASTER_KEY
 from tests.processes import serving
+
+pytestmark = pytest.mark.usefixtures("log_agrees")
 
 SLUGS = ["atlas", "borea"]
 MUTATIONS = {

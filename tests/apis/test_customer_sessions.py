@@ -115,6 +115,7 @@ async def test_a_session_is_a_key_of_one_customer(
         "created_by": await key_id(database, secret.token or ""),
         "previous_digest": None,
         "previous_until": None,
+        "version": 1,
     }
 
 

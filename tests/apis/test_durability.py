@@ -10,6 +10,7 @@ import sqlite3
 from pathlib import Path
 
 import httpx
+import pytest
 from sqlalchemy import Table, func, select
 from sqlalchemy.engine import make_url
 
@@ -23,6 +24,8 @@ from resolvers.counters import check
 from tests.factories import Account, make_app, make_key
 from tests.keyrings import MASTER_KEY
 from tests.processes import serving
+
+pytestmark = pytest.mark.usefixtures("log_agrees")
 
 MUTATION = """mutation($email: String!) {
   createCustomer(input: {appSlug: "atlas", email: $email}) { customer { id } userErrors { code } }

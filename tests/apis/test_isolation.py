@@ -27,7 +27,7 @@ from tests.keyrings import SETTINGS
 from tests.resolvers.calling import everything
 from tests.statements import Statements
 
-READ, CUSTOMERS = Scope.READ, Scope.READ_CUSTOMERS
+READ, CUSTOMERS, EVENTS = Scope.READ, Scope.READ_CUSTOMERS, Scope.READ_EVENTS
 CATALOG, LICENSES, WRITE_CUSTOMERS = Scope.WRITE_CATALOG, Scope.WRITE_LICENSES, Scope.WRITE_CUSTOMERS
 ROTATE, MANAGE = Scope.ROTATE_SIGNING_KEYS, Scope.MANAGE_KEYS
 
@@ -77,6 +77,9 @@ GRAPH: dict[str, Row] = {
         is_open=True,
     ),
     "app": Row('{ it: app(slug: "$slug") { id name } }', needs(READ), own=NOTHING, other=NOTHING),
+    "snapshot": Row(
+        '{ it: snapshot(id: "$customer", at: "2100-01-01T00:00:00Z") }', needs(READ, CUSTOMERS, EVENTS)
+    ),
     "apps": Row("{ it: apps { totalCount nodes { id slug } } }", needs(READ), is_of_account=True),
     "customer": Row(
         '{ it: customer(id: "$customer") { email externalId licenses { totalCount nodes { id } } } }',
@@ -101,6 +104,7 @@ GRAPH: dict[str, Row] = {
     "registeredDocuments": Row(
         "{ it: registeredDocuments { totalCount nodes { id } } }", needs(MANAGE), is_of_account=True
     ),
+    "events": Row("{ it: events { totalCount nodes { id } } }", needs(EVENTS), is_of_account=True),
     "createApiKey": Row(
         'mutation { it: createApiKey(input: {kind: RESTRICTED, name: "N", scopes: [MANAGE_KEYS], '
         'appSlugs: ["$slug"]}) { token userErrors { code } } }',
@@ -258,6 +262,8 @@ REST: dict[str, Row] = {
     "update_api_key": Row(("PATCH", "/api-keys/$key", {"name": "N"}), needs(MANAGE)),
     "rotate_api_key": Row(("POST", "/api-keys/$key/rotate"), needs(MANAGE)),
     "revoke_api_key": Row(("DELETE", "/api-keys/$key"), needs(MANAGE)),
+    "list_events": Row(("GET", "/events"), needs(EVENTS), is_of_account=True),
+    "list_app_events": Row(("GET", f"{APP}/events"), needs(READ, EVENTS)),
     "get_app": Row(("GET", APP), needs(READ)),
     "update_app": Row(("PATCH", APP, {"name": "N"}), needs(CATALOG, READ)),
     "delete_app": Row(("DELETE", APP), needs(CATALOG)),
@@ -472,8 +478,9 @@ async def test_a_key_that_is_limited_to_an_app_reaches_no_other_app(
             ("unknown", unknown),
             *((stock.app.slug, stock.values()) for stock in unreachable),
         ):
-            # Authenticate first, so that the key is in the cache.
-            await limited.data("{ viewer { keyKind } }")
+            # Authenticate first, so that the key is in the cache. The first snapshot also reads when the log
+            # began.
+            await limited.data('{ viewer { keyKind } snapshot(id: "", at: "2100-01-01T00:00:00Z") }')
             with statements.recorded(app.state.database) as recording:
                 found = await call(limited, row, values)
             sent[kind] = (_neutral(found.text, values), [_shape(each) for each in recording])

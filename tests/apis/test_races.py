@@ -24,6 +24,8 @@ from tests.databases import PostgresTemplate, SqliteTemplate
 from tests.factories import Account, App, make_account, make_app, make_customer, make_key, make_license
 from tests.processes import Server
 
+pytestmark = pytest.mark.usefixtures("log_agrees")
+
 INSTALLATION = "8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11"
 
 
@@ -181,6 +183,34 @@ async def test_the_count_of_a_deletion_is_exact_while_licenses_arrive(
     assert all(errors == [{"code": "NOT_FOUND", "field": ["customerId"]}] for errors in refused)
     assert await count(database, licenses) == 0
     assert await count(database, customers) == 0
+
+
+@pytest.mark.parametrize("rounds", [20, pytest.param(100, marks=pytest.mark.long)])
+async def test_editors_who_require_the_version_never_lose_an_update(
+    clients: list[httpx.AsyncClient], database: Database, atlas: App, rounds: int
+) -> None:
+    customer = await make_customer(database, atlas, metadata={"count": 0})
+    path = f"/api/v1/apps/atlas/customers/{customer.id}"
+    refusals = 0
+
+    async def edit(client: httpx.AsyncClient) -> None:
+        """Add 1 to a stored number `rounds` times. If someone else was faster, read and try again."""
+        nonlocal refusals
+        done = 0
+        while done < rounds:
+            read = await client.get(path)
+            changed = {"metadata": {"count": read.json()["data"]["metadata"]["count"] + 1}}
+            answer = await client.put(path, json=changed, headers={"If-Match": read.headers["etag"]})
+            done += answer.status_code == 200
+            refusals += answer.status_code == 412
+            assert answer.status_code in {200, 412}
+
+    await asyncio.gather(*map(edit, clients))
+
+    final = await clients[0].get(path)
+    assert final.json()["data"]["metadata"] == {"count": 2 * rounds}
+    assert final.headers["etag"] == f'"{1 + 2 * rounds}"'
+    assert refusals > 0, "the editors never met"
 
 
 async def test_one_of_many_customers_gets_the_email(

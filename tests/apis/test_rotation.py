@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import jwt
+import pytest
 from sqlalchemy import func, select
 
 from commands.believable import CUSTOMER_COLUMNS, LICENSE_COLUMNS, Believable
@@ -20,6 +21,8 @@ from tests.apis.calling import count, mutate
 from tests.factories import Account, App, make_app, make_customer, make_license
 from tests.keyrings import MASTER_KEY
 from tests.processes import begin, run
+
+pytestmark = pytest.mark.usefixtures("log_agrees")
 
 CREATE = """mutation($customer: ID!, $installation: UUID) {
   outcome: createLicense(input: {customerId: $customer, installationId: $installation, forever: true}) {

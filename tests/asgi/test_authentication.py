@@ -11,6 +11,7 @@ from asgi import authentication
 from asgi.authentication import Authentication
 from db import clock
 from db.engine import Database
+from db.events import command
 from resolvers import keys
 from resolvers.errors import Unauthenticated
 from resolvers.keys import revoke_key
@@ -62,7 +63,7 @@ async def test_a_revoked_key_stops_within_a_second(database: Database, monotonic
     await authenticated.viewer_of(request(token))
 
     async with database.write() as session:
-        await revoke_key(session, token)
+        await revoke_key(session, command("keys revoke"), Policy(), token)
     monotonic.now += 1
 
     with pytest.raises(Unauthenticated):
@@ -85,7 +86,7 @@ async def test_a_cached_key_expires_from_the_start_of_its_lookup(
     monkeypatch.setattr(keys, "admit", slowly)
     await authenticated.viewer_of(request(token))
     async with database.write() as session:
-        await revoke_key(session, token)
+        await revoke_key(session, command("keys revoke"), Policy(), token)
 
     with pytest.raises(Unauthenticated):
         await authenticated.viewer_of(request(token))

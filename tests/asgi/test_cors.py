@@ -18,8 +18,10 @@ from asgi.cors import AllowedOrigins
 from asgi.http_protocol import Bounds
 from db import clock
 from db.engine import Database
+from db.events import command
 from resolvers import apps
 from resolvers.keys import revoke_key
+from resolvers.viewer import Policy
 from server import create_app
 from settings import Settings
 from tests.asgi.connections import LAST, Answer, Listener, listening, post
@@ -470,7 +472,7 @@ async def test_creating_and_revoking_a_key_takes_effect_within_a_second(
     monotonic.now += 1
     assert of_cors(await preflight(client, "/graphql")) == ALLOWED
     async with database.write() as session:
-        await revoke_key(session, key)
+        await revoke_key(session, command("keys revoke"), Policy(), key)
 
     monotonic.now += 1
     assert of_cors(await preflight(client, "/graphql")) == {}

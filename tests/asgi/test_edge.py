@@ -15,7 +15,9 @@ from asgi import bodies
 from asgi.http_protocol import Bounds
 from db.customers import customers
 from db.engine import Database
+from db.events import command
 from resolvers.keys import revoke_key
+from resolvers.viewer import Policy
 from tests.asgi.connections import LAST, Answer, Listener, cut, listening, post
 from tests.asgi.test_http_protocol import JAVA
 from tests.factories import Account, make_account, make_app, make_key
@@ -226,7 +228,7 @@ async def test_a_key_that_is_revoked_while_the_body_is_received_no_longer_works(
     await asyncio.sleep(0.2)
     if how == "revoked":
         async with database.write() as session:
-            await revoke_key(session, key)
+            await revoke_key(session, command("keys revoke"), Policy(), key)
     await asyncio.sleep(1)
     writer.write(text[-5:] + LAST)
     got = (await reader.read()).split(b"\r\n")[0]

@@ -20,6 +20,7 @@ import pytest
 from sqlalchemy import func, select
 
 from commands.serve import GRACE_SECONDS
+from db import clock
 from db.accounts import accounts
 from db.apps import apps
 from db.customers import customers
@@ -163,22 +164,26 @@ def test_every_process_has_the_master_key(tmp_path: Path, unmigrated_url: str, w
 def test_calls_of_the_readme_work(server: Server) -> None:
     key = TOKEN.findall(server.printed)[0]
     text = README.read_text().replace("http://localhost:4000", server.url).replace("sk_live_...", key)
-    for noun, example in (("customers", "cus_..."), ("tiers", "tier_...")):
-        app, authorization = f"{server.url}/api/v1/apps/my-app", {"Authorization": f"Bearer {key}"}
+    app, authorization = f"{server.url}/api/v1/apps/my-app", {"Authorization": f"Bearer {key}"}
+    for noun, example in (("customers", "cus_..."), ("tiers", "tier_..."), ("licenses", "lic_...")):
         first = httpx.get(f"{app}/{noun}", headers=authorization).json()["data"][0]
         text = text.replace(example, first["id"])
+    text = re.sub(r"as_of=2[^\"]+", f"as_of={clock.as_text(clock.now())}", text)
 
     answers = [send(words) for words in curls(text)]
 
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 201, 200, 201, 200, 200, 201]
+    statuses = [answer.status_code for answer in answers]
+    assert statuses == [200, 200, 200, 200, 201, 200, 201, 200, 200, 200, 201, 200, 201]
     assert "errors" not in answers[0].json()
     assert answers[1].json()["data"]["createCustomer"]["userErrors"] == []
-    assert answers[4].json()["meta"]["total"] == 1
-    assert answers[5].json()["data"]["token"].count(".") == 2
-    assert answers[6].json()["data"]["valid"] is True
-    assert answers[2].text == answers[7].text
-    assert answers[7].text.startswith("-----BEGIN PUBLIC KEY-----")
-    assert answers[8].json()["data"]["key"].startswith("rk_live_")
+    assert answers[3].json()["data"][0]["type"] == "key.created"
+    assert answers[5].json()["meta"]["total"] == 1
+    assert answers[6].json()["data"]["token"].count(".") == 2
+    assert answers[7].json()["data"]["valid"] is True
+    assert answers[8].headers["ETag"] == '"2"'
+    assert answers[2].text == answers[11].text
+    assert answers[11].text.startswith("-----BEGIN PUBLIC KEY-----")
+    assert answers[12].json()["data"]["key"].startswith("rk_live_")
 
 
 async def test_one_of_several_starting_servers_creates_the_key(tmp_path: Path, unmigrated_url: str) -> None:

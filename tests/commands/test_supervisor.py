@@ -71,6 +71,7 @@ def both_answer(server: Server) -> None:
     assert answers(server)
 
 
+@pytest.mark.long
 def test_workers_that_start_slowly_are_waited_for(tmp_path: Path) -> None:
     with two_workers(tmp_path, SLOW_SECONDS="12") as server:
         first = workers(server)
@@ -112,6 +113,7 @@ def test_a_worker_that_ends_or_hangs_is_replaced(tmp_path: Path, how: signal.Sig
         assert server.stop() == 0
 
 
+@pytest.mark.long
 def test_a_worker_that_computes_is_not_replaced(tmp_path: Path) -> None:
     with two_workers(tmp_path, ANSWER_SECONDS="2") as server:
         before = workers(server)

@@ -10,15 +10,16 @@ from sqlalchemy import Text, bindparam, select
 
 from db import ids
 from db.engine import Database
+from db.log import CURSOR_TAG
 from db.reads import NOUNS
 from db.shaping import cursors
-from db.shaping.cursors import InvalidCursor, Position, decode, encode
+from db.shaping.cursors import InvalidCursor, Position, decode, decode_number, encode
 
 TAGS = [
     noun.cursor_tag(order, descending)
     for noun in NOUNS.values()
     for order in noun.orders
-    for descending in (False, True)
+    for descending in ((False,) if noun.orders[order].numbers else (False, True))
 ]
 TAG = "Customer.name.asc"
 ID = "cus_01h455vb4pex5vsknk084sn02q"
@@ -76,7 +77,22 @@ def test_cursor_needs_no_escaping_anywhere(tag: str, value: str | None) -> None:
 
 
 def test_every_order_of_every_noun_has_its_own_tag() -> None:
-    assert len(TAGS) == 2 * sum(len(noun.orders) for noun in NOUNS.values()) == len(set(TAGS))
+    assert len(set(TAGS)) == len(TAGS)
+
+
+def test_a_cursor_of_a_number_is_valid_in_both_directions() -> None:
+    event = NOUNS["Event"]
+    tags = {event.cursor_tag("position", descending) for descending in (False, True)}
+    assert tags == {CURSOR_TAG}
+    assert decode_number(CURSOR_TAG, encode(CURSOR_TAG, "0", None)) == 0
+
+
+@pytest.mark.parametrize(
+    ("id", "value"), [("01", None), ("-1", None), ("", None), ("1", "x"), ("9" * 19, None)]
+)
+def test_a_cursor_of_anything_but_a_number_is_refused(id: str, value: str | None) -> None:
+    with pytest.raises(InvalidCursor):
+        decode_number(CURSOR_TAG, encode(CURSOR_TAG, id, value))
 
 
 @given(tags, tags, values)

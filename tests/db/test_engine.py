@@ -16,8 +16,9 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 from sqlalchemy import Connection as MigratingConnection
-from sqlalchemy import event, func, select, text
+from sqlalchemy import event, func, insert, select, text
 from sqlalchemy.pool import QueuePool
+from sqlalchemy.sql.dml import ReturningInsert
 
 from db import clock, ids, migrations, postgresql, reads, sqlite
 from db.accounts import accounts
@@ -262,7 +263,14 @@ async def test_nested_read_is_one_thread_hop_on_sqlite_at_most(
         monkeypatch.setattr(ThreadPoolExecutor, "submit", counted)
         async with database.read() as session:
             rows = await reads.rows(
-                session, Tenant(owner.id), wanted, values.items, clock.now(), tokens=True, scopes={}
+                session,
+                Tenant(owner.id),
+                wanted,
+                values.items,
+                clock.now(),
+                tokens=True,
+                customers=True,
+                scopes={},
             )
 
         assert len(hops) == 1  # to open the connection for the first read
@@ -341,6 +349,34 @@ async def test_block_that_is_cancelled_is_rolled_back(database_url: str) -> None
         assert await names(database) == []
         await attempt_write(database)
         assert await names(database) == ["Acme"]
+
+
+async def test_two_statements_are_committed_together_or_not_at_all(database: Database) -> None:
+    first, second, again = (database.statements.compile(named(name)) for name in ("Acme", "Zeta", "Acme"))
+
+    assert await database.execute(first, {}, second) == [("Acme",)]
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        await database.execute(database.statements.compile(named("Third")), {}, again)
+
+    assert await names(database) == ["Acme", "Zeta"]
+
+
+async def test_a_second_statement_only_runs_if_the_first_returns_rows(
+    database: Database,
+) -> None:
+    nothing = database.statements.compile(
+        accounts.update().where(accounts.c.name == "Nobody").values(name="X").returning(accounts.c.name)
+    )
+
+    assert await database.execute(nothing, {}, database.statements.compile(named("Acme"))) == []
+
+    assert await names(database) == []
+
+
+def named(name: str) -> ReturningInsert[Any]:
+    """Return an insert of an account that returns its name."""
+    new = {"id": f"acc_{name}", "name": name, "created_at": clock.now()}
+    return insert(accounts).values(new).returning(accounts.c.name)
 
 
 async def test_read_that_is_cancelled_returns_its_connection(database_url: str) -> None:

@@ -54,6 +54,7 @@ def test_creation_time_is_read_from_the_id() -> None:
     milliseconds = int.from_bytes(bytes(TypeID.from_string(made.id).uuid.bytes)[:6])
 
     assert made.created_at == datetime.fromtimestamp(milliseconds // 1000, UTC)
+    assert ids.time_of(made.id) == made.created_at
 
 
 @given(ages)

@@ -26,9 +26,11 @@ from tests.factories import (
     make_app,
     make_customer,
     make_document,
+    make_event,
     make_feature,
     make_key,
     make_license,
+    make_outcome,
     make_signing_key,
     make_tier,
     make_usage,
@@ -42,9 +44,12 @@ TABLES = [
     "customers",
     "document_ids",
     "documents",
+    "events",
     "features",
+    "idempotency",
     "keys",
     "licenses",
+    "log",
     "master_key",
     "retired_slugs",
     "signing_keys",
@@ -52,6 +57,7 @@ TABLES = [
     "tiers",
     "tokens",
     "usage",
+    "watermarks",
 ]
 
 SQLITE_TRIGGERS = [
@@ -61,6 +67,7 @@ SQLITE_TRIGGERS = [
     ("customers", "customer_grams_delete"),
     ("customers", "customer_grams_insert"),
     ("customers", "customer_grams_update"),
+    ("events", "events_insert"),
     ("licenses", "count_licenses_delete"),
     ("licenses", "count_licenses_insert"),
     ("licenses", "count_licenses_move_between_apps"),
@@ -182,13 +189,15 @@ async def fill(url: str) -> None:
     """Insert one row into every table."""
     database = Database(url)
     account = await make_account(database)
-    await make_key(database, account)
+    key = await make_key(database, account)
     app = await make_app(database, account, description="An editor")
     tier = await make_tier(database, app, features=[await make_feature(database, app)])
     customer = await make_customer(database, app, metadata={"plan": "team"})
     await make_license(database, customer, tier=tier, token="a.b.c")
     await make_document(database, account, document_id="x-relay:viewer")
     await make_usage(database, account.id)
+    await make_event(database, account, subject_id=customer.id)
+    await make_outcome(database, await key_id(database, key))
     async with database.write() as session:
         await apps.disown(session, account.id, f"deleted-{account.id[-9:]}", "no app")
         await master_key.settle(session, "a fingerprint", clock.now())
@@ -270,6 +279,8 @@ async def test_constraints_of_the_migrated_database(database_url: str) -> None:
         "uq_accounts_name": ["name"],
         "uq_apps_slug": ["slug"],
         "uq_customers_app_id_external_id": ["app_id", "external_id"],
+        "uq_events_position": ["position"],
+        "uq_events_subject_id_version": ["subject_id", "version"],
         "uq_documents_account_id_document_id_set": ["account_id", "document_id", "set"],
         "uq_features_app_id_slug": ["app_id", "slug"],
         "uq_keys_digest": ["digest"],
@@ -298,6 +309,8 @@ async def test_constraints_of_the_migrated_database(database_url: str) -> None:
         "fk_customers_app_id": ("apps", {"ondelete": "CASCADE"}),
         "fk_document_ids_account_id": ("accounts", {"ondelete": "CASCADE"}),
         "fk_documents_account_id": ("accounts", {"ondelete": "CASCADE"}),
+        "fk_events_account_id": ("accounts", {"ondelete": "CASCADE"}),
+        "fk_idempotency_key_id": ("keys", {"ondelete": "CASCADE"}),
         "fk_features_app_id": ("apps", {"ondelete": "CASCADE"}),
         "fk_keys_account_id": ("accounts", {"ondelete": "CASCADE"}),
         "fk_keys_created_by": ("keys", {"ondelete": "SET NULL"}),
@@ -456,7 +469,9 @@ async def test_upgrade_keeps_the_rows_of_a_table_that_is_rebuilt(
     changed = (await run(database_url, described))["apps"]["columns"]
     assert {name: nullable for name, _, nullable, _ in changed}["description"] is False
     assert await run(database_url, contents) == before
-    assert {table: len(rows) for table, rows in before.items()} == dict.fromkeys(TABLES, 1)
+    assert {table: len(rows) for table, rows in before.items()} == dict.fromkeys(TABLES, 1) | {
+        "watermarks": 2
+    }
 
     await migrations.downgrade(database_url, "-1")
     changed = (await run(database_url, described))["apps"]["columns"]
@@ -494,6 +509,7 @@ async def test_migration_that_fails_half_way_changes_nothing(
     assert (await run(database_url, contents), await run(database_url, tables)) == before
 
 
+@pytest.mark.long
 async def test_concurrent_upgrades_of_a_new_sqlite_file_all_succeed(tmp_path: Path) -> None:
     """SQLite ignores the busy timeout if several connections switch a file to WAL: some fail immediately."""
     for number in range(20):
@@ -673,4 +689,7 @@ async def test_downgrade_keeps_customers_whose_emails_were_once_equal(unmigrated
     await migrations.upgrade(unmigrated_url)
 
     assert folded == ["a@strasse.example", f"a@strasse.example {made[1].id}", "a@strasse2.example"]
-    assert await run(unmigrated_url, contents) == before
+    after = await run(unmigrated_url, contents)
+    for begun_again in ("log", "watermarks"):
+        del before[begun_again], after[begun_again]
+    assert after == before

@@ -94,6 +94,7 @@ async def test_a_stream_of_small_reads_stays_within_the_bound(
     assert 0.6 * (1 << 20) < traced() < 1 << 20
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "read",
     [

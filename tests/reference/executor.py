@@ -1,5 +1,6 @@
 """Runs queries with plain resolvers: every object is a dict of values and functions for graphql-core."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from functools import partial
@@ -10,7 +11,9 @@ from graphql import build_schema, execute_sync, parse
 
 from db import clock
 from db.emails import email_key
-from tests.reference.pages import Arguments, page
+from db.shaping import cursors
+from resolvers.inputs import parse_moment
+from tests.reference.pages import BY_VERSION, Arguments, page
 from tests.reference.rows import Row, Rows
 
 Object: TypeAlias = dict[str, Any]
@@ -74,6 +77,7 @@ class _Graph:
         self._features = [row for row in rows.features if row["app_id"] in own]
         self._keys = [row for row in rows.keys if row["account_id"] == account_id]
         self._documents = [row for row in rows.documents if row["account_id"] == account_id]
+        self._events = [row for row in rows.events if row["account_id"] == account_id]
 
     def query(self) -> Object:
         return {
@@ -85,12 +89,14 @@ class _Graph:
             "license": self._one_license,
             "apiKeys": lambda _, **arguments: self._key_connection(arguments),
             "registeredDocuments": lambda _, **arguments: self._document_connection(arguments),
+            "events": lambda _, **arguments: self._event_connection(self._events, arguments),
+            "snapshot": lambda _, **wanted: self._snapshot_of(**wanted),
         }
 
     def _node(self, info: object, id: str) -> Object | None:
         ways = (
             *(self._one_app, self._one_customer, self._one_license, self._one_tier, self._one_feature),
-            *(self._one_key, self._one_document),
+            *(self._one_key, self._one_document, self._one_event),
         )
         return next((found for way in ways if (found := way(info, id)) is not None), None)
 
@@ -115,11 +121,76 @@ class _Graph:
     def _one_document(self, _info: object, id: str) -> Object | None:
         return _first(self._document, self._documents, lambda row: row["id"] == id)
 
+    def _one_event(self, _info: object, id: str | None) -> Object | None:
+        return _first(self._event, self._events, lambda row: row["id"] == id)
+
+    def _snapshot_of(self, id: str, at: str) -> Object | None:
+        """Return the snapshot of an app, a customer or a license, which may be deleted."""
+        images = (self._apps, self._app_image), (self._customers, self._customer_image)
+        for rows, image in (*images, (self._licenses, self._license_image)):
+            for row in rows:
+                if row["id"] == id:
+                    return self._snapshot(row, image, at)
+        return self._snapshot({"id": id}, None, at)
+
+    def _snapshot(self, row: Row, image: Callable[[Row], Object] | None, at: str) -> Object | None:
+        then = clock.as_text(min(parse_moment(at), self._now))
+        about = sorted(
+            (each for each in self._events if each["subject_id"] == row["id"]), key=lambda e: e["version"]
+        )
+        past = [each for each in about if clock.as_text(each["created_at"]) <= then]
+        if past:
+            if past[-1]["type"].endswith(".deleted"):
+                return None
+            shown = json.loads(past[-1]["data"])
+        elif about:
+            undone = {key: each["from"] for key, each in json.loads(about[0]["changes"]).items()}
+            shown = {**json.loads(about[0]["data"]), **undone}
+        elif image is not None:
+            shown = image(row)
+        else:
+            return None
+        shown.pop("license_count", None)
+        if "status" in shown and shown["status"] != "revoked":
+            is_over = shown["expires_at"] is not None and shown["expires_at"] <= then
+            shown["status"] = "expired" if is_over else "active"
+        return shown if shown["created_at"] <= then else None
+
+    def _app_image(self, row: Row) -> Object:
+        return {
+            **{name: row[name] for name in ("id", "name", "slug", "description", "webhook_url")},
+            "public_key_pem": self._public_key_pem(row),
+            "created_at": clock.as_text(row["created_at"]),
+        }
+
+    def _customer_image(self, row: Row) -> Object:
+        names = "id", "email", "name", "external_id", "metadata"
+        return {**{name: row[name] for name in names}, "created_at": clock.as_text(row["created_at"])}
+
+    def _license_image(self, row: Row) -> Object:
+        slugs = {tier["id"]: tier["slug"] for tier in self._tiers}
+        return {
+            "id": row["id"],
+            "installation_id": row["installation_id"],
+            "status": self._status(row).lower(),
+            "tier": slugs.get(row["tier_id"]),
+            "features": row["features"],
+            "expires_at": _moment(row["expires_at"]),
+            "created_at": clock.as_text(row["created_at"]),
+            "customer_id": row["customer_id"],
+            "tier_id": row["tier_id"],
+            "jti": self._token(row)["jti"],
+            "revoked_at": _moment(row["revoked_at"]),
+            "revoked_reason": row["revoked_reason"],
+            "metadata": row["metadata"],
+        }
+
     def _app(self, row: Row) -> Object:
         customers = [other for other in self._customers if other["app_id"] == row["id"]]
         licenses = [other for other in self._licenses if other["app_id"] == row["id"]]
         tiers = [other for other in self._tiers if other["app_id"] == row["id"]]
         features = [other for other in self._features if other["app_id"] == row["id"]]
+        events = [other for other in self._events if other["app_id"] == row["id"]]
         return {
             "__typename": "App",
             "id": row["id"],
@@ -131,6 +202,12 @@ class _Graph:
             "publicKeyPem": lambda _: self._public_key_pem(row),
             "createdAt": clock.as_text(row["created_at"]),
             "updatedAt": clock.as_text(row["updated_at"]),
+            "version": lambda _: row["version"],
+            "changesCursor": lambda _: cursors.encode(
+                "Event.position.both", str(self._rows.log[0]["head"]), None
+            ),
+            "events": lambda _, **arguments: self._event_connection(events, arguments),
+            "snapshot": lambda _, at: self._snapshot(row, self._app_image, at),
             "customer": lambda _, by: _first(self._customer, customers, partial(_is_referred_to, by)),
             "customers": lambda _, **arguments: self._customer_connection(customers, arguments),
             "licenses": lambda _, **arguments: self._license_connection(licenses, arguments),
@@ -151,6 +228,7 @@ class _Graph:
 
     def _customer(self, row: Row) -> Object:
         licenses = [other for other in self._licenses if other["customer_id"] == row["id"]]
+        events = [other for other in self._events if other["customer_id"] == row["id"]]
         return {
             "__typename": "Customer",
             "id": row["id"],
@@ -160,6 +238,9 @@ class _Graph:
             "metadata": row["metadata"],
             "createdAt": clock.as_text(row["created_at"]),
             "updatedAt": clock.as_text(row["updated_at"]),
+            "version": lambda _: row["version"],
+            "events": lambda _, **arguments: self._event_connection(events, arguments),
+            "snapshot": lambda _, at: self._snapshot(row, self._customer_image, at),
             "app": lambda info: self._one_app(info, row["app_id"]),
             "licenses": lambda _, **arguments: self._license_connection(licenses, arguments),
         }
@@ -176,6 +257,8 @@ class _Graph:
             "slug": row["slug"],
             "name": row["name"],
             "position": row["position"],
+            "version": lambda _: row["version"],
+            "events": lambda _, **arguments: self._own_events(row, arguments),
             "createdAt": clock.as_text(row["created_at"]),
             "app": lambda info: self._one_app(info, row["app_id"]),
             "features": lambda _: [self._feature(each) for each in features],
@@ -189,6 +272,8 @@ class _Graph:
             "slug": row["slug"],
             "name": row["name"],
             "description": row["description"],
+            "version": lambda _: row["version"],
+            "events": lambda _, **arguments: self._own_events(row, arguments),
             "createdAt": clock.as_text(row["created_at"]),
             "app": lambda info: self._one_app(info, row["app_id"]),
         }
@@ -258,6 +343,45 @@ class _Graph:
         passing = [row for row in self._documents if set is None or row["set"] == set]
         return page("RegisteredDocument", passing, arguments, self._document)
 
+    def _event(self, row: Row) -> Object:
+        return {
+            "__typename": "Event",
+            "id": row["id"],
+            "type": row["type"].replace(".", "_").upper(),
+            "createdAt": clock.as_text(row["created_at"]),
+            "subjectType": row["subject_type"].upper(),
+            "subjectId": row["subject_id"],
+            "version": lambda _: row["version"],
+            "app": lambda info: self._one_app(info, row["app_id"]),
+            "actor": lambda _: self._actor(row),
+            "requestId": row["request_id"],
+            "causedBy": lambda info: self._one_event(info, row["caused_by"]),
+            "data": json.loads(row["data"]),
+            "changes": json.loads(row["changes"]),
+            "erased": row["erased"],
+        }
+
+    def _actor(self, event: Row) -> Object:
+        key = next((key for key in self._rows.keys if key["id"] == event["actor_id"]), None)
+        return {
+            "__typename": "Actor",
+            "kind": event["actor_kind"].upper(),
+            "id": event["actor_id"],
+            "name": key and key["name"],
+            "last4": key and key["last4"],
+        }
+
+    def _event_connection(self, rows: Iterable[Row], arguments: Arguments) -> Object:
+        filter = arguments.get("filter") or {}
+        passing = [row for row in rows if row["position"] is not None and _event_passes(row, filter)]
+        return page("Event", passing, arguments, self._event)
+
+    def _own_events(self, subject: Row, arguments: Arguments) -> Object:
+        filter = arguments.get("filter") or {}
+        own = [row for row in self._events if row["subject_id"] == subject["id"]]
+        passing = [row for row in own if _event_passes(row, filter)]
+        return page("Event", passing, arguments, self._event, BY_VERSION)
+
     def _license(self, row: Row) -> Object:
         return {
             "__typename": "License",
@@ -274,6 +398,9 @@ class _Graph:
             "metadata": row["metadata"],
             "createdAt": clock.as_text(row["created_at"]),
             "updatedAt": clock.as_text(row["updated_at"]),
+            "version": lambda _: row["version"],
+            "events": lambda _, **arguments: self._own_events(row, arguments),
+            "snapshot": lambda _, at: self._snapshot(row, self._license_image, at),
             "app": lambda info: self._one_app(info, row["app_id"]),
             "customer": lambda info: self._one_customer(info, row["customer_id"]),
         }
@@ -335,6 +462,18 @@ class _Graph:
 
     def _tier_slug(self, license: Row) -> str | None:
         return next((row["slug"] for row in self._tiers if row["id"] == license["tier_id"]), None)
+
+
+def _event_passes(row: Row, filter: Arguments) -> bool:
+    types, subject_id, actor_id = (filter.get(key) for key in ("types", "subjectId", "actorId"))
+    before, after = filter.get("happenedBefore"), filter.get("happenedAfter")
+    return (
+        (not types or row["type"].replace(".", "_").upper() in types)
+        and (not subject_id or row["subject_id"] == subject_id)
+        and (not actor_id or row["actor_id"] == actor_id)
+        and (before is None or row["created_at"] < datetime.fromisoformat(before))
+        and (after is None or row["created_at"] > datetime.fromisoformat(after))
+    )
 
 
 def _customer_passes(row: Row, filter: Arguments) -> bool:

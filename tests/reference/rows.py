@@ -30,6 +30,8 @@ class Rows:
     keys: Sequence[Row] = ()
     usage: Sequence[Row] = ()
     documents: Sequence[Row] = ()
+    events: Sequence[Row] = ()
+    log: Sequence[Row] = ()
 
 
 async def load(database: Database) -> Rows:

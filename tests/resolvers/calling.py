@@ -24,6 +24,7 @@ async def write(
     resolver: Callable[Concatenate[Viewer, Any, ...], Awaitable[T]],
     viewer: Viewer,
     *arguments: object,
+    **options: object,
 ) -> T:
     """Call a resolver that writes, and return its result.
 
@@ -34,9 +35,9 @@ async def write(
     if "keyring" in parameters:
         arguments = (KEYRING, *arguments)
     if "database" in parameters:
-        return await resolver(viewer, database, *arguments)
+        return await resolver(viewer, database, *arguments, **options)
     async with database.write() as session:
-        return await resolver(viewer, session, *arguments)
+        return await resolver(viewer, session, *arguments, **options)
 
 
 async def refused(

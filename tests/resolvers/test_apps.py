@@ -47,6 +47,7 @@ async def test_create_stores_what_was_given(
             "signing_generation": 1,
             "created_at": clock.now,
             "updated_at": clock.now,
+            "version": 1,
         }
     ]
     (key,) = await rows(database, signing_keys)
@@ -151,6 +152,7 @@ async def test_update_only_changes_the_given_fields(
         "name": "SKETCH",
         "name_folded": "sketch",
         "updated_at": clock.now,
+        "version": 2,
     }
     assert await row(database, apps, other.id) == before[1]
 

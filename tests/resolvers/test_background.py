@@ -61,3 +61,23 @@ async def test_a_database_that_is_away_is_logged_once_until_it_is_back(database:
             await asyncio.wait_for(done.wait(), 5)
 
     assert [line["event"] for line in log] == ["work.postponed", "work.postponed"]
+
+
+async def test_work_that_is_woken_while_the_server_stops_ends(database: Database) -> None:
+    """The wake and the cancellation arrive at the same time, and neither is lost for the other."""
+    background, ran = Background("work", 60), asyncio.Event()
+
+    async def work() -> None:
+        ran.set()
+
+    async def serve() -> None:
+        async with background.running(database, work):
+            await ran.wait()
+            await asyncio.sleep(0.01)  # until it waits to be woken
+            background.begin_soon(database)
+
+    serving = asyncio.create_task(serve())
+    ended, _ = await asyncio.wait([serving], timeout=5)
+
+    serving.cancel()
+    assert ended

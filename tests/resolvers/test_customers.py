@@ -61,6 +61,7 @@ async def test_create_stores_the_given_fields(
             "license_count": 0,
             "created_at": clock.now,
             "updated_at": clock.now,
+            "version": 1,
         }
     ]
     assert await read(database, read_customer, viewer, made.id, shape("metadata")) == (
@@ -285,6 +286,7 @@ async def test_update_only_changes_the_given_fields(
         "email_key": "lovelace@example.com",
         "metadata": {"seats": 3},  # replaced, not merged
         "updated_at": clock.now,
+        "version": 2,
     }
     assert await row(database, customers, bob.id) == before[1]
 

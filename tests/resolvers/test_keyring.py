@@ -454,3 +454,23 @@ async def test_waiting_for_a_key_has_the_deadline_of_a_statement(held: Held) -> 
 
     held.let_go.set()
     keyring.close()
+
+
+def test_a_sealed_secret_opens_only_in_its_place(keyring: Keyring) -> None:
+    sealed = keyring.seal(b"sk_live_1", "here")
+    altered = sealed[:-1] + bytes([sealed[-1] ^ 1])
+
+    assert keyring.open(sealed, "here") == b"sk_live_1"
+    assert b"sk_live_1" not in sealed
+    assert keyring.seal(b"sk_live_1", "here") != sealed
+    for secret, about in ((sealed, "there"), (altered, "here"), (b"", "here")):
+        with pytest.raises(MasterKeyError, match="does not open"):
+            keyring.open(secret, about)
+
+
+def test_another_master_key_opens_no_secret(keyring: Keyring) -> None:
+    other = unlocked(OTHER_MASTER_KEY)
+
+    with pytest.raises(MasterKeyError, match="does not open"):
+        other.open(keyring.seal(b"sk_live_1", "here"), "here")
+    other.close()

@@ -4,12 +4,15 @@ import asyncio
 import hashlib
 import re
 from datetime import timedelta
+from unittest.mock import ANY
 
 import pytest
 
 from db.accounts import accounts
 from db.engine import Database
+from db.events import command
 from db.keys import keys
+from db.shaping import cursors
 from db.tenancy import Tenant
 from resolvers.accounts import default_account, first_account
 from resolvers.errors import Faults, Unauthenticated
@@ -45,12 +48,12 @@ async def viewer_by(database: Database, token: str, policy: Policy | None = None
 async def create(database: Database, kind: object = KeyKind.SECRET, **given: object) -> NewKey:
     checked = check(CreateKey, {"kind": kind, **given})
     async with database.write() as session:
-        return await create_key(session, checked)
+        return await create_key(session, command("keys create"), Policy(), checked)
 
 
 async def revoke(database: Database, id_or_token: str) -> RevokedKey:
     async with database.write() as session:
-        return await revoke_key(session, id_or_token)
+        return await revoke_key(session, command("keys revoke"), Policy(), id_or_token)
 
 
 # Creating keys
@@ -107,6 +110,7 @@ async def test_only_a_digest_of_a_key_is_kept(database: Database, account: Accou
             "created_by": None,
             "previous_digest": None,
             "previous_until": None,
+            "version": 1,
         }
     ]
     assert new.token not in str(await everything(database))
@@ -331,6 +335,8 @@ async def test_viewer_learns_who_it_is(
         token[-4:],
         scopes,
         is_limited_to_apps=False,
+        history_since=ANY,
+        changes_cursor=cursors.encode("Event.position.both", "0", None),
     )
     assert await read(database, identify, viewer) == expected
 

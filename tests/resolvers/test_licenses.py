@@ -79,6 +79,7 @@ async def test_create_stores_what_was_given(
             "tier_id": None,
             "features": [],
             "own_features": [],
+            "version": 1,
         }
     ]
     assert await status(database, viewer, id) == "ACTIVE"
@@ -246,6 +247,7 @@ async def test_revoke_stores_time_and_reason(
         "revoked_at": clock.now,
         "revoked_reason": "Refunded",
         "updated_at": clock.now,
+        "version": 2,
     }
     assert await status(database, viewer, license.id) == "REVOKED"
 
@@ -301,7 +303,7 @@ async def test_reinstate_removes_the_revocation(
 
     assert await write(database, reinstate_license, viewer, license.id) == license.id
 
-    assert await row(database, licenses, license.id) == {**before, "updated_at": clock.now}
+    assert await row(database, licenses, license.id) == {**before, "updated_at": clock.now, "version": 3}
     assert await status(database, viewer, license.id) == "ACTIVE"
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from db import signing_keys
 from db.apps import for_signing
 from db.engine import Database
+from db.events import SERVER
 from db.tokens import tokens
 from resolvers import signing_keys as module
 from resolvers.apps import create_app, delete_app
@@ -253,11 +254,11 @@ async def test_a_server_makes_next_keys_at_its_start_and_after_each_rotation_and
 
 
 async def test_the_command_makes_the_key_after_the_new_one(database: Database, app: App) -> None:
-    await rotate_any_app(database, KEYRING, "editor")
+    await rotate_any_app(database, KEYRING, SERVER, "editor")
     assert await generations(database, app) == [1, 2, 3]
     new, prepared, _ = await kids(database)
 
-    await rotate_any_app(database, KEYRING, "editor", immediately=True)
+    await rotate_any_app(database, KEYRING, SERVER, "editor", immediately=True)
 
     current, following = await kids(database)
     assert current == prepared
@@ -277,7 +278,7 @@ async def test_an_interrupted_rotation_keeps_signing_with_both_keys(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await rotate(database, KEYRING, signing_app, progress=power_cut)
+        await rotate(database, KEYRING, SERVER, signing_app, progress=power_cut)
     await make_next_keys(database, KEYRING)
     customer = await make_customer(database, app)
     id = await write(database, create_license, viewer, {"customer_id": customer.id, "forever": True})

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from db import signing_keys, tiers
 from db.apps import SigningApp, apps, for_signing
 from db.engine import Database
+from db.events import SERVER
 from db.licenses import licenses
 from db.tokens import tokens
 from resolvers import licenses as issuing
@@ -73,7 +74,7 @@ class Shop:
         async with self.database.read() as session:
             app = await for_signing(session, self.slug)
         assert app is not None
-        return await rotate(self.database, KEYRING, app, immediately=immediately)
+        return await rotate(self.database, KEYRING, SERVER, app, immediately=immediately)
 
     async def pem(self) -> str:
         async with self.database.read() as session:
@@ -288,12 +289,12 @@ async def test_what_was_broken_off_is_taken_up(
 
     app = await signing_app(database, shop)
     with pytest.raises(KeyboardInterrupt):
-        await rotate(database, KEYRING, app, progress=power_cut)
+        await rotate(database, KEYRING, SERVER, app, progress=power_cut)
     kept = await rows_of(database, generation=2)
     next_key = (await rows(database, signing_keys.signing_keys))[1]
     told: list[tuple[int, int]] = []
 
-    await rotate(database, KEYRING, app, progress=lambda *each: told.append(each))
+    await rotate(database, KEYRING, SERVER, app, progress=lambda *each: told.append(each))
 
     assert len(kept) == signed
     assert set(kept) <= set(await rows_of(database, generation=2))
@@ -340,7 +341,7 @@ async def test_two_at_once_are_one(database: Database, shop: Shop) -> None:
     ids = [await shop.issue() for _ in range(5 * BATCH)]
     app = await signing_app(database, shop)
 
-    first, second = await asyncio.gather(*(rotate(database, KEYRING, app) for _ in range(2)))
+    first, second = await asyncio.gather(*(rotate(database, KEYRING, SERVER, app) for _ in range(2)))
 
     assert first == second
     assert first.licenses_resigned == len(ids)
@@ -383,7 +384,7 @@ async def test_one_that_began_before_two_others_has_nothing_left_to_do(
     await shop.rotate()
     token = await shop.token(id)
 
-    await rotate(database, KEYRING, app)
+    await rotate(database, KEYRING, SERVER, app)
 
     assert await shop.token(id) == token
 
@@ -403,7 +404,7 @@ async def test_an_app_that_is_deleted_meanwhile_is_not_signed_for_any_longer(
 
     monkeypatch.setattr(module, "_sign", counting)
     with pytest.raises(Faults) as raised:
-        await rotate(database, KEYRING, app)
+        await rotate(database, KEYRING, SERVER, app)
 
     assert faults_of(raised.value) == [("NOT_FOUND", "app_slug")]
     assert batches == 1

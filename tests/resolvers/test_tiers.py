@@ -63,6 +63,7 @@ async def test_create_tier_stores_what_was_given(
             "position": -3,
             "rank": "2147483645.team_2",
             "created_at": clock.now,
+            "version": 1,
         }
     ]
     assert await comprised(database, id) == ["export", "sso"]
@@ -197,11 +198,11 @@ async def test_update_tier_only_changes_the_given_fields(
     assert await row(database, tiers, id) == made
 
     await write(database, update_tier, viewer, id, {"position": -2})
-    moved = {**made, "position": -2, "rank": rank(-2, "team")}
+    moved = {**made, "position": -2, "rank": rank(-2, "team"), "version": 2}
     assert await row(database, tiers, id) == moved
 
     await write(database, update_tier, viewer, id, {"name": "Crew", "slug": "team"})
-    assert await row(database, tiers, id) == {**moved, "name": "Crew"}
+    assert await row(database, tiers, id) == {**moved, "name": "Crew", "version": 3}
     assert await comprised(database, id) == ["export"]
 
 
@@ -307,6 +308,7 @@ async def test_create_feature_stores_what_was_given(
         "name": "Single sign-on",
         "description": "SAML",
         "created_at": clock.now,
+        "version": 1,
     }
     assert (await row(database, features, bare))["description"] is None
 
@@ -318,7 +320,7 @@ async def test_update_feature(database: Database, viewer: Viewer, app: App) -> N
     await write(database, update_feature, viewer, id, {"slug": "sso"})
     assert await row(database, features, id) == made
     await write(database, update_feature, viewer, id, {"name": "SSO", "description": None})
-    assert await row(database, features, id) == {**made, "name": "SSO", "description": None}
+    assert await row(database, features, id) == {**made, "name": "SSO", "description": None, "version": 2}
 
 
 @pytest.mark.parametrize(

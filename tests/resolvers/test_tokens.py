@@ -241,7 +241,12 @@ async def test_regenerate_reads_the_tier_s_features_again_and_keeps_everything_e
     assert after["payload"]["jti"] != before["payload"]["jti"]
     assert after["header"] == before["header"]
     features = ["beta_api", "a", "export"]
-    assert await row(database, licenses, id) == {**stored, "features": features, "updated_at": clock.now}
+    assert await row(database, licenses, id) == {
+        **stored,
+        "features": features,
+        "updated_at": clock.now,
+        "version": 2,
+    }
     assert await held(database, id) == [(1, 1, False), (2, 1, True)]
 
 

@@ -126,7 +126,7 @@ async def test_filter_finds_the_licenses_with_the_status(
     async with database.read() as session:
         read = FieldRead("App", by, field)
         rows = await reads.rows(
-            session, Tenant(app.account_id), read, values.items, NOW, tokens=False, scopes={}
+            session, Tenant(app.account_id), read, values.items, NOW, tokens=False, customers=True, scopes={}
         )
 
     expected = [{"id": id, "status": wanted.value} for id, found in by_id.items() if found == wanted]

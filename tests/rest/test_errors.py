@@ -19,6 +19,8 @@ from resolvers.errors import (
     FaultCode,
     Faults,
     Forbidden,
+    InProgress,
+    KeyReused,
     RateLimited,
     Refused,
     Unauthenticated,
@@ -71,7 +73,11 @@ async def test_every_error_has_the_same_shape_and_its_own_code(
         "a bad parameter": await client.get(f"{CUSTOMERS}?page=0", headers=secret),
         "a bad field": await client.post(CUSTOMERS, headers=secret, json={"email": "jane"}),
         "a taken value": await client.post(CUSTOMERS, headers=secret, json={"email": "jane@example.com"}),
+        "another version": await client.delete(f"/api/v1/apps/{SLUG}", headers=secret | {"If-Match": '"9"'}),
     }
+    keyed = secret | {"Idempotency-Key": "order-1"}
+    await client.post(CUSTOMERS, headers=keyed, json={"email": "lena@example.com"})
+    walked["a reused key"] = await client.post(CUSTOMERS, headers=keyed, json={"email": "jo@example.com"})
     batch = f"/api/v1/apps/{SLUG}/licenses/verify/batch"
     await client.post(batch, json={"jtis": []})
     walked["too often"] = await client.post(batch, json={"jtis": []})
@@ -97,6 +103,8 @@ async def test_every_error_has_the_same_shape_and_its_own_code(
         "a bad parameter": (422, "validation_error", {"page": ["must be an integer of at least 1"]}),
         "a bad field": (422, "validation_error", {"email": [blank]}),
         "a taken value": (409, "conflict", {"email": [taken]}),
+        "another version": (412, "precondition_failed", None),
+        "a reused key": (422, "idempotency_mismatch", None),
         "too often": (429, "rate_limited", None),
         "a crash": (500, "internal_error", None),
         "no store": (503, "unavailable", None),
@@ -157,7 +165,8 @@ async def test_a_database_that_does_not_answer_is_503(url: str) -> None:
 async def test_a_missing_app_comes_before_a_bad_query(client: httpx.AsyncClient, vendor: Vendor) -> None:
     client.headers["Authorization"] = f"Bearer {vendor.secret}"
     in_app = [each for each in OPERATIONS if each.query is not None and "{slug}" in each.path]
-    bad = "page=0&installation_id=x&email=&external_id=&retire=x"
+    in_app = [each for each in in_app if "{id}" not in each.path]
+    bad = "page=0&installation_id=x&email=&external_id=&retire=x&as_of=x&limit=0&erase=x"
     codes = {
         slug: [
             error(await client.request(each.methods[0], f"{each.path.format(slug=slug)}?{bad}"))[1]
@@ -166,8 +175,8 @@ async def test_a_missing_app_comes_before_a_bad_query(client: httpx.AsyncClient,
         for slug in (SLUG, "nothing")
     }
 
-    assert len(in_app) == 9
-    assert codes == {SLUG: ["validation_error"] * 9, "nothing": ["not_found"] * 9}
+    assert len(in_app) == 11
+    assert codes == {SLUG: ["validation_error"] * 11, "nothing": ["not_found"] * 11}
 
 
 def _answer(cause: Exception) -> tuple[int, str, object]:
@@ -233,6 +242,8 @@ def test_every_refusal_has_a_row() -> None:
         BadUserInput("email", "is too long"),
         Busy("later"),
         RateLimited("later", 3),
+        KeyReused(),
+        InProgress(),
         _faults((FaultCode.TAKEN, "a")),
     ]
     assert {type(each) for each in refusals} == set(Refused.__subclasses__())

@@ -8,24 +8,28 @@ from random import Random
 from typing import Any, TypeVar
 
 from db import clock
+from db.events import EventType
 from db.features import MOST_IN_APP
 from db.keys import MOST_APPS
 from db.shaping import cursors
-from tests.reference.pages import ORDERS
+from tests.reference.pages import BY_VERSION, ORDERS, Order
 from tests.reference.rows import Row
 from tests.schema.dataset import NOW, Dataset, Vendor
 
 T = TypeVar("T")
 
-MANAGED = ("ApiKey", "RegisteredDocument")
-"""The types that only a key with the scope MANAGE_KEYS can read."""
+MANAGED = ("ApiKey", "RegisteredDocument", "Event")
+"""The types that only a vendor who manages keys can read."""
 
 _SOLD = ("App", "Customer", "License", "Tier", "Feature")
 KINDS = (*_SOLD, *MANAGED)
+_WITH_SNAPSHOTS = ("App", "Customer", "License")
 
-_FILTERED = ("Customer", "License", "ApiKey")
-_IN_THE_ORDER_ASKED = ("App", "Customer", "License")
+_FILTERED = ("Customer", "License", "ApiKey", "Event")
+_IN_THE_ORDER_ASKED = ("App", "Customer", "License", "Event")
+_WITH_OWN_EVENTS = ("License", "Tier", "Feature")
 
+_DEFAULT_ORDERS = {"Event": "POSITION"}
 _DEFAULT_SIZE = 20
 _SIZES = (1, 2, 3, 4, 5, 7, 20, 50, 100)
 _WILDCARDS = ("%", "_", "\\", "/", "//", "100%", "'", '"', " ", "@", "\n", "\t", "\x7f", "")
@@ -52,6 +56,7 @@ class Facts:
             "Feature": data.rows.features,
             "ApiKey": data.rows.keys,
             "RegisteredDocument": data.rows.documents,
+            "Event": data.rows.events,
         }
         # Queries may also use deleted rows: a cursor stays valid after its row is deleted, and any id may be
         # sent.
@@ -63,6 +68,7 @@ class Facts:
             "Feature": data.deleted.features,
             "ApiKey": data.deleted.keys,
             "RegisteredDocument": data.deleted.documents,
+            "Event": data.deleted.events,
         }
         self.known = {kind: (*rows, *deleted[kind]) for kind, rows in self.rows.items()}
         customers = self.known["Customer"]
@@ -77,6 +83,9 @@ class Facts:
         self.sets: list[str] = [row["set"] for row in self.known["RegisteredDocument"]]
         self.created = sorted({row["created_at"] for kind in _SOLD for row in self.known[kind]})
         self.expiries = sorted({row["expires_at"] for row in self.known["License"] if row["expires_at"]})
+        self.happened = sorted({row["created_at"] for row in self.known["Event"]})
+        self.subjects: list[str] = [row["subject_id"] for row in self.known["Event"]]
+        self.actors: list[str] = [row["actor_id"] for row in self.known["Event"] if row["actor_id"]]
         self.app_owners = {row["id"]: row["account_id"] for row in data.rows.apps}
 
     def own(self, kind: str, vendor: Vendor) -> Sequence[Row]:
@@ -129,13 +138,16 @@ class Arguments:
         declarations = ", ".join(each.declaration for each in used.values())
         return declarations, {name: each.value for name, each in used.items() if each.given}
 
-    def page(self, kind: str, largest: int) -> tuple[str, int]:
+    def page(self, parent: str, kind: str, largest: int) -> tuple[str, int]:
         """Return the arguments of a connection, and the maximum number of objects on the page."""
         order, descending = self._order(kind)
         backward = self._choices.chance(40)
         sizes = [size for size in _SIZES if size <= largest] or [1]
         given = self._choices.pick(sizes) if largest < _DEFAULT_SIZE or self._choices.chance(70) else None
-        place = self._cursor(kind, order, descending) if self._choices.chance(35) else None
+        place = None
+        if self._choices.chance(35):
+            is_own = kind == "Event" and parent in _WITH_OWN_EVENTS
+            place = self._cursor(kind, BY_VERSION if is_own else ORDERS[kind][order], descending)
         if backward and given is None and place is None:
             backward = False
         arguments = {
@@ -169,11 +181,12 @@ class Arguments:
             return only, kind in MANAGED
         if self._choices.chance(50):
             return self._choices.pick(ORDERS[kind]), self._choices.chance(50)
-        return "CREATED_AT", True
+        return _DEFAULT_ORDERS.get(kind, "CREATED_AT"), True
 
     def _order_by(self, kind: str, order: str, descending: bool) -> str | None:
         direction = EnumValue("DESC" if descending else "ASC")
-        if order == "CREATED_AT" and descending and self._choices.chance(70):
+        is_default = descending and order == _DEFAULT_ORDERS.get(kind, "CREATED_AT")
+        if is_default and self._choices.chance(70):
             return self._optional(f"{kind}Order", None)
         value = {"field": EnumValue(order), "direction": direction}
         if not descending and self._choices.chance(50):
@@ -188,9 +201,12 @@ class Arguments:
             fields["direction"] = self._variable("OrderDirection", given=False)
         return "{" + self._listed(fields)[1:-1] + "}"
 
-    def _cursor(self, kind: str, field: str, descending: bool) -> str:
-        rows, order = self._facts.known[kind], ORDERS[kind][field]
+    def _cursor(self, kind: str, order: Order, descending: bool) -> str:
+        rows = self._facts.known[kind]
         row = self._choices.pick(rows)
+        if order.numbers:
+            number = max((order.value(row) or 0) + self._choices.pick((0, 0, 1, -1)), 0)
+            return cursors.encode(f"{kind}.{order.name}.both", str(number), None)
         # Sometimes the cursor is stale: it has the row's id, but the sort value of another row.
         value = order.value(self._choices.pick(rows) if self._choices.chance(15) else row)
         direction = "desc" if descending else "asc"
@@ -226,6 +242,15 @@ class Arguments:
             return {
                 "kind": ("KeyKind", lambda: EnumValue(self._choices.pick(kinds))),
                 "live": ("Boolean", lambda: self._choices.chance(50)),
+            }
+        if kind == "Event":
+            types = [type.name for type in EventType]
+            return {
+                "types": ("[EventType!]", lambda: [EnumValue(self._choices.pick(types)) for _ in range(3)]),
+                "subjectId": ("ID", lambda: self._choices.pick((*facts.subjects, "", "nobody"))),
+                "actorId": ("ID", lambda: self._choices.pick((*facts.actors, "", "nobody"))),
+                "happenedAfter": ("DateTime", lambda: self._moment(facts.happened)),
+                "happenedBefore": ("DateTime", lambda: self._moment(facts.happened)),
             }
         return {
             "email": ("String", self._text),
@@ -348,6 +373,11 @@ class Arguments:
                 return f"(slug: {self.written('String!', self._slug_of(self._facts.tier_slugs))})", 1
             case "App", "feature":
                 return f"(slug: {self.written('String!', self._slug_of(self._facts.feature_slugs))})", 1
+            case "Query", "snapshot":
+                id = self.written("ID!", self._id(self._choices.pick(_WITH_SNAPSHOTS)))
+                return f"(id: {id}, at: {self._time()})", 1
+            case _, "snapshot":
+                return f"(at: {self._time()})", 1
             case "Tier", "features":
                 return "", MOST_IN_APP
             case "ApiKey", "apps":
@@ -362,6 +392,11 @@ class Arguments:
                 # `nodes` and `edges` add no factor, because the size of their connection has already been
                 # counted.
                 return "", 1
+
+    def _time(self) -> str:
+        """Return a time after the log began. Some are those of events, or in the future."""
+        after = timedelta(days=self._choices.number(50, 110), seconds=self._choices.pick((0, 0, 0, -1, 1)))
+        return self.written("DateTime!", clock.as_text(NOW - timedelta(days=100) + after))
 
     def _optional(self, type_: str, value: Any) -> str | None:
         """Write an optional value.

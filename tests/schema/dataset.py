@@ -9,26 +9,32 @@ from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from typing import Any
 
-from sqlalchemy import Table, delete
+from sqlalchemy import Table, delete, select, update
 
-from db import ids
-from db.customers import customers
+from db import events, ids
+from db.apps import APP
+from db.customers import CUSTOMER, customers
 from db.documents import documents
 from db.engine import Database
+from db.events import SERVER, Actor, ActorKind, EventType, command
 from db.features import features
-from db.licenses import licenses
+from db.licenses import LICENSE, licenses
+from db.log import log
 from db.tiers import tiers
+from db.types import fold
 from tests.factories import (
     Account,
     App,
     Customer,
     Feature,
     Tier,
+    event_row,
     key_id,
     make_account,
     make_app,
     make_customer,
     make_document,
+    make_events,
     make_feature,
     make_key,
     make_license,
@@ -36,6 +42,7 @@ from tests.factories import (
     make_tier,
     make_token,
     make_usage,
+    number_events,
 )
 from tests.reference.rows import Row, Rows, load
 
@@ -144,7 +151,7 @@ class Vendor:
     """An account with a key that can read.
 
     `reads_tokens` says whether the key can read the tokens of licenses, and `manages_keys` whether it can
-    read keys and registered documents.
+    read keys, registered documents and events.
     """
 
     account_id: str
@@ -169,6 +176,7 @@ class Dataset:
 async def make_dataset(database: Database) -> Dataset:
     """Fill an empty database, and return its vendors and rows."""
     vendors = [*await _make_vendor(database, _APPS, 21), *await _make_vendor(database, _OTHER_APPS, 5)]
+    await _make_events(database)
     everything = await load(database)
     doomed = [row for row in everything.tiers if row["slug"] == "gone"]
     gone = Rows(
@@ -178,7 +186,9 @@ async def make_dataset(database: Database) -> Dataset:
         doomed,
         [row for row in everything.features if row["slug"] == "gone"],
         documents=[row for row in everything.documents if row["set"] == "gone"],
+        events=everything.events[3:6],
     )
+    await _make_history(database, everything, gone)
     await _delete(database, gone)
     rows = await load(database)
     lost = {row["id"] for row in everything.licenses} - {row["id"] for row in rows.licenses}
@@ -373,6 +383,73 @@ async def _make_licenses(database: Database, sold: _Sold, customer: Customer, nu
             await make_token(database, license, generation, f"again.by-{generation}.{number}_{place}")
 
 
+async def _make_events(database: Database) -> None:
+    """Add some events of tiers, features, keys and a deleted app, and number all but the last ones."""
+    rows = await load(database)
+    causes: list[str | None] = [None]
+    apps = {row["id"]: App(row["id"], row["account_id"], row["slug"], NOW) for row in rows.apps}
+    gone = App(ids.new_id(ids.APP).id, rows.apps[0]["account_id"], "gone", NOW)
+    actors = (
+        *(Actor(ActorKind.KEY, row["id"], f"request-{row['last4']}") for row in rows.keys),
+        *(Actor(ActorKind.KEY, ids.new_id(ids.KEY).id), command("keys revoke"), SERVER),
+        Actor(ActorKind.TOKEN, ids.new_id(ids.LICENSE).id, "a.b-c_d"),
+    )
+    subjects = [
+        *(("tier", row, apps[row["app_id"]], None) for row in rows.tiers),
+        *(("feature", row, apps[row["app_id"]], None) for row in rows.features),
+        *(("api_key", row, None, None) for row in rows.keys),
+        ("app", {"id": gone.id}, gone, None),
+    ]
+    types = tuple(EventType)
+    for version in range(1, 6):
+        made = [
+            event_row(
+                row["account_id"] if app is None else app.account_id,
+                type=types[(number + version) % len(types)],
+                subject_type=subject,
+                subject_id=row["id"],
+                version=version,
+                app=app,
+                customer_id=customer_id,
+                actor=actors[number % len(actors)],
+                caused_by=causes[number * 7 % len(causes)],
+                data=_METADATA[number % len(_METADATA)],
+                changes={"name": {"from": _NAMES[number % len(_NAMES)], "to": None}} if version > 1 else {},
+                erased=number % 5 == 0,
+                created_at=_day(number % 90),
+            )
+            for number, (subject, row, app, customer_id) in enumerate(subjects[:: version * version])
+        ]
+        await make_events(database, made)
+        causes += [str(each["id"]) for each in made]
+        if version < 4:
+            await number_events(database)
+
+
+async def _make_history(database: Database, rows: Rows, gone: Rows) -> None:
+    """Change every second app, customer and license, some of them twice, and record two deletions."""
+    async with database.write() as session:
+        for noun, each in ((APP, rows.apps), (CUSTOMER, rows.customers), (LICENSE, rows.licenses)):
+            for number, row in enumerate(each[::2]):
+                for turn in range(1 + number % 2):
+                    before = await events.image_of(session, noun, row["id"])
+                    value = _METADATA[(number + turn) % len(_METADATA)]
+                    changes: dict[str, object] = {"metadata": value}
+                    if noun is not LICENSE:
+                        name = _NAMES[number % len(_NAMES)] or "Ada"
+                        changes = {"name": f"{name} {turn}", "name_folded": fold(f"{name} {turn}")}
+                    type = EventType(f"{noun.subject}.updated")
+                    await events.change(session, SERVER, noun, row["id"], before, changes, type)
+        for row in gone.customers[:2]:
+            await events.record(session, SERVER, CUSTOMER, row["id"], EventType.CUSTOMER_DELETED)
+        table = events.events
+        found = list((await session.execute(select(table.c.id).order_by(table.c.id))).scalars())
+        for number, id in enumerate(found):
+            moved = update(table).where(table.c.id == id)
+            await session.execute(moved.values(created_at=_day(90 + number * 9 // len(found))))
+        await session.execute(update(log).values(since=_day(-50)))
+
+
 async def _delete(database: Database, gone: Rows) -> None:
     doomed: Sequence[tuple[Table, Sequence[Row]]] = (
         (customers, gone.customers),
@@ -380,6 +457,7 @@ async def _delete(database: Database, gone: Rows) -> None:
         (tiers, gone.tiers),
         (features, gone.features),
         (documents, gone.documents),
+        (events.events, gone.events),
     )
     async with database.write() as session:
         for table, rows in doomed:

@@ -24,33 +24,40 @@ _COST = 12_000
 _ALIASES = 80
 _FIELDS = 250
 
-_COSTS: Mapping[str, int] = {"totalCount": 1, "token": 1, "text": 5}
+_COSTS: Mapping[str, int] = {"totalCount": 1, "token": 1, "text": 5, "snapshot": 1}
 """The leaf fields that have a cost."""
 
 _LISTS = {("Tier", "features"): 2 * MOST_IN_APP, ("ApiKey", "apps"): 2 * MOST_APPS}
 """The fields that are lists of objects, with an allowance that is enough for each."""
 
-_OF_MANAGERS = ("apiKeys", "registeredDocuments")
-"""The fields that only a key with the scope MANAGE_KEYS can read."""
+_OF_MANAGERS = ("apiKeys", "registeredDocuments", "events", "snapshot")
+"""The fields that only the secret key of a vendor can read."""
 
 _TIMES = ("createdAt", "updatedAt")
 _ASKED: Mapping[str, Sequence[str]] = {
     "Query": (
         *("app", "apps", "customer", "license", "node", "nodes"),
-        *("apiKeys", "registeredDocuments"),
+        *("apiKeys", "registeredDocuments", "events", "snapshot"),
     ),
     NODE: ("id",),
     "App": (
         *("id", "slug", "name", "description", "webhookUrl", "signingAlgorithm", "publicKeyPem", *_TIMES),
         *("customer", "customers", "licenses", "license", "tier", "tiers", "feature", "features"),
+        *("version", "changesCursor", "events", "snapshot"),
     ),
-    "Customer": ("id", "email", "name", "externalId", "metadata", *_TIMES, "app", "licenses"),
+    "Customer": (
+        *("id", "email", "name", "externalId", "metadata", *_TIMES, "app", "licenses"),
+        *("version", "events", "snapshot"),
+    ),
     "License": (
         *("id", "installationId", "status", "expiresAt", "revokedAt", "revokedReason", "metadata", *_TIMES),
-        *("features", "jti", "token", "app", "customer", "tier"),
+        *("features", "jti", "token", "app", "customer", "tier", "version", "events", "snapshot"),
     ),
-    "Tier": ("id", "slug", "name", "position", "createdAt", "app", "features", "licenses"),
-    "Feature": ("id", "slug", "name", "description", "createdAt", "app"),
+    "Tier": (
+        *("id", "slug", "name", "position", "createdAt", "app", "features", "licenses"),
+        *("version", "events"),
+    ),
+    "Feature": ("id", "slug", "name", "description", "createdAt", "app", "version", "events"),
     "ApiKey": (
         *("id", "kind", "name", "prefix", "last4", "scopes", "apps", "origins", "documents", "documentSets"),
         *("createdAt", "createdBy", "expiresAt", "revokedAt", "lastUsedAt", "usage"),
@@ -59,6 +66,11 @@ _ASKED: Mapping[str, Sequence[str]] = {
     "RegisteredDocument": (
         *("id", "documentId", "set", "operations", "text", "maxCost", "registeredAt", "lastUsedAt"),
     ),
+    "Event": (
+        *("id", "type", "createdAt", "subjectType", "subjectId", "version", "app", "actor", "requestId"),
+        *("causedBy", "data", "changes", "erased"),
+    ),
+    "Actor": ("kind", "id", "name", "last4"),
     "PageInfo": ("hasNextPage", "hasPreviousPage", "startCursor", "endCursor"),
     **{f"{kind}Connection": ("edges", "nodes", "pageInfo", "totalCount") for kind in KINDS},
     **{f"{kind}Edge": ("cursor", "node") for kind in KINDS},
@@ -270,7 +282,7 @@ class _Writer:
         type_ = get_named_type(declaration.type).name
         if type_.endswith("Connection"):
             largest = max(allowance // 4, 1)
-            arguments, size = self._arguments.page(type_.removesuffix("Connection"), largest)
+            arguments, size = self._arguments.page(parent, type_.removesuffix("Connection"), largest)
         else:
             arguments, size = self._arguments.lookup(parent, name)
         claim = Claim(parent, name, arguments, size)

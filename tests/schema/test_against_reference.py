@@ -25,6 +25,8 @@ APP = "id slug name description webhookUrl signingAlgorithm publicKeyPem created
 TIER = "id slug name position createdAt"
 LICENSE = "id status features jti token revokedReason tier { slug features { slug } }"
 CUSTOMER = "id email name externalId metadata createdAt updatedAt"
+EVENT = "type data actor { kind name } causedBy { id }"
+ONE_CUSTOMER = f"customer(by: {{id: $id}}) {{ %s {CUSTOMER} }}"
 PAGE = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor } totalCount"
 
 OF_TIER = f"licenses(last: 1) {{ nodes {{ {LICENSE} customer {{ %s {CUSTOMER} }} }} {PAGE} }}"
@@ -45,6 +47,10 @@ WAYS_DOWN = {
         2,
     ),
     "features": (f"app {{ tiers(first: 1) {{ nodes {{ {OF_FEATURES} }} {PAGE} }} {APP} }}", 2),
+    "events": (
+        f"events(first: 1) {{ nodes {{ {EVENT} app {{ {ONE_CUSTOMER} }} }} {PAGE} }}",
+        3,
+    ),
     "installations": (
         f"app {{ license(by: {{installationId: $shared}}) {{ {LICENSE} customer {{ %s id }} }} {APP} }}",
         4,

@@ -21,10 +21,10 @@ from resolvers.verification import Reason
 from resolvers.viewer import KeyKind as KindBelow
 from resolvers.viewer import Scope as ScopeBelow
 from schema.apps import SigningAlgorithm
+from schema.base.payloads import UserErrorCode
 from schema.graph import graphql_schema, schema
 from schema.keys import KeyKind, Scope
 from schema.licenses import LicenseStatus
-from schema.payloads import UserErrorCode
 from schema.pipeline.names import snake_case
 from schema.verification import VerificationReason
 from tests.descriptions import is_useful
@@ -46,7 +46,7 @@ def test_everything_in_the_contract_is_in_the_graph_unchanged() -> None:
 def test_default_values_of_the_contract_are_those_of_the_graph() -> None:
     sdl = schema.as_str()
 
-    assert sdl.count("direction: OrderDirection! = ASC") == 3
+    assert sdl.count("direction: OrderDirection! = ASC") == 4
     assert sdl.count("signingAlgorithm: SigningAlgorithm! = RS256") == 1
     assert sdl.count("retire: RetireOldKey! = AFTER_LAST_EXPIRY") == 1
     assert sdl.count("days: Int! = 30") == 1
@@ -82,9 +82,11 @@ def test_every_field_of_a_noun_has_its_place_in_sql() -> None:
     for noun in NOUNS.values():
         type = graphql_schema.type_map[noun.name]
         assert isinstance(type, GraphQLObjectType)
-        known = {*noun.attributes, *noun.objects, *noun.lists, *noun.entries, *noun.connections}
+        known = {*noun.attributes, *noun.embedded, *noun.objects, *noun.lists, *noun.entries}
+        known |= {*noun.connections}
 
-        assert {snake_case(name) for name in type.fields} <= known | {*noun.singular}
+        snapshot = {"snapshot"} if noun.image else set()
+        assert {snake_case(name) for name in type.fields} <= known | {*noun.singular} | snapshot
 
 
 def test_nullable_in_the_graph_is_nullable_in_sql() -> None:

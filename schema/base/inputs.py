@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from strawberry.types.field import StrawberryField
 
 from resolvers.inputs import Input
-from schema.scalars import DateTime, JSONObject
+from resolvers.versions import Versions
+from schema.base.scalars import DateTime, JSONObject
 
 T = TypeVar("T")
 
@@ -70,6 +71,20 @@ def _graph_type(annotation: Any) -> Any:
     if origin is dict:
         return JSONObject
     return DateTime if annotation is AwareDatetime else annotation
+
+
+def if_version() -> Any:
+    """Return the field of an input with the version that the object must have."""
+    return strawberry.field(
+        default=strawberry.UNSET,
+        description="Make the change only if this is the object's current version. If not, fail with "
+        "WRONG_STATE on ifVersion. By default, the object may have any version.",
+    )
+
+
+def required_version(input: Any) -> Versions:
+    """Return the version that an input requires (`if_version`)."""
+    return {input.if_version} if isinstance(input.if_version, int) else None
 
 
 def values_of(input: Any) -> dict[str, object]:

@@ -1,17 +1,26 @@
 """Payloads: what mutations return, and how every mutation runs."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
-from typing import Any, Concatenate, Self, TypeVar
+from functools import cache
+from typing import Any, Concatenate, Self, TypeVar, get_type_hints
 
 import strawberry
+from pydantic import TypeAdapter
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.extensions import FieldExtension
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.field import StrawberryField
 
+from asgi.idempotency import parse_key
 from db.engine import Database, ReadSession, WriteSession
+from db.idempotency import Claim
 from resolvers import reading
 from resolvers.errors import Fault, Faults
+from resolvers.idempotency import Outcome, claim_of, once
 from resolvers.reading import Json, Shown
 from resolvers.viewer import Scope, Viewer
-from schema.pipeline.context import context_of, nouns_below, selected_at
+from schema.pipeline.context import context_of, nouns_below, path_of, selected_at
 from schema.pipeline.names import camel_case
 from schema.pipeline.reading import finished, read
 
@@ -66,6 +75,45 @@ class Payload:
         raise NotImplementedError
 
 
+class _TakesKey(FieldExtension):
+    """Gives a mutation the argument `idempotencyKey`, and notes the claim of a call that has a key."""
+
+    def apply(self, field: StrawberryField) -> None:
+        field.arguments = [
+            *field.arguments,
+            StrawberryArgument(
+                "idempotency_key",
+                None,
+                StrawberryAnnotation(str | None),
+                description="Unique key of this call, 1 to 255 visible ASCII characters, such as a random "
+                "UUID. If the response is lost, send the same call with the same key again: it has its "
+                "effect once. By default, the header Idempotency-Key and the field's name in the response.",
+                default=strawberry.UNSET,
+            ),
+        ]
+
+    async def resolve_async(
+        self,
+        next_: Callable[..., Awaitable[Any]],
+        source: Any,
+        info: strawberry.Info,
+        *,
+        idempotency_key: str | None = None,
+        **arguments: Any,
+    ) -> Any:
+        context, path = context_of(info), path_of(info)
+        key = _key(context.idempotency_key, idempotency_key, path[-1])
+        if key is not None and context.viewer.key_id is not None:
+            claim = claim_of(context.viewer.key_id, info.field_name, key, arguments["input"])
+            context.claims[path] = claim
+        return await next_(source, info, **arguments)
+
+
+def mutation(*, description: str, metadata: Mapping[Any, Any] | None = None) -> Any:
+    """Declare a method as a mutation field. The field also takes an idempotency key."""
+    return strawberry.mutation(description=description, metadata=metadata, extensions=[_TakesKey()])
+
+
 async def mutate(
     info: strawberry.Info,
     payload: type[P],
@@ -92,20 +140,54 @@ async def mutate_alone(
     """Run a resolver that opens its own sessions. Faults become userErrors.
 
     Before the resolver runs, the key must have `scope`, and must be allowed to read what is selected. If
-    `scope` is None, only the resolver checks the key.
+    `scope` is None, only the resolver checks the key, and an idempotency key is ignored.
     """
     context = context_of(info)
+    claim = None
     if scope is not None:
         # The resolver also checks the scope. This check keeps a request without permission from waiting for
         # a write transaction.
         context.viewer.require(scope)
         for noun, selected in nouns_below(info):
             reading.require_selected(context.viewer, noun, selected)
+        claim = context.claims.get(path_of(info))
+
+    async def run(database: Database) -> Any:
+        return await resolver(context.viewer, database, *arguments)
+
     try:
-        outcome = await resolver(context.viewer, context.database, *arguments)
+        outcome = await (run(context.database) if claim is None else _once(info, payload, claim, run))
     except Faults as refused:
         return payload(user_errors=[_user_error(fault) for fault in refused.faults])
     return payload.of(outcome)
+
+
+async def _once(
+    info: strawberry.Info, payload: type[Payload], claim: Claim, run: Callable[[Database], Awaitable[Any]]
+) -> Any:
+    """Return what a resolver returns, or returned when the same call was first made."""
+    context, form = context_of(info), _form_of(payload.of)
+
+    async def work(database: Database) -> Outcome:
+        return Outcome(form.dump_json(await run(database)))
+
+    outcome = await once(context.database, context.keyring, claim, work)
+    if outcome.is_replay:
+        context.replayed.append(path_of(info)[-1])
+    return form.validate_json(outcome.json)
+
+
+@cache
+def _form_of(of: Callable[[Any], Payload]) -> TypeAdapter[Any]:
+    """Return how the outcome that `Payload.of` takes is written as JSON."""
+    return TypeAdapter(get_type_hints(of)["outcome"])
+
+
+def _key(of_request: str | None, of_field: str | None, response_key: str) -> str | None:
+    """Return the idempotency key of a mutation field, or None. The form of both keys has been checked."""
+    if of_field is not None:
+        return parse_key(of_field)
+    return None if of_request is None else f"{of_request}/{response_key}"
 
 
 def read_back(

@@ -1,0 +1,109 @@
+"""What the projector does next, and how it numbers events.
+
+On PostgreSQL, events are inserted without a position. One process at a time numbers those that are committed
+(`number`). It takes a lock first and reads the events in a second statement, which therefore sees everything
+that was numbered before. SQLite numbers events when they are inserted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    column,
+    false,
+    func,
+    literal_column,
+    select,
+    text,
+)
+
+from db import clock
+from db.engine import ReadSession, WriteSession
+from db.events import events
+from db.expiry import Mark, next_expiry, now_of_database
+from db.log import NUMBERING
+
+EVENTS_PER_TRANSACTION = 500
+
+# PostgreSQL frees the lock when the transaction has ended and its changes are visible. The settings make it
+# follow indexes, event by event. It plans a statement once, and in an empty table, it would plan to read all
+# events each time. A bitmap scan would read the index entries of all events that were numbered since the last
+# VACUUM. A plain index scan marks these entries as dead, and later scans skip them.
+_AVOIDED = ("seqscan", "bitmapscan", "hashjoin", "mergejoin")
+_LOCK = select(
+    func.pg_try_advisory_xact_lock(NUMBERING),
+    *(func.set_config(f"enable_{way}", "off", literal_column("true")) for way in _AVOIDED),
+)
+
+# The oldest events come first. But ids come from the clocks of several hosts, so an event of a subject may
+# have a smaller id than the event before it. An event that has an earlier one of its subject without a
+# position is therefore numbered after it: `waiting` adds the earlier events, and `place` is the highest id
+# among an event and the earlier ones.
+_NUMBER = text(
+    """
+WITH RECURSIVE oldest AS (
+  SELECT id, subject_id, version FROM events WHERE position IS NULL ORDER BY id LIMIT 500
+), waiting AS (
+  SELECT id, subject_id, version FROM oldest
+  UNION
+  SELECT earlier.id, earlier.subject_id, earlier.version
+  FROM waiting CROSS JOIN LATERAL (
+    SELECT id, subject_id, version, position FROM events
+    WHERE subject_id = waiting.subject_id AND version < waiting.version
+    ORDER BY version DESC LIMIT 1
+  ) AS earlier
+  WHERE earlier.position IS NULL
+), placed AS (
+  SELECT id, version, max(id) OVER (PARTITION BY subject_id ORDER BY version) AS place FROM waiting
+), numbered AS (
+  SELECT id, row_number() OVER (ORDER BY place, version) AS number FROM placed ORDER BY number LIMIT 500
+), moved AS (
+  UPDATE log SET head = head + (SELECT count(*) FROM numbered) WHERE EXISTS (SELECT FROM numbered)
+), changed AS (
+  UPDATE events SET position = log.head + numbered.number FROM numbered, log
+  WHERE events.id = numbered.id
+  RETURNING 1
+)
+SELECT count(*)::integer AS count FROM changed
+"""
+).columns(column("count", Integer))
+
+_has_unnumbered = select(events.c.id).where(events.c.position.is_(None)).limit(literal_column("1")).exists()
+_seen: list[ColumnElement[Any]] = [now_of_database(), *map(next_expiry, Mark)]
+_LOOK = select(_has_unnumbered, *_seen)
+# SQLite has no events without a position.
+_LOOK_ON_SQLITE = select(false(), *_seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits to be done, and the time.
+
+    `next_expiry` has the expiry of the license that passes each mark next (`db.expiry`).
+    """
+
+    has_unnumbered: bool
+    now: datetime
+    next_expiry: Mapping[Mark, datetime | None]
+
+
+async def waiting(session: ReadSession) -> Waiting:
+    """Return what waits to be done. This is one short statement."""
+    statement = _LOOK_ON_SQLITE if session.database.is_sqlite else _LOOK
+    row = await session.row(statement, {"now": clock.now()})
+    assert row is not None  # it has no FROM
+    has_unnumbered, now, *expiries = row
+    return Waiting(bool(has_unnumbered), now, dict(zip(Mark, expiries, strict=True)))
+
+
+async def number(session: WriteSession) -> int:
+    """Give positions to the oldest events without one, at most `EVENTS_PER_TRANSACTION`. Return how many.
+
+    Returns 0 if another process is numbering events. This is only needed on PostgreSQL.
+    """
+    is_held, *_ = tuple((await session.execute(_LOCK)).one())
+    return int((await session.execute(_NUMBER)).scalar_one()) if is_held else 0

@@ -1,0 +1,1 @@
+"""What the types of the graph are made of: scalars, inputs, payloads and connections."""
