@@ -25,7 +25,7 @@ SCREENS = {"": replace(DESKTOP, scale=2), "-phone": replace(PHONE, scale=2)}
 COLOR_SCHEMES: tuple[ColorScheme, ...] = ("light", "dark")
 
 _FIND = """{ app(slug: "demo") { customers(first: 100, filter: {search: "a"}, orderBy: {field: CREATED_AT}) {
-  nodes { id licenses { nodes { status } } }
+  nodes { id licenses { nodes { id status } } }
 } tiers(first: 3) { nodes { id } } } }"""
 _ISSUE = """mutation($customer: ID!, $tier: ID!) {
   createLicense(input: {customerId: $customer, tierId: $tier, durationDays: 365}) { userErrors { message } }
@@ -40,6 +40,15 @@ _APPS = (
     ("Lumen Cast", "lumen-cast", "Record, cut and publish a lecture in one afternoon."),
     ("Lumen Sync Server", "lumen-sync", "For those who keep their notes in their own house."),
 )
+_CHANGE = """mutation($customer: ID!, $license: ID!) {
+  updateCustomer(input: {id: $customer, externalId: "crm-20417", metadata: {plan: "team", seats: 12}}) {
+    userErrors { message }
+  }
+  revokeLicense(input: {id: $license, reason: "Refunded, ticket 4711."}) { userErrors { message } }
+}"""
+_REINSTATE = """mutation($license: ID!) {
+  reinstateLicense(input: {id: $license}) { userErrors { message } }
+}"""
 _MAKE_KEY = """mutation($input: CreateApiKeyInput!) {
   createApiKey(input: $input) { apiKey { id } userErrors { field message } }
 }"""
@@ -127,6 +136,11 @@ def _create_key(page: Page) -> None:
     page.get_by_role("dialog", name="Copy the key now").wait_for()
 
 
+def _show_state(page: Page) -> None:
+    page.get_by_role("button", name="Show state: Customer changed").click()
+    page.get_by_role("dialog").wait_for()
+
+
 def _ask_to_discard(page: Page) -> None:
     _issue_with_tier(page)
     page.keyboard.press("Escape")
@@ -167,6 +181,10 @@ VIEWS = (
     View("issue-license-without-tier", "/apps/demo/customers/{customer}", _fail_to_issue),
     View("discard", "/apps/demo/customers/{customer}", _ask_to_discard),
     View("many-licenses", "/apps/demo/customers/{busiest}"),
+    View("app-activity", "/apps/demo/activity"),
+    View("activity-none-found", "/apps/demo/activity?type=tier"),
+    View("customer-activity", "/apps/demo/customers/{customer}/activity"),
+    View("state", "/apps/demo/customers/{customer}/activity", _show_state),
     View("settings", "/apps/demo/settings"),
     View("rotate-signing-keys", "/apps/demo/settings", _drop_old_keys),
     View("settings-read-only", "/apps/demo/settings", key="public"),
@@ -222,6 +240,9 @@ def demonstrated(folder: Path) -> Iterator[Demo]:
         busiest, various = sorted(customers, key=_variety)[-2:]
         for _ in range(20):
             ask(_ISSUE, customer=busiest["id"], tier=tier)
+        active = next(each for each in various["licenses"]["nodes"] if each["status"] == "ACTIVE")
+        ask(_CHANGE, customer=various["id"], license=active["id"])
+        ask(_REINSTATE, license=active["id"])
         made = [ask(_MAKE_KEY, **key).json()["data"]["createApiKey"] for key in _KEYS]
         yield Demo(server.url, keys, various["id"], busiest["id"], made[-1]["apiKey"]["id"])
 

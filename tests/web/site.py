@@ -17,9 +17,11 @@ from db.accounts import accounts
 from db.apps import apps, retired_slugs
 from db.customers import customers
 from db.engine import Database
+from db.events import command
 from db.licenses import licenses
 from db.tokens import tokens
 from resolvers.keys import revoke_key
+from resolvers.viewer import Policy
 from tests import factories
 from tests.databases import stopped
 from tests.factories import Account, App, Customer, Feature, License, Tier
@@ -272,7 +274,7 @@ async def _load_believable(database: Database, app_id: str, count: int, licenses
 
 async def _revoke(database: Database, key: str) -> None:
     async with database.write() as session:
-        await revoke_key(session, key)
+        await revoke_key(session, command("keys revoke"), Policy(), key)
 
 
 async def _empty(database: Database) -> None:

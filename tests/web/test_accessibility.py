@@ -21,6 +21,9 @@ IN_BOTH_SCHEMES = pytest.mark.parametrize("color_scheme", ["light", "dark"])
 ON_BOTH_SCREENS = pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=str)
 
 
+RENAME = 'mutation($id: ID!) { updateCustomer(input: {id: $id, name: "Jane Doe-Roe"}) { customer { id } } }'
+
+
 @pytest.fixture
 def app(site: Site) -> App:
     return site.make_app("atlas", name="Atlas", description="Maps, drawn.")
@@ -47,6 +50,7 @@ def test_axe_finds_nothing_serious_in_any_view(
     page: Page, open_page: OpenPage, site: Site, app: App, jane: Customer, watch: Watch
 ) -> None:
     watch.expect("status of 503")
+    site.graph(RENAME, id=jane.id)
     key = site.make_key(kind="restricted", name="old shop", scopes=["read", "manage_keys"], apps=[app])
     site.make_usage_of(key, minute=clock.now(), requests=3, refused=1)
     old_shop = site.graph_with(key, "{ viewer { keyId } }")["viewer"]["keyId"]
@@ -59,6 +63,9 @@ def test_axe_finds_nothing_serious_in_any_view(
         ("/", "Atlas"),
         ("/apps/atlas/customers", "Jane Doe"),
         (f"/apps/atlas/customers/{jane.id}", "Jane Doe"),
+        ("/apps/atlas/activity", "by the key ending in"),
+        (f"/apps/atlas/customers/{jane.id}/activity", "by the key ending in"),
+        ("/apps/atlas/activity?type=tier", "No matching events"),
         ("/apps/atlas/settings", "Atlas"),
         ("/keys?state=all", "old shop"),
         (f"/keys/{old_shop}", "old shop"),
@@ -92,7 +99,11 @@ def test_axe_finds_nothing_serious_in_any_dialog(
     page: Page, site: Site, jane: Customer, watch: Watch
 ) -> None:
     watch.expect("status of 401")
+    site.graph(RENAME, id=jane.id)
 
+    page.goto(f"/apps/atlas/customers/{jane.id}/activity")
+    page.get_by_role("button", name="Show state").click()
+    look_at(page, "State of Jane Doe-Roe")
     page.goto("/")
     page.get_by_role("button", name="New app").click()
     look_at(page, "New app")

@@ -507,7 +507,7 @@ def test_a_license_is_deleted_once_the_email_is_typed(page: Page, site: Site, ja
     choose(card, "Delete…")
     dialog = page.get_by_role("dialog", name="Delete license")
     expect(dialog).to_contain_text(
-        f"This deletes the license for installation {INSTALLATION} and its history."
+        f"This deletes the license for installation {INSTALLATION}. Only its activity is kept."
     )
     dialog.get_by_role("button", name="Delete license").click()
     expect(dialog.get_by_role("alert")).to_have_text("This does not match.")

@@ -19,7 +19,7 @@ SUPPORT = (*READS, "read_events", "write_customers", "write_licenses")
 
 OFFERED: dict[str, dict[str, set[str]]] = {
     "read_tokens": {"menu": {"Show token"}},
-    "read_events": {},
+    "read_events": {"menu": {"Show activity"}},
     "write_customers": {
         CUSTOMERS: {"New customer"},
         "customer": {"Edit", "Delete", "Edit metadata"},
@@ -109,7 +109,7 @@ def test_support_changes_customers_and_licenses_and_sees_no_token(
     assert found == {
         CUSTOMERS: {"New customer"},
         "customer": {"Edit", "Delete", "Edit metadata", "Issue license", "Revoke"},
-        "menu": {"New token", "Revoke with a reason…", "Delete…"},
+        "menu": {"Show activity", "New token", "Revoke with a reason…", "Delete…"},
     }
     # What is offered works.
     page.goto(f"{CUSTOMERS}/{jane.id}")

@@ -223,10 +223,10 @@ def buttons_of(page: Page) -> set[str]:
 
 
 def without_buttons(page: Page) -> str:
-    """Return the text of the view without its buttons, and without the section for deleting an app."""
+    """Return the text of the view without buttons, tabs, and the section for deleting an app."""
     said: str = page.get_by_role("main").evaluate(
         "main => { const copy = main.cloneNode(true);"
-        " copy.querySelectorAll('button, [aria-labelledby=danger]').forEach(each => each.remove());"
+        " copy.querySelectorAll('button, nav, [aria-labelledby=danger]').forEach(each => each.remove());"
         " return copy.textContent; }"
     )
     return said

@@ -1,5 +1,6 @@
 import { useEffect, useLayoutEffect } from "react";
 import { Redirect, Route, Router, Switch, useLocation } from "wouter";
+import { AppActivity } from "./activity/AppActivity";
 import { Apps } from "./apps/Apps";
 import { Settings } from "./apps/Settings";
 import { useAppPath } from "./apps/useAppPath";
@@ -39,6 +40,12 @@ export function App() {
                 </Route>
                 <Route path="/apps/:slug/customers/:id">
                   {({ slug, id }) => <Customer key={id} slug={slug} id={id} />}
+                </Route>
+                <Route path="/apps/:slug/customers/:id/activity">
+                  {({ slug, id }) => <Customer key={id} slug={slug} id={id} view="activity" />}
+                </Route>
+                <Route path="/apps/:slug/activity">
+                  {({ slug }) => <AppActivity key={slug} slug={slug} />}
                 </Route>
                 <Route path="/apps/:slug/settings">{({ slug }) => <Settings key={slug} slug={slug} />}</Route>
                 <Route path="/keys">

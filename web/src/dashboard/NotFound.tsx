@@ -7,8 +7,17 @@ import { paths } from "./navigation";
 import { useSession } from "./session/Session";
 
 /** Shown if the URL leads to something that does not exist or belongs to another account. Both cases look the same
- *  to the user. `app` is the slug of the app in the URL, for a link back to the app. */
-export function NotFound({ what, app }: { what: "page" | "app" | "customer" | "key"; app?: string }) {
+ *  to the user. `app` is the slug of the app in the URL, for a link back to the app. `id` is the id of what was not
+ *  found: if it was deleted, the app's activity still has its events. */
+export function NotFound({
+  what,
+  app,
+  id,
+}: {
+  what: "page" | "app" | "customer" | "key";
+  app?: string;
+  id?: string;
+}) {
   const { may } = useSession();
   const pathOf = useAppPath();
   useTitle("Not found");
@@ -19,6 +28,9 @@ export function NotFound({ what, app }: { what: "page" | "app" | "customer" | "k
         <Link to={pathOf(app)}>
           {may("READ_CUSTOMERS") ? "Customers" : "Settings"} of <bdi>{app}</bdi>
         </Link>
+      )}
+      {app !== undefined && id !== undefined && may("READ_EVENTS") && (
+        <Link to={`${paths.appActivity(app)}?of=${encodeURIComponent(id)}`}>Activity of this {what}</Link>
       )}
       <Link to={paths.apps()}>All apps</Link>
     </Empty>

@@ -69,7 +69,10 @@ export const paths = {
   customers: (slug: string) => `/apps/${encodeURIComponent(slug)}/customers`,
   customer: (slug: string, id: string) =>
     `/apps/${encodeURIComponent(slug)}/customers/${encodeURIComponent(id)}`,
+  customerActivity: (slug: string, id: string) =>
+    `/apps/${encodeURIComponent(slug)}/customers/${encodeURIComponent(id)}/activity`,
   keys: () => "/keys",
   key: (id: string) => `/keys/${encodeURIComponent(id)}`,
+  appActivity: (slug: string) => `/apps/${encodeURIComponent(slug)}/activity`,
   settings: (slug: string) => `/apps/${encodeURIComponent(slug)}/settings`,
 } as const;

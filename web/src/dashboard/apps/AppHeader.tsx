@@ -1,4 +1,5 @@
-import { Link, useRoute } from "wouter";
+import { Link } from "wouter";
+import { Tab, Tabs } from "../design/Tabs";
 import type { AppSummaryFragment } from "../graph/graphql";
 import { paths } from "../navigation";
 import { useSession } from "../session/Session";
@@ -16,19 +17,11 @@ export function AppHeader({ app }: { app: AppSummaryFragment }) {
         <bdi>{app.name}</bdi>
         <code>{app.slug}</code>
       </h1>
-      <nav className={styles.tabs} aria-label="App">
+      <Tabs label="App">
         {may("READ_CUSTOMERS") && <Tab to={paths.customers(app.slug)}>Customers</Tab>}
+        {may("READ_EVENTS") && <Tab to={paths.appActivity(app.slug)}>Activity</Tab>}
         <Tab to={paths.settings(app.slug)}>Settings</Tab>
-      </nav>
+      </Tabs>
     </header>
-  );
-}
-
-function Tab({ to, children }: { to: string; children: string }) {
-  const [isHere] = useRoute(to);
-  return (
-    <Link to={to} aria-current={isHere ? "page" : undefined}>
-      {children}
-    </Link>
   );
 }

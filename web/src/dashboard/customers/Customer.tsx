@@ -2,11 +2,13 @@ import { Pencil, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { useQuery } from "urql";
 import { Link, useLocation } from "wouter";
+import { Activity } from "../activity/Activity";
 import { useFailure } from "../client/useFailure";
 import { Avatar } from "../design/Avatar";
 import { Button } from "../design/Button";
 import { Detail, Details } from "../design/Details";
 import { Failed, FailureNote, Loading } from "../design/States";
+import { Tab, Tabs } from "../design/Tabs";
 import { useToast } from "../design/Toasts";
 import { useTitle } from "../design/useTitle";
 import { counted, dateAndTime } from "../format";
@@ -22,8 +24,17 @@ import { Metadata } from "./Metadata";
 
 type CustomerView = NonNullable<CustomerQuery["customer"]>;
 
-/** One customer: details, metadata and licenses. */
-export function Customer({ slug, id }: { slug: string; id: string }) {
+/** One customer: details, metadata and licenses, or what happened to the customer. */
+export function Customer({
+  slug,
+  id,
+  view = "overview",
+}: {
+  slug: string;
+  id: string;
+  view?: "overview" | "activity";
+}) {
+  const { may } = useSession();
   const [{ data, error }, again] = useQuery({ query: CustomerDocument, variables: { id } });
   const failure = useFailure(error);
   const retry = () => again({ requestPolicy: "network-only" });
@@ -32,22 +43,30 @@ export function Customer({ slug, id }: { slug: string; id: string }) {
 
   if (!data && failure) {
     return failure.kind === "refused" ? (
-      <NotFound what="customer" app={slug} />
+      <NotFound what="customer" app={slug} id={id} />
     ) : (
       <Failed failure={failure} retry={retry} />
     );
   }
   if (!data) return <Loading what="the customer" />;
-  if (!customer) return <NotFound what="customer" app={slug} />;
+  if (view === "activity" && !may("READ_EVENTS")) return <NotFound what="page" app={slug} />;
+  if (!customer) return <NotFound what="customer" app={slug} id={id} />;
   return (
     <>
       {failure && <FailureNote failure={failure} retry={retry} />}
       <CustomerHeader customer={customer} />
-      <div className={styles.columns}>
-        <About customer={customer} />
-        <Licenses customer={customer} />
-        <Metadata customer={customer} />
-      </div>
+      {view === "activity" ? (
+        <Activity
+          owner={{ kind: "customer", id, appSlug: slug }}
+          address={paths.customerActivity(slug, id)}
+        />
+      ) : (
+        <div className={styles.columns}>
+          <About customer={customer} />
+          <Licenses customer={customer} />
+          <Metadata customer={customer} />
+        </div>
+      )}
     </>
   );
 }
@@ -79,6 +98,12 @@ function CustomerHeader({ customer }: { customer: CustomerView }) {
             </p>
           )}
         </div>
+        {may("READ_EVENTS") && (
+          <Tabs label="Customer" isInline>
+            <Tab to={paths.customer(app.slug, customer.id)}>Overview</Tab>
+            <Tab to={paths.customerActivity(app.slug, customer.id)}>Activity</Tab>
+          </Tabs>
+        )}
         {may("WRITE_CUSTOMERS") && (
           <div className={styles.actions}>
             <Button onClick={() => setOpen("edit")}>

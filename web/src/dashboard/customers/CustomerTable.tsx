@@ -13,6 +13,7 @@ import {
   type CustomerRowFragment,
   CustomersDocument,
 } from "../graph/graphql";
+import { rowOf, useKeptPlace } from "../lists/useKeptPlace";
 import { type ListPage, PAGE_SIZE, type PageReport, usePages } from "../lists/usePages";
 import { cameBack, paths } from "../navigation";
 import styles from "./CustomerTable.module.css";
@@ -89,23 +90,7 @@ export function CustomerTable({
     asked.current = address;
   }, [address]);
 
-  // Keeps the scroll position of the list. When the list is removed, the window may already have the scroll position of
-  // the next view.
-  const last = useRef(0);
-  useEffect(() => {
-    const keep = () => {
-      last.current = window.scrollY;
-    };
-    keep();
-    window.addEventListener("scroll", keep, { passive: true });
-    return () => window.removeEventListener("scroll", keep);
-  }, []);
-  const latestLeave = useRef(leave);
-  latestLeave.current = leave;
-  useLayoutEffect(
-    () => () => void latestLeave.current({ scrolled: last.current, row: rowOf(document.activeElement) }),
-    [],
-  );
+  useKeptPlace(leave);
 
   function walk(event: KeyboardEvent) {
     const at = rowOf(event.target as Element);
@@ -369,12 +354,6 @@ function rowsOf(pages: readonly ListPage[], total: number): number {
   const loaded = pages.reduce((rows, page) => rows + (page.rows ?? 0), 0);
   if (pages.at(-1)?.rows !== null) return loaded;
   return loaded + (loaded < total ? Math.min(PAGE_SIZE, total - loaded) : PAGE_SIZE);
-}
-
-/** Returns the index of the row that contains an element, counted from the start of the whole list. */
-function rowOf(element: Element | null): number | null {
-  const row = element?.closest<HTMLElement>("[data-row]");
-  return row ? Number(row.dataset.row) : null;
 }
 
 /** Focuses the link in a row as soon as the row is rendered. Gives up after ten frames. */

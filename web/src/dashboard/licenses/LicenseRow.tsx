@@ -1,6 +1,7 @@
-import { Ban, Ellipsis, KeySquare, RefreshCw, ScrollText, Trash2 } from "lucide-react";
+import { Ban, Ellipsis, History, KeySquare, RefreshCw, ScrollText, Trash2 } from "lucide-react";
 import { type FormEvent, useState } from "react";
 import { useQuery } from "urql";
+import { useLocation } from "wouter";
 import { sentencesOf } from "../client/faults";
 import { type Outcome, useChange } from "../client/useChange";
 import { useFailure } from "../client/useFailure";
@@ -29,7 +30,9 @@ import {
   ReinstateLicenseDocument,
   RevokeLicenseDocument,
 } from "../graph/graphql";
+import { paths } from "../navigation";
 import { useSession } from "../session/Session";
+import { leave } from "../unsaved";
 import styles from "./Licenses.module.css";
 
 const STATUS = {
@@ -43,10 +46,15 @@ type Holder = Pick<NonNullable<CustomerQuery["customer"]>, "email" | "app">;
 
 type Open = "details" | "reason" | "token" | "delete";
 
+/** Returns the path of the license's activity. */
+const activityOf = ({ id, customer }: LicenseDetailsFragment, { app }: Holder): string =>
+  `${paths.customerActivity(app.slug, customer.id)}?of=${encodeURIComponent(id)}`;
+
 /** One license in a row: its status, tier, features, ids and expiry, and its actions. */
 export function LicenseRow({ license, customer }: { license: LicenseDetailsFragment; customer: Holder }) {
   const { may } = useSession();
   const canWrite = may("WRITE_LICENSES");
+  const [, navigate] = useLocation();
   const [open, setOpen] = useState<Open | null>(null);
   const change = useLicenseChanges(license);
   const { tone, label } = STATUS[license.status];
@@ -59,6 +67,15 @@ export function LicenseRow({ license, customer }: { license: LicenseDetailsFragm
       icon: <ScrollText size={16} aria-hidden />,
       onChoose: () => setOpen("details"),
     },
+    ...(may("READ_EVENTS")
+      ? [
+          {
+            label: "Show activity",
+            icon: <History size={16} aria-hidden />,
+            onChoose: () => leave(() => navigate(activityOf(license, customer))),
+          },
+        ]
+      : []),
     ...(may("READ_TOKENS")
       ? [{ label: "Show token", icon: <KeySquare size={16} aria-hidden />, onChoose: () => setOpen("token") }]
       : []),
@@ -405,8 +422,8 @@ function DeleteLicense({
       }}
     >
       <p>
-        This deletes the license for installation <code>{license.installationId}</code> and its history. To
-        keep the history, revoke the license instead. Deleting cannot be undone.
+        This deletes the license for installation <code>{license.installationId}</code>. Only its activity is
+        kept. To keep the license in the list, revoke it instead. Deleting cannot be undone.
       </p>
     </ConfirmDeletion>
   );

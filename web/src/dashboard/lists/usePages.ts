@@ -14,7 +14,7 @@ export interface ListPage {
 }
 
 /** The user's position in a list. */
-interface Place {
+export interface Place {
   /** The scroll position of the window when the list was last shown, in pixels. */
   scrolled: number;
   /** The focused row, as an index into the whole list; null if no row has the focus. */
