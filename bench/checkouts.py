@@ -142,7 +142,8 @@ def _sides(before: Path, database: str) -> Iterator[tuple[Side, Side]]:
         url = _copied(store)
         asyncio.run(upgrade(url))
         ours = CONTESTANTS[0]
-        command = tuple(each.replace(str(_HERE), str(before)) for each in ours.command)
+        server = str(_HERE / "server.py")
+        command = tuple(str(before / "server.py") if each == server else each for each in ours.command)
         yield (
             Side(replace(ours, name="before", command=command), store),
             Side(replace(ours, name="after"), replace(store, url=url)),
