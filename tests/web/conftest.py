@@ -65,7 +65,8 @@ def browser(browser_thread: Thread) -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(scope="package", params=["sqlite", "postgresql"])
+# The pages only use the public APIs, which are tested on both databases. So PostgreSQL is left to long tests.
+@pytest.fixture(scope="package", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def installation(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
