@@ -276,7 +276,7 @@ class Database:
         return query.rows(rows)
 
     async def takes_writes(self) -> bool:
-        """Return whether the database accepts writes. The answer comes within a second.
+        """Return, within a second, whether the database accepts writes.
 
         The check has a connection of its own. After a commit within the last second, only a read is tried.
         Raises StoreUnavailable if even reads fail. The result is still True if a write is tried and fails

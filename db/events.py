@@ -3,7 +3,7 @@
 An event's `version` is the version of its subject after the change. Its `position` is its place in the log of
 the whole installation. SQLite has one writer, so an event gets its position with its row. On PostgreSQL, a
 writer that begins earlier may commit later, so positions are assigned after the commit, by one task at a
-time (`number`): nobody who has seen a position can later see an event at a lower one.
+time (`db.projector`). Once a position can be read, no event appears at a lower one.
 
 `data` is the subject after the change (before it, for a deletion), with the names of its fields in REST
 (`Noun.image`). `changes` has the fields that changed, each with its old and its new value.
@@ -182,7 +182,7 @@ SERVER = Actor(ActorKind.SYSTEM)
 
 
 class _NewPosition(FunctionElement[int]):
-    """The positions of new rows. On PostgreSQL they are null until `number` assigns them."""
+    """The positions of new rows. On PostgreSQL they are null until the projector assigns them."""
 
     name = "new_position"
     type = BigInteger()

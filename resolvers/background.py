@@ -102,6 +102,5 @@ class _Runs:
                     cause = str(cause_of(driver_error(error.__cause__ or error)))
                     self._log.warning(f"{self._name}.postponed", cause=cause)
             except Exception:
-                # A failure must not stop the loop: the server still answers requests, and the next attempt
-                # may succeed.
+                # The loop goes on after a failure, because the next attempt may succeed.
                 self._log.exception(f"{self._name}.failed")

@@ -68,7 +68,7 @@ class License(Versioned):
         description="When the license expires. Null if the license never expires."
     )
     created_at: datetime = Field(description="When the license was issued.")
-    customer_id: str = Field(description="Id of the customer who holds the license.")
+    customer_id: str = Field(description="Id of the license's customer.")
     tier_id: str | None = Field(description="Id of the license's tier. Null if the license has no tier.")
     jti: str | None = Field(description="Id of the license's current token. Every token has a different id.")
     revoked_at: datetime | None = Field(

@@ -1,4 +1,4 @@
-"""The viewer in the graph: who sends the request, and what its key allows."""
+"""The viewer in the graph: the sender of the request, and what its key may do."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -39,7 +39,7 @@ async def lena(database: Database, atlas: App) -> Customer:
 
 
 async def sent(graph: Graph, query: str, header: str | None = None, **variables: Any) -> Any:
-    """Send a document, and return the whole answer. `header` is the header Idempotency-Key."""
+    """Send a document with `header` as its Idempotency-Key, and return the response as parsed JSON."""
     headers = {} if header is None else {"Idempotency-Key": header}
     return (await graph.post(query, variables, **headers)).json()
 
