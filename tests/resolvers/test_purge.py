@@ -257,6 +257,24 @@ async def test_a_server_that_stops_ends_the_batch_and_leaves_the_rest(
     assert log == []
 
 
+async def test_a_server_tries_again_soon_if_another_transaction_has_locked_the_app(
+    database: Database, viewer: Viewer, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(database, app)
+    await write(database, delete_app, viewer, app.slug)
+    lock, attempts = stored.lock, []
+
+    async def locked_at_first(*arguments: Any) -> bool:
+        attempts.append(arguments)
+        return len(attempts) > 1 and await lock(*arguments)
+
+    monkeypatch.setattr(stored, "lock", locked_at_first)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
+    async with purging(database), asyncio.timeout(10):
+        while await sizes(database) != [0, 0, 0]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 async def test_a_server_tries_again_if_the_database_was_unavailable(
     database: Database, viewer: Viewer, app: App, monkeypatch: pytest.MonkeyPatch, log: Log
 ) -> None:
