@@ -148,6 +148,7 @@ class Call:
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
 
+_WRITING = implied({Scope.WRITE})
 _ONE = {quota: {quota: 1} for quota in Quota}
 _NO_STORE: RawHeaders = [(b"cache-control", b"no-store")]
 _ANY_CACHE: RawHeaders = []
@@ -204,7 +205,7 @@ class Operation:
     @property
     def is_write(self) -> bool:
         """Return whether the operation changes something for the key of the request."""
-        return self.scope in implied({Scope.WRITE}) and self.methods != ("GET",)
+        return self.methods != ("GET",) and self.scope in _WRITING
 
     @property
     def name(self) -> str:
