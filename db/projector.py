@@ -44,9 +44,10 @@ _LOCK = select(
 # position is therefore numbered after it: `waiting` adds the earlier events, and `place` is the highest id
 # among an event and the earlier ones.
 _NUMBER = text(
-    """
+    f"""
 WITH RECURSIVE oldest AS (
-  SELECT id, subject_id, version FROM events WHERE position IS NULL ORDER BY id LIMIT 500
+  SELECT id, subject_id, version FROM events WHERE position IS NULL
+  ORDER BY id LIMIT {EVENTS_PER_TRANSACTION}
 ), waiting AS (
   SELECT id, subject_id, version FROM oldest
   UNION
@@ -60,7 +61,8 @@ WITH RECURSIVE oldest AS (
 ), placed AS (
   SELECT id, version, max(id) OVER (PARTITION BY subject_id ORDER BY version) AS place FROM waiting
 ), numbered AS (
-  SELECT id, row_number() OVER (ORDER BY place, version) AS number FROM placed ORDER BY number LIMIT 500
+  SELECT id, row_number() OVER (ORDER BY place, version) AS number FROM placed
+  ORDER BY number LIMIT {EVENTS_PER_TRANSACTION}
 ), moved AS (
   UPDATE log SET head = head + (SELECT count(*) FROM numbered) WHERE EXISTS (SELECT FROM numbered)
 ), changed AS (
@@ -69,7 +71,7 @@ WITH RECURSIVE oldest AS (
   RETURNING 1
 )
 SELECT count(*)::integer AS count FROM changed
-"""
+"""  # noqa: S608  (a constant)
 ).columns(column("count", Integer))
 
 _has_unnumbered = select(events.c.id).where(events.c.position.is_(None)).limit(literal_column("1")).exists()
