@@ -114,7 +114,8 @@ async def fill(database: Database) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+# The clients only see HTTP. So PostgreSQL is left to long tests.
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     template: SqliteTemplate | PostgresTemplate = request.getfixturevalue(f"{request.param}_template")
 

@@ -18,7 +18,17 @@ LONG_AGO = datetime(2025, 3, 1, 9, 30, tzinfo=UTC)
 
 pytestmark = one_database
 IN_BOTH_SCHEMES = pytest.mark.parametrize("color_scheme", ["light", "dark"])
-ON_BOTH_SCREENS = pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=str)
+# Each scheme and each screen is in the ordinary tests, and the other two combinations are in the long ones.
+IN_BOTH_SCHEMES_ON_BOTH_SCREENS = pytest.mark.parametrize(
+    ("color_scheme", "screen"),
+    [
+        ("light", DESKTOP),
+        ("dark", PHONE),
+        pytest.param("dark", DESKTOP, marks=pytest.mark.long),
+        pytest.param("light", PHONE, marks=pytest.mark.long),
+    ],
+    ids=str,
+)
 
 
 RENAME = 'mutation($id: ID!) { updateCustomer(input: {id: $id, name: "Jane Doe-Roe"}) { customer { id } } }'
@@ -44,8 +54,7 @@ def jane(site: Site, app: App) -> Customer:
     return jane
 
 
-@IN_BOTH_SCHEMES
-@ON_BOTH_SCREENS
+@IN_BOTH_SCHEMES_ON_BOTH_SCREENS
 def test_axe_finds_nothing_serious_in_any_view(
     page: Page, open_page: OpenPage, site: Site, app: App, jane: Customer, watch: Watch
 ) -> None:
@@ -93,8 +102,7 @@ def look_at(page: Page, dialog: str) -> None:
     expect(page.get_by_role("dialog", name=dialog)).to_have_count(0)
 
 
-@IN_BOTH_SCHEMES
-@ON_BOTH_SCREENS
+@IN_BOTH_SCHEMES_ON_BOTH_SCREENS
 def test_axe_finds_nothing_serious_in_any_dialog(
     page: Page, site: Site, jane: Customer, watch: Watch
 ) -> None:
@@ -153,8 +161,7 @@ def test_axe_finds_nothing_serious_in_any_dialog(
     axe(page)
 
 
-@IN_BOTH_SCHEMES
-@ON_BOTH_SCREENS
+@IN_BOTH_SCHEMES_ON_BOTH_SCREENS
 def test_axe_finds_nothing_serious_in_any_dialog_of_keys(page: Page, site: Site, app: App) -> None:
     site.make_key(kind="public", name="portal", origins=["https://portal.example"])
     page.goto("/keys")
