@@ -98,6 +98,8 @@ licenses = Table(
     Column("features", Texts, nullable=False, server_default="[]"),
     Column("own_features", Texts, nullable=False, server_default="[]"),
     Column("version", Integer, nullable=False, server_default="1"),
+    # When the license last moved to another installation. Null if it never moved.
+    Column("moved_at", UtcDateTime),
     Index(None, "app_id", "id"),
     Index(None, "app_id", "expires_at", "id"),
     Index(None, "customer_id", "id"),

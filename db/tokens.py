@@ -5,6 +5,9 @@ signing key or an earlier one (`shown`). A token of a later generation was signe
 in progress. When a token is superseded, its text is deleted, but its `jti` still finds the
 license. Only the last `KEPT_SUPERSEDED` superseded tokens are kept, so that repeated regeneration of tokens
 does not fill the database. Older tokens stay valid, but their `jti` no longer finds the license.
+
+A token is for one installation. If its license moves to another installation, the token remembers the one
+that it is for. It counts again if the license moves back.
 """
 
 from dataclasses import dataclass
@@ -36,6 +39,8 @@ tokens = Table(
     Column("number", Integer, nullable=False),
     Column("generation", Integer, nullable=False),  # the generation of the key that signed the token
     Column("token", PlainText),  # null if the token is superseded or not signed yet
+    # The installation that the token is for. Null if the license has not moved since the token was signed.
+    Column("installation_id", PlainText),
     UniqueConstraint("license_id", "number"),
 )
 
@@ -45,6 +50,11 @@ _CLEAR = (
     tokens.update()
     .where(tokens.c.license_id == bindparam("of_license"), tokens.c.token.is_not(None))
     .values(token=None)
+)
+_LEAVE = (
+    tokens.update()
+    .where(tokens.c.license_id == bindparam("of_license"), tokens.c.installation_id.is_(None))
+    .values(installation_id=bindparam("left"))
 )
 _GENERATIONS = select(tokens.c.generation).where(
     tokens.c.license_id == bindparam("of_license"), tokens.c.token.is_not(None)
@@ -107,6 +117,14 @@ def shown(column: str, license_id: ColumnElement[str], generation: ColumnElement
 async def clear(session: WriteSession, license_id: str) -> None:
     """Delete the texts of a license's tokens. The caller has locked the license."""
     await session.execute(_CLEAR, {"of_license": license_id})
+
+
+async def leave_installation(session: WriteSession, license_id: str, installation_id: str) -> None:
+    """Record which installation a license's tokens are for, because the license is moving away from it.
+
+    The caller has locked the license, and adds tokens for the new installation afterwards.
+    """
+    await session.execute(_LEAVE, {"of_license": license_id, "left": installation_id})
 
 
 async def generations(session: WriteSession, license_id: str) -> frozenset[int]:

@@ -468,6 +468,7 @@ async def make_license(
     metadata: Mapping[str, Any] | None = None,
     created_at: datetime | None = None,
     updated_at: datetime | None = None,
+    moved_at: datetime | None = None,
 ) -> License:
     """Create a license. By default, it never expires.
 
@@ -501,18 +502,36 @@ async def make_license(
         metadata=metadata or {},
         created_at=new.created_at,
         updated_at=updated_at or new.created_at,
+        moved_at=moved_at,
     )
     await _insert(database, tokens, jti=license.jti, license_id=new.id, number=1, generation=1, token=token)
     return license
 
 
-async def make_token(database: Database, license: License, generation: int, token: str | None = None) -> str:
-    """Add a token to a license as its newest one, and return the token's jti."""
+async def make_token(
+    database: Database,
+    license: License,
+    generation: int,
+    token: str | None = None,
+    installation_id: str | None = None,
+) -> str:
+    """Add a token to a license as its newest one, and return the token's jti.
+
+    `installation_id` is an installation that the license has left.
+    """
     jti = ids.new_id(ids.LICENSE).id
     async with database.write() as session:
         held = (await session.execute(_TOKENS_OF_LICENSE, {"license_id": license.id})).scalar_one()
-    values = {"license_id": license.id, "number": held + 1, "generation": generation, "token": token}
-    await _insert(database, tokens, jti=jti, **values)
+    await _insert(
+        database,
+        tokens,
+        jti=jti,
+        license_id=license.id,
+        number=held + 1,
+        generation=generation,
+        token=token,
+        installation_id=installation_id,
+    )
     return jti
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 import pytest
 from alembic.config import Config
@@ -33,6 +34,7 @@ from tests.factories import (
     make_outcome,
     make_signing_key,
     make_tier,
+    make_token,
     make_usage,
 )
 
@@ -388,7 +390,14 @@ async def test_upgrade_from_the_first_revision_keeps_its_rows_and_counts_them(un
     for license in after["licenses"]:
         assert (license["tier_id"], license["features"], license["own_features"]) == (None, "[]", "[]")
     assert after["tokens"] == [
-        {"jti": row["id"], "license_id": row["id"], "number": 1, "generation": 1, "token": None}
+        {
+            "jti": row["id"],
+            "license_id": row["id"],
+            "number": 1,
+            "generation": 1,
+            "token": None,
+            "installation_id": None,
+        }
         for row in before["licenses"]
     ]
     later = (
@@ -671,6 +680,21 @@ async def test_downgrade_deletes_keys_that_the_older_version_would_not_limit(dat
     await migrations.downgrade(database_url, "0013")
 
     assert {key["id"] for key in (await run(database_url, contents))["keys"]} == ids
+
+
+async def test_downgrade_deletes_ids_of_tokens_that_the_older_version_would_accept(database_url: str) -> None:
+    """The version before revision 0018 does not know that a license can move to another installation."""
+    database = Database(database_url)
+    customer = await make_customer(database, await make_app(database, await make_account(database)))
+    license = await make_license(database, customer)
+    await make_token(database, license, 1, installation_id=str(uuid4()))
+    came_back = await make_token(database, license, 1, installation_id=license.installation_id)
+    await database.close()
+
+    await migrations.downgrade(database_url, "0017")
+
+    found = (await run(database_url, contents))["tokens"]
+    assert {token["jti"] for token in found} == {license.jti, came_back}
 
 
 async def test_downgrade_keeps_customers_whose_emails_were_once_equal(unmigrated_url: str) -> None:

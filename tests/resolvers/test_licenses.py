@@ -80,6 +80,7 @@ async def test_create_stores_what_was_given(
             "features": [],
             "own_features": [],
             "version": 1,
+            "moved_at": None,
         }
     ]
     assert await status(database, viewer, id) == "ACTIVE"
