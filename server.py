@@ -3,7 +3,7 @@
 import gc
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
@@ -31,6 +31,7 @@ from db.postgresql import PoolerFound
 from db.revisions import UnfitDatabase, refusing_unfit, require_current
 from resolvers.idempotency import forgetting
 from resolvers.keyring import Keyring, MasterKeyError
+from resolvers.license_seen import noting
 from resolvers.master_key import unlock
 from resolvers.projector import projecting
 from resolvers.purge import purging
@@ -92,6 +93,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
                 forgetting_events(database, settings.event_days),
                 making_next_keys(database, keyring),
                 forgetting(database, settings.idempotency_hours),
+                noting(database) if settings.note_verifications else nullcontext(),
                 graphql.running(checks_documents=is_first_worker()),
             ):
                 yield

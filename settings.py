@@ -106,6 +106,7 @@ class Settings(BaseSettings):
 
     event_days: int = Field(400, ge=0, le=36_500)
     expiring_days: int = Field(7, ge=0, le=36_500)
+    note_verifications: bool = True
 
     log_level: LogLevel = "info"
     log_format: LogFormat = "console"

@@ -224,6 +224,8 @@ class Database:
         self._committed_at = float("-inf")
         self.recorded: Callable[[], object] = _nothing
         """What to call after a commit with events."""
+        self.verified: Callable[[str, str], object] = _nothing
+        """What to call with the id of a license that was found valid, and the time as text."""
         self._readers: Connections
         if self.is_sqlite:
             readers, writers = sqlite.readers(pool_size), 1
@@ -353,7 +355,7 @@ async def done(work: AfterCommit, database: Database) -> None:
         await result
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     pass
 
 

@@ -1,5 +1,6 @@
 """Licenses: a customer's right to use an app on one installation."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,7 @@ from sqlalchemy import (
     literal,
     not_,
     select,
+    union_all,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -33,6 +35,7 @@ from db import apps, clock, ids, tokens
 from db.customers import customers
 from db.engine import WriteSession
 from db.features import SLUG
+from db.license_seen import BESIDE_LICENSES, last_verified_at
 from db.log import OWN_EVENTS
 from db.metadata import metadata
 from db.shaping.images import image
@@ -53,7 +56,7 @@ from db.shaping.nouns import (
     Unique,
     column,
 )
-from db.shaping.texts import contains
+from db.shaping.texts import contains, starts_with
 from db.signing_keys import NEVER
 from db.statements import locking
 from db.tenancy import ACCOUNT, Tenant, is_customer, within_apps
@@ -71,6 +74,10 @@ class LicenseStatus(StrEnum):
     EXPIRED = "EXPIRED"
     REVOKED = "REVOKED"
 
+
+# The digits of a UUID, or its first ones, and where the groups of digits are that hyphens separate.
+_HEX = re.compile("[0-9a-f]{1,32}")
+_GROUPS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
 
 # "At most one active license per app and installation" depends on the time, so no index can enforce this
 # rule. But an index can enforce that an installation has at most one *current* license, so `is_current` is
@@ -207,6 +214,56 @@ def _postgresql_found(element: found_by_feature, compiler: SQLCompiler, **kw: An
     )
 
 
+def _start(text: str) -> str:
+    """Return the start of an installation id or of a `jti` as it is stored.
+
+    An installation id may be in any letter case, with or without hyphens or braces, and a URN.
+    """
+    text = text.strip()
+    digits = re.sub("^urn:uuid:|[-{}]", "", text.lower())
+    if not _HEX.fullmatch(digits):
+        return text
+    return "-".join(filter(None, (digits[start:end] for start, end in _GROUPS)))
+
+
+def _starts(row: Row, start: BindParameter[str]) -> ColumnElement[bool]:
+    """Return the condition that a license's installation id, or the `jti` of one of its tokens, starts so."""
+    of_license = tokens.tokens.c.license_id == row["id"], tokens.tokens.c.generation <= _generation(row)
+    # With EXISTS, PostgreSQL would first find all tokens that start so, and those can be very many.
+    named = select(tokens.tokens.c.jti).where(*of_license, starts_with(tokens.tokens.c.jti, start)).limit(1)
+    has_token = named.correlate_except(tokens.tokens).scalar_subquery().is_not(None)
+    return starts_with(row["installation_id"], start) | has_token
+
+
+class found_by_start(FunctionElement[Any]):  # noqa: N801
+    """Whether the indexes of installation ids and of `jti`s find a license by the start of either."""
+
+    name = "found_by_start"
+    # With Boolean(), SQLAlchemy would append `= 1` on SQLite, and SQLite would then not use any index.
+    type = NullType()
+    inherit_cache = False
+
+    def __init__(self, row: Row, start: BindParameter[str]) -> None:
+        installation_id, jti = licenses.alias(), tokens.tokens.alias()
+        found = union_all(
+            select(installation_id.c.id).where(starts_with(installation_id.c.installation_id, start)),
+            select(jti.c.license_id).where(starts_with(jti.c.jti, start)),
+        )
+        super().__init__(row["id"], found.scalar_subquery())
+
+
+@compiles(found_by_start, "sqlite")
+def _sqlite_found_by_start(element: found_by_start, compiler: SQLCompiler, **kw: Any) -> str:
+    id, found = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{id} IN {found}"
+
+
+@compiles(found_by_start, "postgresql")
+def _postgresql_found_by_start(element: found_by_start, compiler: SQLCompiler, **kw: Any) -> str:
+    id, found = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{id} = ANY (ARRAY{found})"
+
+
 def _active_first(row: Row) -> list[ColumnElement[Any]]:
     """Return an order that puts an installation's active license first, and then the newest licenses.
 
@@ -254,6 +311,7 @@ LICENSE = Noun(
         "created_at": column("created_at"),
         "updated_at": column("updated_at"),
         "version": column("version", Kind.INTEGER),
+        "last_verified_at": Attribute(Kind.PLAIN, ("id",), last_verified_at, nullable=True, is_subquery=True),
     },
     subject="license",
     image={
@@ -288,12 +346,14 @@ LICENSE = Noun(
             clock.as_end,
             columns=("expires_at",),
             scan=2 * INDEX_SCAN,
+            without_null="expires_at",
         ),
         "expires_after": Condition(
             lambda row, value: row["expires_at"] > value,
             clock.as_text,
             columns=("expires_at",),
             scan=2 * INDEX_SCAN,
+            without_null="expires_at",
         ),
         "installation_id": Condition(
             lambda row, value: row["installation_id"] == value, columns=("installation_id",), selective=True
@@ -312,10 +372,26 @@ LICENSE = Noun(
             index=found_by_feature,
             scan=SEARCH_SCAN,
         ),
+        "verified_before": Condition(
+            lambda row, value: last_verified_at(row) < value,
+            clock.as_end,
+            scan=ROW_SCAN,
+            without_null="last_verified_at",
+        ),
+        "verified_after": Condition(
+            lambda row, value: last_verified_at(row) > value,
+            clock.as_text,
+            scan=ROW_SCAN,
+            without_null="last_verified_at",
+        ),
+        "search": Condition(
+            _starts, _start, columns=("installation_id", "app_id"), index=found_by_start, scan=SEARCH_SCAN
+        ),
     },
     orders={
         "created_at": Ordering(),
         "expires_at": Ordering("expires_at", nullable=True),
+        "last_verified_at": Ordering("last_verified_at", nullable=True, beside=BESIDE_LICENSES),
     },
 )
 

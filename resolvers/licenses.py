@@ -59,6 +59,18 @@ ExpiresAfter = Annotated[
 ]
 OfTier = Annotated[FilterText, Field(description="Slug of the tier, exact match.")]
 WithFeature = Annotated[FilterText, Field(description="Slug of a feature in the current token, exact match.")]
+VerifiedBefore = Annotated[
+    Moment | None,
+    Field(description="Last verified before this time (exclusive). Excludes licenses never verified."),
+]
+VerifiedAfter = Annotated[Moment | None, Field(description="Last verified after this time (exclusive).")]
+StartsWith = Annotated[
+    FilterText,
+    Field(
+        description="The start of an installation id, in any letter case and with or without hyphens, or of "
+        "a token's id (`jti`): the current token's, or one of the 100 tokens before it."
+    ),
+]
 OfInstallation = Annotated[Uuid | None, Field(description="UUID of the installation.")]
 
 
@@ -71,6 +83,9 @@ class LicenseFilters(Input):
     tier_slug: OfTier = ""
     feature: WithFeature = ""
     installation_id: OfInstallation = None
+    verified_before: VerifiedBefore = None
+    verified_after: VerifiedAfter = None
+    search: StartsWith = ""
 
 
 class CreateLicense(Input):

@@ -95,7 +95,7 @@ async def verify_license(
     # A value that the databases cannot store matches no license.
     asked = value if is_storable(value) else ""
     has_app, found = await verification.license_by(session, app_slug, by, asked, now, _limits_of(viewer))
-    return _judged(found, clock.as_text(now)) if has_app else None
+    return _judged(session, found, clock.as_text(now)) if has_app else None
 
 
 async def verify_licenses(
@@ -111,7 +111,9 @@ async def verify_licenses(
     now = clock.now()
     storable = [value for value in values if is_storable(value)]
     found = await verification.licenses_by(session, app_slug, by, storable, now, _limits_of(viewer))
-    return None if found is None else [_judged(found.get(value), clock.as_text(now)) for value in values]
+    if found is None:
+        return None
+    return [_judged(session, found.get(value), clock.as_text(now)) for value in values]
 
 
 def _limits_of(viewer: Viewer) -> Tenant | None:
@@ -190,7 +192,8 @@ async def _verify_token(
     if claims.body.get("aud") != app_slug:
         return Verification(Reason.WRONG_APP)
     now = clock.now()
-    return _fault_of_key(facts.key, claims.token, now) or _judged(facts.license, clock.as_text(now))
+    fault = _fault_of_key(facts.key, claims.token, now)
+    return fault or _judged(session, facts.license, clock.as_text(now))
 
 
 def _fault_of_key(key: PublicKey | None, token: str, now: datetime) -> Verification | None:
@@ -205,7 +208,8 @@ def _fault_of_key(key: PublicKey | None, token: str, now: datetime) -> Verificat
     return None
 
 
-def _judged(license: ShownLicense | None, now: str) -> Verification:
+def _judged(session: ReadSession, license: ShownLicense | None, now: str) -> Verification:
+    """Return whether a license that was found is valid. A valid license is in use, which is noted."""
     if license is None:
         return Verification(Reason.NOT_FOUND)
     status = status_at(now, revoked_at=license.revoked_at, expires_at=license.expires_at)
@@ -214,6 +218,8 @@ def _judged(license: ShownLicense | None, now: str) -> Verification:
         LicenseStatus.REVOKED: (Reason.REVOKED, license.revoked_at),
         LicenseStatus.EXPIRED: (Reason.EXPIRED, license.expires_at),
     }[status]
+    if reason is Reason.VALID:
+        session.database.verified(license.id, now)
     return Verification(
         reason,
         since,

@@ -20,6 +20,9 @@ from resolvers.licenses import (
     OfInstallation,
     OfTier,
     RevokeLicense,
+    StartsWith,
+    VerifiedAfter,
+    VerifiedBefore,
     WithFeature,
 )
 from resolvers.paging import FilterText
@@ -112,6 +115,9 @@ class LicensesQuery(PageQuery):
     feature: WithFeature = ""
     expires_before: Annotated[ExpiresBefore, WITH_PLUS] = None
     expires_after: Annotated[ExpiresAfter, WITH_PLUS] = None
+    verified_before: Annotated[VerifiedBefore, WITH_PLUS] = None
+    verified_after: Annotated[VerifiedAfter, WITH_PLUS] = None
+    search: StartsWith = ""
 
 
 class InstallationQuery(Input):

@@ -89,6 +89,11 @@ class License(Node):
         "not count."
     )
     version: int = version_field()
+    last_verified_at: DateTime | None = strawberry.field(
+        description="When a verification last found that the license is valid, with `verifyLicense`, "
+        "`verifyLicenses` or REST. Up to ten seconds late, and not counted in `updatedAt` or `version`. "
+        "Software that only checks its token offline is not seen. Null if the license was never verified."
+    )
 
     @strawberry.field(description=ABOUT_SNAPSHOT.format(noun="license"))
     def snapshot(self, at: SnapshotTime) -> JSONObject | None:
@@ -130,6 +135,10 @@ class LicenseOrderField(Enum):
     CREATED_AT = strawberry.enum_value("created_at", description="When the license was issued.")
     EXPIRES_AT = strawberry.enum_value(
         "expires_at", description="When the license expires. Licenses that never expire come last."
+    )
+    LAST_VERIFIED_AT = strawberry.enum_value(
+        "last_verified_at",
+        description="When the license was last verified. Licenses that were never verified come last.",
     )
 
 

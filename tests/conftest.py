@@ -166,6 +166,7 @@ async def app(
     monkeypatch.setattr("server.forgetting_events", lambda _database, _days: nullcontext())
     monkeypatch.setattr("server.making_next_keys", lambda _database, _keyring: nullcontext())
     monkeypatch.setattr("server.forgetting", lambda _database, _hours: nullcontext())
+    monkeypatch.setattr("server.noting", lambda _database: nullcontext())
     monkeypatch.setattr("server.GraphQLEndpoint.running", lambda _endpoint, **_: nullcontext())
     app = create_app(Settings(database_url=database_url, **settings))
     statements.watch(app.state.database)

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from sqlalchemy import Insert, Table, bindparam, func, insert, select
 
-from db import clock, ids
+from db import clock, ids, license_seen
 from db.accounts import accounts
 from db.apps import apps
 from db.customers import customers
@@ -506,6 +506,11 @@ async def make_license(
     )
     await _insert(database, tokens, jti=license.jti, license_id=new.id, number=1, generation=1, token=token)
     return license
+
+
+async def note_verified(database: Database, license: License, at: datetime) -> None:
+    """Note that a license was verified."""
+    await license_seen.add(database, {license.id: clock.as_text(at)})
 
 
 async def make_token(

@@ -149,6 +149,19 @@ class Entries:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A table beside the table of a noun, with one row for each of the noun's rows.
+
+    `id` is the column with the id of the noun's row, and `column` has a value that the noun can be sorted by.
+    The table also has a copy of each column that leads to an owner of the noun, under the same name.
+    """
+
+    table: Table
+    id: str
+    column: str
+
+
+@dataclass(frozen=True)
 class Ordering:
     """An order by a column and then by id.
 
@@ -157,11 +170,15 @@ class Ordering:
     If `numbers` is true, the column numbers the rows: it has whole numbers, and no two rows of a connection
     have the same one. Then the order is by the column only, and a cursor is a number, which is valid in both
     directions. Rows without a number are left out.
+
+    If `beside` is given, the column is not in the noun's table but in this one, whose indexes are used.
+    `column` is then the name of an attribute of the noun with the same value.
     """
 
     column: str | None = None
     nullable: bool = False
     numbers: bool = False
+    beside: Beside | None = None
 
     @property
     def only_column(self) -> str | None:
@@ -185,7 +202,8 @@ class Condition:
     be true for other rows too. `selective` means that the table's index on the filter's column finds the rows
     faster than the index for the connection's parent. `scan` is the cost of reading with this filter
     (`db.shaping.scans`), or 0 if the filter finds a few rows directly. `otherwise` is true for the rows that
-    are found if the filter is not given. If `otherwise` is None, all rows are found.
+    are found if the filter is not given. If `otherwise` is None, all rows are found. `without_null` is a
+    column, or the column of an order, that is null in no row that passes.
     """
 
     sql: Callable[[Row, BindParameter[Any]], ColumnElement[bool]]
@@ -195,6 +213,7 @@ class Condition:
     selective: bool = False
     scan: int = 0
     otherwise: Callable[[Row], ColumnElement[bool]] | None = None
+    without_null: str | None = None
 
     @property
     def finds_few(self) -> bool:

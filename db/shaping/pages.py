@@ -27,7 +27,7 @@ from db.shaping.rows import Rows
 from db.shaping.search import Search, all_matches, is_searched
 from db.shaping.selection import After, Page, Slot
 from db.shaping.slots import slot_parameter
-from db.shaping.walk import Parent, Walk
+from db.shaping.walk import Parent, Walk, order_of
 
 _NUMBER, _FETCHED = "row_in_page", "rows_fetched"
 
@@ -57,7 +57,7 @@ class PageRows(Rows):
         self.noun = noun
         self._page = page
         self._parent = parent
-        self._order = noun.orders[page.order]
+        self._order = order_of(noun, page)
         self._size = slot_parameter(page.size, Integer)
         self._columns = sorted(self._columns_read(needs))
         walk = Walk(noun, page, parent, self._columns)

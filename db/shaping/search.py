@@ -50,11 +50,16 @@ def all_matches(walk: Walk, needed: FromClause | None = None) -> Select[Any]:
     """
     row = walk.noun.table.alias()
     owner = row.c.keys() if walk.parent is None else [walk.parent[0].column]
-    found = select(*(row.c[name] for name in sorted({*walk.columns, *owner})))
+    found = select(*(_value(walk, row, name) for name in sorted({*walk.columns, *owner})))
     conditions = [condition.index(row.c, value) for condition, value in walk.filters if condition.index]
     if needed is None:
         return found.where(*conditions)
     return found.add_columns(*needed.c).select_from(needed.outerjoin(row, and_(*conditions)))
+
+
+def _value(walk: Walk, row: FromClause, name: str) -> ColumnElement[Any]:
+    """Return a column of a row. If the column is beside the noun's table, read it by the row's id."""
+    return row.c[name] if name in row.c else walk.noun.attributes[name].expression(row.c).label(name)
 
 
 class Search:

@@ -11,7 +11,7 @@ On SQLite the index is an FTS5 table, and on PostgreSQL it is a GIN index of lex
 
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement
+from sqlalchemy import BindParameter, ColumnElement, Text, and_, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -48,6 +48,11 @@ def _sqlite_contains(element: contains, compiler: SQLCompiler, **kw: Any) -> str
 def _postgresql_contains(element: contains, compiler: SQLCompiler, **kw: Any) -> str:
     text, part = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"strpos({text}, {part}) > 0"
+
+
+def starts_with(text: ColumnElement[str], start: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition that a text starts with another text, which is a range of an index on the text."""
+    return and_(text >= start, text < start + literal_column(f"'{_LAST}'", Text()))
 
 
 class found_in_customers(FunctionElement[Any]):  # noqa: N801

@@ -10,6 +10,7 @@ index: the rows that have a value, and the rows that have none (`ranges_beyond`)
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
@@ -29,7 +30,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from db.shaping.nouns import Condition, Noun, Ordering, Row, ToMany
+from db.shaping.nouns import Beside, Condition, Noun, Ordering, Row, ToMany
 from db.shaping.selection import After, Page, Slot
 from db.shaping.slots import slot_parameter
 
@@ -57,7 +58,7 @@ class Walk:
         self.noun = noun
         self.page = page
         self.parent = parent
-        self.order = noun.orders[page.order]
+        self.order = order_of(noun, page)
         self.columns = columns
         self.filters: list[tuple[Condition, BindParameter[Any]]] = [
             (noun.filters[chosen.name], slot_parameter(chosen.slot)) for chosen in page.filters
@@ -72,7 +73,11 @@ class Walk:
 
     def source(self) -> FromClause:
         """Return a new alias of the table or CTE from which rows are read."""
-        return self.noun.table.alias() if self._matches is None else self._matches.alias()
+        if self._matches is not None:
+            return self._matches.alias()
+        if self.order.beside is not None:
+            return _joined(self.noun, self.order, self.order.beside)
+        return self.noun.table.alias()
 
     def rows(
         self, order: Ordering, after: After | None, *, later: bool, inclusive: bool, most: ColumnElement[int]
@@ -184,7 +189,7 @@ class Walk:
             is_searched = is_selective and self.noun.numerous
             return self.noun.owned(_unindexed_in(row.c, [_ACCOUNT]) if is_searched else row.c)
         relation, parent = self.parent
-        column = row.c[relation.column]
+        column = row.c.get(_copied(relation.column), row.c[relation.column])
         return (unindexed(column) if is_selective and not relation.few else column) == parent.c["id"]
 
     def _with_known_app(self, row: FromClause) -> Row:
@@ -196,6 +201,32 @@ class Walk:
         if self.parent is None or self.parent[0].column != _APP:
             return row.c
         return {**row.c, _APP: self.parent[1].c["id"]}
+
+
+def order_of(noun: Noun, page: Page) -> Ordering:
+    """Return the order of a page. It has no nulls if a filter excludes them, and is then a single range."""
+    order = noun.orders[page.order]
+    if order.nullable and any(noun.filters[each.name].without_null == order.column for each in page.filters):
+        return replace(order, nullable=False)
+    return order
+
+
+def _joined(noun: Noun, order: Ordering, beside: Beside) -> FromClause:
+    """Return the rows of a noun, joined with the table beside it.
+
+    The id and the order's column come from that table, so that its index sorts the rows. Its copies of the
+    noun's columns have names of their own (`_copied`). All other columns come from the noun's table.
+    """
+    assert order.column is not None
+    row, other = noun.table.alias(), beside.table.alias()
+    columns = {**row.c, "id": other.c[beside.id], order.column: other.c[beside.column]}
+    columns |= {_copied(column.name): column for column in other.c if column.name in row.c}
+    is_same = row.c["id"] == other.c[beside.id]
+    return select(*(column.label(name) for name, column in columns.items())).where(is_same).subquery()
+
+
+def _copied(name: str) -> str:
+    return f"copied_{name}"
 
 
 def ranges_beyond(

@@ -140,6 +140,7 @@ OTHER_TABLES = {
     "document_ids": "the ids of documents that are recorded",
     "events": "the record itself",
     "idempotency": "outcomes of requests that are recorded",
+    "license_seen": "verifications are noted, and are no changes",
     "log": "the head of the record",
     "master_key": "made once, when an installation begins",
     "retired_slugs": "slugs of apps whose deletion is recorded",

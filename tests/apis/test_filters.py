@@ -7,12 +7,23 @@ import pytest
 
 from db.engine import Database
 from tests.apis.both import BothApis, Values, camel_case
-from tests.factories import Account, App, make_app, make_customer, make_feature, make_license, make_tier
+from tests.factories import (
+    Account,
+    App,
+    make_app,
+    make_customer,
+    make_feature,
+    make_license,
+    make_tier,
+    make_token,
+    note_verified,
+)
 from tests.rest.expecting import error, invalid
 
 HERE, THERE = "8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11", "00000000-0000-4000-8000-000000000001"
 NOON = datetime(2099, 3, 2, 12, tzinfo=UTC)
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
+VERIFIED = datetime(2026, 1, 23, 10, tzinfo=UTC)
 LONG = "is too long (maximum is 255 characters)"
 UNSTORABLE = "must not contain NUL or lone surrogates"
 MOMENT_FORM = "must be an RFC 3339 timestamp with an offset, such as 2026-01-23T10:00:00Z"
@@ -89,7 +100,9 @@ async def licenses(apis: BothApis, database: Database, atlas: App, account: Acco
         "forever": {"own_features": ["beta"]},
         "expired": {"expires_at": PAST},
     }
-    made = {(await make_license(database, ada, **fields)).id: name for name, fields in rows.items()}
+    issued = {name: await make_license(database, ada, **fields) for name, fields in rows.items()}
+    await note_verified(database, issued["old"], VERIFIED)
+    await note_verified(database, issued["later"], VERIFIED + timedelta(seconds=1))
     # A license of another app, which no filter finds. It has the same installation id as some of these, and
     # a tier with the same slug.
     other = await make_app(database, account)
@@ -97,7 +110,7 @@ async def licenses(apis: BothApis, database: Database, atlas: App, account: Acco
     await make_license(
         database, await make_customer(database, other), installation_id=HERE, tier=other_team, expires_at=NOON
     )
-    return Lists(apis, "licenses", made)
+    return Lists(apis, "licenses", {license.id: name for name, license in issued.items()})
 
 
 @pytest.mark.parametrize(
@@ -130,9 +143,34 @@ async def licenses(apis: BothApis, database: Database, atlas: App, account: Acco
         ({"expires_after": "2020-01-01T00:00:00Z", "expires_before": "2099-03-02T12:00:01Z"}, ["current"]),
         ({"expires_after": "0001-01-01T00:00:00Z"}, ["expired", "later", "current"]),
         ({"expires_before": "9999-12-31T23:59:59Z"}, ["expired", "later", "current"]),
+        # Both bounds are exclusive. Licenses that were never verified are left out.
+        ({"verified_before": "2026-01-23T10:00:00Z"}, []),
+        ({"verified_before": "2026-01-23T10:00:01Z"}, ["old"]),
+        ({"verified_before": "9999-12-31T23:59:59Z"}, ["later", "old"]),
+        ({"verified_after": "2026-01-23T10:00:00Z"}, ["later"]),
+        ({"verified_after": "2026-01-23T12:00:00+02:00"}, ["later"]),
+        ({"verified_after": "2026-01-23T09:59:59Z", "status": "revoked"}, ["old"]),
+        # The start of an installation id, however it is written, but no other part of it.
+        ({"search": "8f14e45f"}, ["current", "old"]),
+        ({"search": "8F14E45F-CE"}, ["current", "old"]),
+        ({"search": HERE.replace("-", "")}, ["current", "old"]),
+        ({"search": f" {{{HERE}}} "}, ["current", "old"]),
+        ({"search": f"urn:uuid:{HERE}"}, ["current", "old"]),
+        ({"search": f"{HERE}0"}, []),
+        ({"search": "14e45f-ceea"}, []),
+        ({"search": "8f14e45%"}, []),
+        ({"search": "8f14e45_"}, []),
+        ({"search": "8f14e45f", "verified_after": "2020-01-01T00:00:00Z"}, ["old"]),
+        ({"search": "lic_"}, ["expired", "forever", "later", "current", "old"]),
+        ({"search": "-"}, []),
+        ({"search": " "}, ["expired", "forever", "later", "current", "old"]),
         (
             dict.fromkeys(
-                ("status", "installation_id", "tier", "feature", "expires_before", "expires_after"), ""
+                (
+                    *("status", "installation_id", "tier", "feature", "expires_before", "expires_after"),
+                    *("verified_before", "verified_after", "search"),
+                ),
+                "",
             ),
             ["expired", "forever", "later", "current", "old"],
         ),
@@ -140,6 +178,22 @@ async def licenses(apis: BothApis, database: Database, atlas: App, account: Acco
 )
 async def test_licenses(licenses: Lists, filter: dict[str, str], names: list[str]) -> None:
     assert await licenses.found(**filter) == names
+
+
+async def test_licenses_are_found_by_the_start_of_any_of_their_jtis(
+    apis: BothApis, database: Database, atlas: App
+) -> None:
+    license, _ = [await make_license(database, await make_customer(database, atlas)) for _ in range(2)]
+    newest = await make_token(database, license, 1)
+    unissued = await make_token(database, license, 2)  # signed in advance, for a rotation
+    found = Lists(apis, "licenses", {license.id: "found"}).found
+
+    for jti in (license.jti, newest):
+        assert await found(search=jti) == ["found"]
+        assert await found(search=jti[:-1]) == ["found"]
+        assert await found(search=jti.upper()) == []
+        assert await found(search=f"{jti}0") == []
+    assert await found(search=unissued) == []
 
 
 @pytest.mark.parametrize(

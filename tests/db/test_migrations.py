@@ -50,6 +50,7 @@ TABLES = [
     "features",
     "idempotency",
     "keys",
+    "license_seen",
     "licenses",
     "log",
     "master_key",
@@ -77,6 +78,8 @@ SQLITE_TRIGGERS = [
     ("licenses", "license_features_delete"),
     ("licenses", "license_features_insert"),
     ("licenses", "license_features_update"),
+    ("licenses", "license_seen_insert"),
+    ("licenses", "license_seen_update"),
 ]
 POSTGRESQL_TRIGGERS = [
     ("customers", "count_in_apps_delete"),
@@ -86,6 +89,8 @@ POSTGRESQL_TRIGGERS = [
     ("licenses", "count_in_apps_insert"),
     ("licenses", "count_in_customers_delete"),
     ("licenses", "count_in_customers_insert"),
+    ("licenses", "license_seen_insert"),
+    ("licenses", "license_seen_update"),
     ("licenses", "move_between_apps"),
     ("licenses", "move_between_customers"),
 ]
@@ -176,6 +181,11 @@ def with_columns_of(older: Contents, newer: Contents) -> Contents:
 def counted(app: dict[str, Any]) -> dict[str, Any]:
     """Return the counter row that a migration creates for an app with one customer and one license."""
     return {"app_id": app["id"], "shard": 0, "customers": 1, "licenses": 1}
+
+
+def owners(license: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of a license that say whose it is."""
+    return {name: license[name] for name in ("app_id", "customer_id")}
 
 
 def triggers(connection: Connection) -> list[tuple[str, str]]:
@@ -317,6 +327,7 @@ async def test_constraints_of_the_migrated_database(database_url: str) -> None:
         "fk_keys_account_id": ("accounts", {"ondelete": "CASCADE"}),
         "fk_keys_created_by": ("keys", {"ondelete": "SET NULL"}),
         "fk_keys_customer_id": ("customers", {"ondelete": "CASCADE"}),
+        "fk_license_seen_license_id": ("licenses", {"ondelete": "CASCADE"}),
         "fk_licenses_app_id": ("apps", {"ondelete": "CASCADE"}),
         "fk_licenses_customer_id": ("customers", {"ondelete": "CASCADE"}),
         "fk_licenses_tier_id": ("tiers", {}),
@@ -399,6 +410,9 @@ async def test_upgrade_from_the_first_revision_keeps_its_rows_and_counts_them(un
             "installation_id": None,
         }
         for row in before["licenses"]
+    ]
+    assert after["license_seen"] == [
+        {"license_id": row["id"], "at": None, "tier_id": None, **owners(row)} for row in before["licenses"]
     ]
     later = (
         "documents",

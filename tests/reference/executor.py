@@ -1,6 +1,7 @@
 """Runs queries with plain resolvers: every object is a dict of values and functions for graphql-core."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from functools import partial
@@ -399,6 +400,7 @@ class _Graph:
             "createdAt": clock.as_text(row["created_at"]),
             "updatedAt": clock.as_text(row["updated_at"]),
             "version": lambda _: row["version"],
+            "lastVerifiedAt": _moment(row["last_verified_at"]),
             "events": lambda _, **arguments: self._own_events(row, arguments),
             "snapshot": lambda _, at: self._snapshot(row, self._license_image, at),
             "app": lambda info: self._one_app(info, row["app_id"]),
@@ -407,13 +409,16 @@ class _Graph:
 
     def _token(self, license: Row) -> Row:
         """Return the newest token that was signed with the current key or an earlier one."""
+        return max(self._tokens(license), key=lambda token: token["number"])
+
+    def _tokens(self, license: Row) -> list[Row]:
+        """Return the tokens that were signed with the current key or an earlier one."""
         (generation,) = (app["signing_generation"] for app in self._apps if app["id"] == license["app_id"])
-        signed = (
+        return [
             token
             for token in self._rows.tokens
             if token["license_id"] == license["id"] and token["generation"] <= generation
-        )
-        return max(signed, key=lambda token: token["number"])
+        ]
 
     def _license_by(self, licenses: Iterable[Row], by: Arguments) -> Object | None:
         """Find a license by id or by installation.
@@ -451,6 +456,8 @@ class _Graph:
         status, before, after = (filter.get(key) for key in ("status", "expiresBefore", "expiresAfter"))
         tier_slug, feature = filter.get("tierSlug") or "", filter.get("feature") or ""
         installation, expires_at = filter.get("installationId"), row["expires_at"]
+        seen_before, seen_after = filter.get("verifiedBefore"), filter.get("verifiedAfter")
+        seen = row["last_verified_at"]
         return (
             (status is None or self._status(row) == status)
             and (before is None or (expires_at is not None and expires_at < datetime.fromisoformat(before)))
@@ -458,6 +465,18 @@ class _Graph:
             and (not tier_slug or tier_slug == self._tier_slug(row))
             and (not feature or feature in row["features"])
             and (installation is None or UUID(installation) == UUID(row["installation_id"]))
+            and (seen_before is None or (seen is not None and seen < datetime.fromisoformat(seen_before)))
+            and (seen_after is None or (seen is not None and seen > datetime.fromisoformat(seen_after)))
+            and self._license_starts(row, (filter.get("search") or "").strip())
+        )
+
+    def _license_starts(self, license: Row, start: str) -> bool:
+        """Return whether a license's installation id, or the jti of one of its tokens, starts with a text."""
+        digits = re.sub("[-{}]", "", start.lower())
+        return (
+            not start
+            or (digits != "" and license["installation_id"].replace("-", "").startswith(digits))
+            or any(token["jti"].startswith(start) for token in self._tokens(license))
         )
 
     def _tier_slug(self, license: Row) -> str | None:

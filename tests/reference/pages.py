@@ -49,6 +49,7 @@ ORDERS: Mapping[str, Mapping[str, Order]] = {
     "License": {
         "CREATED_AT": Order("created_at", lambda row: None),
         "EXPIRES_AT": Order("expires_at", lambda row: _moment(row["expires_at"])),
+        "LAST_VERIFIED_AT": Order("last_verified_at", lambda row: _moment(row["last_verified_at"])),
     },
     "Tier": {"POSITION": Order("position", lambda row: f"{row['position'] + 2**31:010}.{row['slug']}")},
     "Feature": {"SLUG": Order("slug", lambda row: row["slug"])},

@@ -1,7 +1,7 @@
 """The rows for the reference executor, read from a database in the simplest way."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
 from sqlalchemy import select
@@ -16,7 +16,8 @@ Row: TypeAlias = Mapping[str, Any]
 class Rows:
     """All rows of the tables that the reference executor reads.
 
-    Timestamps are datetimes, and JSON is parsed. All other values are as stored.
+    Timestamps are datetimes, and JSON is parsed. All other values are as stored. `last_verified_at` of a
+    license is from `license_seen`.
     """
 
     apps: Sequence[Row]
@@ -36,7 +37,9 @@ class Rows:
 
 async def load(database: Database) -> Rows:
     """Read all rows of these tables from a database."""
-    return Rows(**{field.name: await _table(database, field.name) for field in fields(Rows)})
+    rows = Rows(**{field.name: await _table(database, field.name) for field in fields(Rows)})
+    seen = {row["license_id"]: row["at"] for row in await _table(database, "license_seen")}
+    return replace(rows, licenses=[{**row, "last_verified_at": seen[row["id"]]} for row in rows.licenses])
 
 
 async def _table(database: Database, name: str) -> list[Row]:

@@ -76,6 +76,7 @@ def license(
         "metadata": {},
         "created_at": NOW,
         "updated_at": NOW,
+        "last_verified_at": None,
     }
 
 

@@ -82,6 +82,9 @@ class Facts:
         self.installations: list[str] = [row["installation_id"] for row in self.known["License"]]
         self.sets: list[str] = [row["set"] for row in self.known["RegisteredDocument"]]
         self.created = sorted({row["created_at"] for kind in _SOLD for row in self.known[kind]})
+        verified = {row["last_verified_at"] for row in self.known["License"]}
+        self.verified = sorted(verified - {None})
+        self.jtis: list[str] = [row["jti"] for row in data.rows.tokens]
         self.expiries = sorted({row["expires_at"] for row in self.known["License"] if row["expires_at"]})
         self.happened = sorted({row["created_at"] for row in self.known["Event"]})
         self.subjects: list[str] = [row["subject_id"] for row in self.known["Event"]]
@@ -236,6 +239,9 @@ class Arguments:
                 "tierSlug": ("String", lambda: self._slug_of(facts.tier_slugs)),
                 "feature": ("String", lambda: self._slug_of(facts.feature_slugs)),
                 "installationId": ("UUID", self._installation),
+                "verifiedBefore": ("DateTime", lambda: self._moment(facts.verified)),
+                "verifiedAfter": ("DateTime", lambda: self._moment(facts.verified)),
+                "search": ("String", self._start),
             }
         if kind == "ApiKey":
             kinds = ("SECRET", "PUBLIC", "RESTRICTED", "SESSION")
@@ -288,6 +294,12 @@ class Arguments:
     def _installation(self) -> str:
         id = self._choices.pick((*self._facts.installations, "00000000-0000-4000-8000-000000000000"))
         return self._choices.pick((id, id.upper(), id.replace("-", "")))
+
+    def _start(self) -> str:
+        """Return the start of an installation id or of a jti, or another text."""
+        id = self._choices.pick((*self._facts.jtis, self._installation()))
+        start = id[: self._choices.number(0, len(id))]
+        return self._choices.pick((start, start, start.upper(), f" {start}", f"{start}%", "-", "{"))
 
     def _node_id(self) -> str | int:
         """Return an id, or a value that is not the id of any node.

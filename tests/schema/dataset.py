@@ -42,6 +42,7 @@ from tests.factories import (
     make_tier,
     make_token,
     make_usage,
+    note_verified,
     number_events,
 )
 from tests.reference.rows import Row, Rows, load
@@ -372,6 +373,8 @@ async def _make_licenses(database: Database, sold: _Sold, customer: Customer, nu
             metadata=_METADATA[nth % len(_METADATA)],
             created_at=_day(20 + nth // 4),
         )
+        if nth % 3 != 1:
+            await note_verified(database, license, _day(80 + nth // 6))
         if nth % 7 == 0:
             continue  # This license was not active when the keys were rotated, so it gets no new token.
         again = nth % 2 == 1

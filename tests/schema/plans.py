@@ -10,7 +10,7 @@ from db.statements import Query
 
 _READING = re.compile(
     r"(SCAN|SEARCH) "
-    r"(accounts|apps|customers|licenses|keys|tiers|features|tier_features|signing_keys|tokens|events)"
+    r"(accounts|apps|customers|licenses|license_seen|keys|tiers|features|tier_features|signing_keys|tokens|events)"
 )
 
 
@@ -77,8 +77,10 @@ def _postgresql_faults(node: dict[str, Any], sorted_for: str | None) -> Iterator
     # In tests, app_counters fits in one block on disk, and log has one row: PostgreSQL is right to scan them.
     if kind == "Seq Scan" and table not in {"app_counters", "log"}:
         yield f"Seq Scan on {table}"
-    is_by_id = re.search(r"\((id|jti|tier_id) = ", node.get("Index Cond", "")) is not None
-    if str(node.get("Index Name")).startswith("pk_") and not is_by_id:
+    condition = node.get("Index Cond", "")
+    is_by_id = re.search(r"\((id|jti|tier_id|license_id) = ", condition) is not None
+    is_by_start = re.search(r"\(jti >= .* AND \(jti < ", condition) is not None
+    if str(node.get("Index Name")).startswith("pk_") and not (is_by_id or is_by_start):
         yield f"walk over the ids of all {table}"
     if node.get("Index Name") == "uq_events_position":
         yield "walk over all events"

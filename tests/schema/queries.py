@@ -51,7 +51,18 @@ _ASKED: Mapping[str, Sequence[str]] = {
     ),
     "License": (
         *("id", "installationId", "status", "expiresAt", "revokedAt", "revokedReason", "metadata", *_TIMES),
-        *("features", "jti", "token", "app", "customer", "tier", "version", "events", "snapshot"),
+        *(
+            "features",
+            "jti",
+            "token",
+            "app",
+            "customer",
+            "tier",
+            "version",
+            "events",
+            "snapshot",
+            "lastVerifiedAt",
+        ),
     ),
     "Tier": (
         *("id", "slug", "name", "position", "createdAt", "app", "features", "licenses"),
