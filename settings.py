@@ -103,6 +103,7 @@ class Settings(BaseSettings):
     rsa_bits: int = Field(4_096, ge=2_048, le=16_384, multiple_of=8)
     issuer: str = Field("license-server", min_length=1)
     rotation_limit: Limit = 2_000
+    renewal_grace_days: int = Field(60, ge=0, le=36_500)
 
     event_days: int = Field(400, ge=0, le=36_500)
     expiring_days: int = Field(7, ge=0, le=36_500)

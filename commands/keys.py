@@ -143,8 +143,8 @@ async def rotate(
     retire: Annotated[
         Literal["after-last-expiry", "immediately"],
         Parameter(
-            help="When old keys stop being published: each of them 30 days after its last token expires, or "
-            "all of them immediately."
+            help="When old keys stop being published: each of them by default 60 days after its last token "
+            "expires, or all of them immediately."
         ),
     ] = "after-last-expiry",
 ) -> str:

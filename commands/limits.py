@@ -29,6 +29,7 @@ def policy_of(settings: Settings) -> Policy:
         http_webhooks=settings.http_webhooks,
         rotation_limit=settings.rotation_limit,
         event_days=settings.event_days,
+        renewal_grace_days=settings.renewal_grace_days,
     )
 
 

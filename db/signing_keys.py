@@ -32,7 +32,7 @@ NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 """The expiry that is stored for tokens that never expire."""
 
 PUBLISHED_FOR = timedelta(days=30)
-"""How long a retired key stays published after the expiry of the last token that the key signed."""
+"""For how long, at least, a retired key stays published after the last token that it signed has expired."""
 
 signing_keys = Table(
     "signing_keys",
@@ -118,17 +118,22 @@ class PublicKey:
     last_expiry: datetime | None
     dropped_at: datetime | None
 
-    @property
-    def published_until(self) -> datetime | None:
-        """When the key stops being published, or None if this is not known or never happens."""
+    def published_until(self, renewal_grace: timedelta) -> datetime | None:
+        """Return when the key stops being published, or None if this is not known or never happens.
+
+        For the time `renewal_grace` after it has expired, a token can be exchanged for a new one. A retired
+        key therefore stays published for at least as long after its last token has expired.
+        """
         if self.dropped_at is not None or self.retired_at is None:
             return self.dropped_at
         last = max(self.last_expiry or self.retired_at, self.retired_at)
-        return None if last == NEVER else last + PUBLISHED_FOR
+        longer = max(PUBLISHED_FOR, renewal_grace)
+        return None if last > NEVER - longer else last + longer
 
-    def is_published(self, now: datetime) -> bool:
+    def is_published(self, now: datetime, renewal_grace: timedelta) -> bool:
         """Return whether the key is still published, so that tokens that it signed are accepted."""
-        return self.published_until is None or now < self.published_until
+        end = self.published_until(renewal_grace)
+        return end is None or now < end
 
 
 PUBLIC_COLUMNS = tuple(signing_keys.c[field.name] for field in fields(PublicKey))

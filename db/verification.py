@@ -45,6 +45,8 @@ _SHOWN = (
     type_coerce(licenses.c.expires_at, Text()),
     type_coerce(licenses.c.revoked_at, Text()),
 )
+_SHOWN_BY_TOKEN = (*_SHOWN, type_coerce(licenses.c.moved_at, Text()))
+_SHOWN_BY_JTI = (*_SHOWN_BY_TOKEN, tokens.c.installation_id)
 
 
 def _of_app(shown: Sequence[Any], found: FromClause) -> Select[Any]:
@@ -94,7 +96,7 @@ _ONE = {
             _of_app(_SHOWN, apps.outerjoin(licenses, _is_of_installation(licenses, _asked))), licenses
         )
     ),
-    "jti": _Statements(_of_app(_SHOWN, _joined_by_jti(apps, _asked))),
+    "jti": _Statements(_of_app(_SHOWN_BY_JTI, _joined_by_jti(apps, _asked))),
 }
 
 _all = texts_in(_asked).table_valued("value", name="each")
@@ -114,13 +116,13 @@ _MANY = {
         )
     ),
     "jti": _Statements(
-        _of_app((_each.c.value, *_SHOWN), _joined_by_jti(apps.outerjoin(_each, true()), _each.c.value))
+        _of_app((_each.c.value, *_SHOWN_BY_JTI), _joined_by_jti(apps.outerjoin(_each, true()), _each.c.value))
     ),
 }
 
 _BY_TOKEN = _Statements(
     _of_app(
-        (apps.c.account_id, apps.c.id, *PUBLIC_COLUMNS, *_SHOWN),
+        (apps.c.account_id, apps.c.id, *PUBLIC_COLUMNS, *_SHOWN_BY_TOKEN),
         apps.outerjoin(
             signing_keys,
             and_(signing_keys.c.id == bindparam("kid", type_=Text()), signing_keys.c.app_id == apps.c.id),
@@ -148,7 +150,9 @@ _CURRENT_PEM = (
 class ShownLicense:
     """The stored values of a license that anyone may know. None of these values identifies the customer.
 
-    Times are texts that sort chronologically. The features are a JSON array.
+    Times are texts that sort chronologically. The features are a JSON array. `moved_at` is only read if the
+    license is found by a token or a jti. `token_installation_id` is the installation that the token with the
+    given jti is for, or None if the license has not moved since.
     """
 
     id: str
@@ -157,6 +161,8 @@ class ShownLicense:
     features: str
     expires_at: str | None
     revoked_at: str | None
+    moved_at: str | None = None
+    token_installation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,11 +242,14 @@ async def exchange_token(
 ) -> Regenerated:
     """Exchange a license's valid token for a new one, as `regenerate_license` does. No API key is needed.
 
+    The token itself may have expired, but not its license: see `prove`. So if a license is renewed after it
+    has expired, its installation gets the new token without anyone's help.
+
     `selected` has the fields that the caller will read. If the caller may not read them, nothing is written.
     `addressed` is an app's slug and a license's id. If it is given, the token must belong to that license.
     """
     async with database.read() as reader:
-        proven = await prove(reader, current_token)
+        proven = await prove(viewer, reader, current_token)
     if addressed not in {None, (proven.app_slug, proven.license_id)}:
         raise Unauthenticated(BAD_TOKEN)
     allowed = holder(viewer, proven.account_id, proven.app_id)
@@ -254,7 +257,8 @@ async def exchange_token(
         reading.require_selected(allowed, "License", each)
     async with database.write() as session:
         found = await licenses.find_for_update(session, allowed.tenant, proven.license_id)
-        if found is None:
+        # The license may have moved to another installation in the meantime.
+        if found is None or found.installation_id != proven.installation_id:
             raise Unauthenticated(BAD_TOKEN)
         require_version(found, if_version)
         holder_of_token = Actor(ActorKind.TOKEN, proven.jti, REQUEST_ID.get())

@@ -94,10 +94,10 @@ async def published_keys(viewer: Viewer, session: ReadSession, slug: str) -> lis
             key.public.public_key_pem,
             clock.as_text(key.created_at),
             _text(key.public.retired_at),
-            _text(key.public.published_until),
+            _text(key.public.published_until(viewer.policy.renewal_grace)),
         )
         for key in found
-        if key.public.is_published(now)
+        if key.public.is_published(now, viewer.policy.renewal_grace)
     ]
 
 
@@ -111,7 +111,7 @@ def _status_of(key: ListedKey) -> KeyStatus:
     return KeyStatus.NEXT if key.public.generation > key.current else KeyStatus.RETIRED
 
 
-async def key_set(session: ReadSession, slug: str) -> KeySet | None:
+async def key_set(viewer: Viewer, session: ReadSession, slug: str) -> KeySet | None:
     """Return an app's public keys: the current one, the next one, then retired ones.
 
     A retired key is included while tokens that it signed may be in use. Returns None if the app does not
@@ -121,7 +121,8 @@ async def key_set(session: ReadSession, slug: str) -> KeySet | None:
     if keys is None:
         return None
     current, now = keys[0], clock.now()
-    published = [jwk_of(key.id, key.public_key_pem) for key in keys if key.is_published(now)]
+    grace = viewer.policy.renewal_grace
+    published = [jwk_of(key.id, key.public_key_pem) for key in keys if key.is_published(now, grace)]
     return KeySet(published, any(key.generation > current.generation for key in keys))
 
 

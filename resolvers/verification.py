@@ -6,7 +6,7 @@ A result never identifies the customer.
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -34,7 +34,11 @@ BAD_TOKEN = "The token is not valid for this license."  # noqa: S105  (a message
 
 
 class Reason(StrEnum):
-    """Why a license is valid or not. A fault of the token takes precedence over the state of its license."""
+    """Why a license is valid or not.
+
+    A fault of the token comes first. Then comes MOVED, because renewing or reinstating the license would not
+    make the token valid. The state of the license comes last.
+    """
 
     MALFORMED_TOKEN = "MALFORMED_TOKEN"  # noqa: S105
     WRONG_APP = "WRONG_APP"
@@ -42,6 +46,7 @@ class Reason(StrEnum):
     RETIRED_KEY = "RETIRED_KEY"
     BAD_SIGNATURE = "BAD_SIGNATURE"
     NOT_FOUND = "NOT_FOUND"
+    MOVED = "MOVED"
     REVOKED = "REVOKED"
     EXPIRED = "EXPIRED"
     VALID = "VALID"
@@ -52,7 +57,8 @@ class Verification:
     """Whether a license is valid, the reason, and since when this reason applies, if known.
 
     The other fields describe the license. Times are text in the format of all responses. `features` is a JSON
-    array.
+    array. If the license has moved away from the installation that a token is for, `installation_id` is this
+    installation, and nothing else about the license is known.
     """
 
     reason: Reason
@@ -77,6 +83,7 @@ class Proven:
     app_id: str
     app_slug: str
     license_id: str
+    installation_id: str
     jti: str
 
 
@@ -90,7 +97,7 @@ async def verify_license(
     if not is_slug(app_slug):
         return None
     if by == "token":
-        return await _verify_token(session, app_slug, value, _limits_of(viewer))
+        return await _verify_token(viewer, session, app_slug, value)
     now = clock.now()
     # A value that the databases cannot store matches no license.
     asked = value if is_storable(value) else ""
@@ -130,36 +137,49 @@ def require_few(name: str, values: Sequence[str]) -> None:
         raise BadUserInput(name, f"holds more than {MAX_VALUES} values")
 
 
-async def prove(session: ReadSession, text: str) -> Proven:
+async def prove(viewer: Viewer, session: ReadSession, text: str) -> Proven:
     """Return the license that a valid token belongs to. Raises Unauthenticated.
 
-    A token is valid if its signature is correct, its key is published, and its license exists and has not
-    expired. The caller checks whether the license is revoked.
+    A token is valid if its signature is correct, its key is published, it has not expired or only expired
+    within `Policy.renewal_grace`, and its license exists, is for the same installation and has not expired.
+    The caller checks whether the license is revoked.
     """
     claims = _claims(text)
     slug = None if claims is None else claims.body.get("aud")
     if claims is None or not isinstance(slug, str) or not is_slug(slug):
         raise Unauthenticated(BAD_TOKEN)
-    now = clock.now()
+    now, grace = clock.now(), viewer.policy.renewal_grace
     facts = await verification.facts_of_token(session, slug, claims.key_id, claims.license_id)
-    if facts is None or _fault_of_key(facts.key, claims.token, now) is not None or facts.license is None:
+    if facts is None or _fault_of_key(facts.key, claims.token, now, grace) is not None:
         raise Unauthenticated(BAD_TOKEN)
-    if has_expired(clock.as_text(now), facts.license.expires_at):
+    # From here on, the claims are known to be ours.
+    license = facts.license
+    if license is None or license.installation_id != claims.installation_id:
         raise Unauthenticated(BAD_TOKEN)
-    return Proven(facts.account_id, facts.app_id, slug, facts.license.id, str(claims.body.get("jti")))
+    if has_expired(clock.as_text(now), license.expires_at) or has_expired(now - grace, claims.expires_at):
+        raise Unauthenticated(BAD_TOKEN)
+    jti = str(claims.body.get("jti"))
+    return Proven(facts.account_id, facts.app_id, slug, license.id, license.installation_id, jti)
 
 
 @dataclass(frozen=True, slots=True)
 class _Claims:
     """The content of a token before its signature is checked.
 
-    If the token names no key or no license, `key_id` or `license_id` is "".
+    If the token names no key, license or installation, `key_id`, `license_id` or `installation_id` is "".
     """
 
     token: str
     body: Mapping[str, Any]
     key_id: str
     license_id: str
+    installation_id: str
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the token expires, or None if it never expires. Only for a token that we have signed."""
+        seconds = self.body.get("exp")
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _claims(text: str) -> _Claims | None:
@@ -172,7 +192,7 @@ def _claims(text: str) -> _Claims | None:
     except (jwt.PyJWTError, ValueError, binascii.Error, RecursionError):
         return None
     header, body = read["header"], read["payload"]
-    return _Claims(token, body, _text(header.get("kid")), _text(body.get("lic_id")))
+    return _Claims(token, body, _text(header.get("kid")), _text(body.get("lic_id")), _text(body.get("sub")))
 
 
 def _text(value: object) -> str:
@@ -180,11 +200,11 @@ def _text(value: object) -> str:
 
 
 async def _verify_token(
-    session: ReadSession, app_slug: str, text: str, tenant: Tenant | None
+    viewer: Viewer, session: ReadSession, app_slug: str, text: str
 ) -> Verification | None:
     claims = _claims(text)
     key_id, license_id = ("", "") if claims is None else (claims.key_id, claims.license_id)
-    facts = await verification.facts_of_token(session, app_slug, key_id, license_id, tenant)
+    facts = await verification.facts_of_token(session, app_slug, key_id, license_id, _limits_of(viewer))
     if facts is None:
         return None
     if claims is None:
@@ -192,26 +212,37 @@ async def _verify_token(
     if claims.body.get("aud") != app_slug:
         return Verification(Reason.WRONG_APP)
     now = clock.now()
-    fault = _fault_of_key(facts.key, claims.token, now)
-    return fault or _judged(session, facts.license, clock.as_text(now))
+    fault = _fault_of_key(facts.key, claims.token, now, viewer.policy.renewal_grace)
+    return fault or _judged(session, facts.license, clock.as_text(now), claims.installation_id)
 
 
-def _fault_of_key(key: PublicKey | None, token: str, now: datetime) -> Verification | None:
+def _fault_of_key(
+    key: PublicKey | None, token: str, now: datetime, renewal_grace: timedelta
+) -> Verification | None:
     """Return what is wrong with a token's key or signature, or None if nothing is."""
     if key is None:
         return Verification(Reason.UNKNOWN_KEY)
-    if not key.is_published(now):
-        end = key.published_until
+    if not key.is_published(now, renewal_grace):
+        end = key.published_until(renewal_grace)
         return Verification(Reason.RETIRED_KEY, None if end is None else clock.as_text(end))
     if not verifies(key.public_key_pem, token):
         return Verification(Reason.BAD_SIGNATURE)
     return None
 
 
-def _judged(session: ReadSession, license: ShownLicense | None, now: str) -> Verification:
-    """Return whether a license that was found is valid. A valid license is in use, which is noted."""
+def _judged(
+    session: ReadSession, license: ShownLicense | None, now: str, installation_id: str | None = None
+) -> Verification:
+    """Return whether a license that was found is valid. A valid license is in use, which is noted.
+
+    If the license was found by a token, `installation_id` is the installation that the token names.
+    """
     if license is None:
         return Verification(Reason.NOT_FOUND)
+    if installation_id is None:
+        installation_id = license.token_installation_id
+    if installation_id not in {None, license.installation_id}:
+        return Verification(Reason.MOVED, license.moved_at, installation_id=installation_id)
     status = status_at(now, revoked_at=license.revoked_at, expires_at=license.expires_at)
     reason, since = {
         LicenseStatus.ACTIVE: (Reason.VALID, None),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 
 from db.events import SERVER, Actor, ActorKind
@@ -83,6 +84,8 @@ class Policy:
     """A request can rotate an app's keys if the app has at most this many active licenses; 0 for no limit."""
     event_days: int = 400
     """For how many days events are kept; 0 for ever."""
+    renewal_grace_days: int = 60
+    """For how many days an expired token can be exchanged for a new one; 0 for not at all."""
     scope_parameters: Mapping[str, str] = field(init=False, repr=False, compare=False)
     """The scopes of keys for which none are stored, as reads need them (`db.keys`)."""
 
@@ -91,6 +94,11 @@ class Policy:
         parameters = {"secret_scopes": as_list(ALL_SCOPES), "public_scopes": as_list(public)}
         written = {name: json_text(scopes) for name, scopes in parameters.items()}
         object.__setattr__(self, "scope_parameters", written)
+
+    @property
+    def renewal_grace(self) -> timedelta:
+        """Return for how long an expired token can be exchanged for a new one."""
+        return timedelta(days=self.renewal_grace_days)
 
     @property
     def public_scopes(self) -> frozenset[Scope]:

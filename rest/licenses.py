@@ -141,9 +141,10 @@ class RegenerateLicense(Input):
 
     current_token: str | None = Field(
         None,
-        description="A token of the license. The token must not have expired, and its signing key must "
-        "still be published. Whitespace and a leading `Bearer ` are ignored. With this token, no API key "
-        "is needed. An API key that is sent anyway must be valid.",
+        description="A token of the license. The license must be active and still be for the token's "
+        "installation. The token's signing key must still be published. The token itself may have expired, "
+        "by default at most 60 days ago. Whitespace and a leading `Bearer ` are ignored. With this token, no "
+        "API key is needed. An API key that is sent anyway must be valid.",
     )
 
 

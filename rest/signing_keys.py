@@ -155,7 +155,7 @@ async def get_key_set(call: Call) -> Response:
     published before it begins to sign, so a cached set has all keys that sign tokens.
     """
     async with call.database.read() as session:
-        found = await signing_keys.key_set(session, call.path["slug"])
+        found = await signing_keys.key_set(call.viewer, session, call.path["slug"])
     if found is None:
         raise not_found("app")
     caching = _FIVE_MINUTES if found.has_next else _ASK_AGAIN

@@ -13,7 +13,7 @@ from asgi.limits import Quota
 from resolvers import verification
 from resolvers.errors import Fault, FaultCode
 from resolvers.inputs import UUID, Input, Text, Uuid, empty_is_none, invalid
-from resolvers.verification import MAX_VALUES, Verification
+from resolvers.verification import MAX_VALUES, Reason, Verification
 from resolvers.viewer import Scope
 from rest import envelopes
 from rest.envelopes import Answer
@@ -24,17 +24,29 @@ from rest.operations import Call, operation
 _USUAL = re.compile(rb"installation_id=(%b)" % UUID.pattern.encode(), re.IGNORECASE)
 
 
+_MOVED = "`moved` if the token is for an installation that the license has moved away from."
+_SINCE = "When the license last moved. Left out unless `status` is `moved`."
+
+
 class VerifiedLicense(Answer):
     """Result of verifying one license."""
 
     valid: bool = Field(description="True if the license may be used.")
-    status: StatusWord = Field(description="Status at the time of the request.")
-    tier: str | None = Field(description="Slug of the license's tier. Null if the license has no tier.")
-    features: list[str] = Field(description="Slugs of the features in the license's current token.")
-    expires_at: datetime | None = Field(
-        description="When the license expires. Null if the license never expires."
+    status: Literal[StatusWord, "moved"] = Field(description=f"Status at the time of the request. {_MOVED}")
+    tier: str | None = Field(
+        description="Slug of the license's tier. Null if the license has no tier or has moved."
     )
-    installation_id: str = Field(description="UUID of the installation that the license is for.")
+    features: list[str] = Field(
+        description="Slugs of the features in the license's current token. Empty if the license has moved."
+    )
+    expires_at: datetime | None = Field(
+        description="When the license expires. Null if the license never expires or has moved."
+    )
+    installation_id: str = Field(
+        description="UUID of the installation that the license is for. If the license has moved, this is the "
+        "installation that the token is for."
+    )
+    since: datetime | None = Field(None, description=_SINCE)
 
 
 class VerificationAnswer(Answer):
@@ -47,12 +59,15 @@ class Verdict(Answer):
     """Result of verifying one of several licenses."""
 
     valid: bool = Field(description="True if the license may be used.")
-    status: StatusWord | Literal["not_found"] = Field(
-        description="Status at the time of the request. `not_found` if no license of the app matches."
+    status: Literal[StatusWord, "moved", "not_found"] = Field(
+        description=f"Status at the time of the request. {_MOVED} `not_found` if no license of the app "
+        "matches."
     )
     tier: str | None = Field(
-        description="Slug of the license's tier. Null if the license has no tier or does not exist."
+        description="Slug of the license's tier. Null if the license has no tier, has moved or does not "
+        "exist."
     )
+    since: datetime | None = Field(None, description=_SINCE)
 
 
 class Verdicts(Answer):
@@ -142,16 +157,17 @@ async def verify_license(call: Call) -> Response:
     by, value = _installation(call.query_string) or _given(call.checked(VerificationQuery, call.query))
     async with call.database.read() as session:
         found = await verification.verify_license(call.viewer, session, call.path["slug"], by, value)
-    if found is None or found.status is None:
+    if found is None or found.reason is Reason.NOT_FOUND:
         raise not_found("app" if found is None else "license")
     return _answer(
         {
             "valid": found.valid,
-            "status": found.status.lower(),
+            "status": _status(found),
             "tier": found.tier,
             "features": orjson.Fragment(found.features),
             "expires_at": found.expires_at,
             "installation_id": found.installation_id,
+            **_since(found),
         }
     )
 
@@ -201,5 +217,13 @@ def _given(asked: Input) -> tuple[str, Any]:
 
 
 def _verdict(found: Verification) -> Mapping[str, object]:
-    status = "not_found" if found.status is None else found.status.lower()
-    return {"valid": found.valid, "status": status, "tier": found.tier}
+    return {"valid": found.valid, "status": _status(found), "tier": found.tier, **_since(found)}
+
+
+def _status(found: Verification) -> str:
+    # Without a status, the reason is MOVED or NOT_FOUND: the others without one are faults of a token's text.
+    return (found.status or found.reason).lower()
+
+
+def _since(found: Verification) -> Mapping[str, object]:
+    return {"since": found.since} if found.reason is Reason.MOVED else {}

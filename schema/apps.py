@@ -62,8 +62,8 @@ class SigningAlgorithm(Enum):
 class RetireOldKey(Enum):
     AFTER_LAST_EXPIRY = strawberry.enum_value(
         "after_last_expiry",
-        description="The old key stays published until 30 days after its last token expires, or forever if "
-        "one of its tokens never expires.",
+        description="The old key stays published, by default until 60 days after its last token expires, or "
+        "forever if one of its tokens never expires.",
     )
     IMMEDIATELY = strawberry.enum_value(
         "immediately",

@@ -211,8 +211,10 @@ class RegenerateLicenseInput:
     )
     current_token: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="A token of the license. The token must not have expired, and its signing key must "
-        "still be published. Whitespace and a leading `Bearer ` are ignored. Requires no API key.",
+        description="A token of the license. The license must be active and still be for the token's "
+        "installation. The token's signing key must still be published. The token itself may have expired, "
+        "by default at most 60 days ago. Whitespace and a leading `Bearer ` are ignored. Requires no API "
+        "key.",
     )
 
 

@@ -40,9 +40,9 @@ class SigningKey:
         description="When a rotation replaced the key. Null if none has."
     )
     published_until: DateTime | None = strawberry.field(
-        description="When a retired key stops being published: 30 days after its last token expires, or "
-        "after its retirement if that is later. Null if the key is not retired, or if one of its tokens "
-        "never expires."
+        description="When a retired key stops being published: by default 60 days after its last token "
+        "expires, or after its retirement if that is later. Null if the key is not retired, or if one of its "
+        "tokens never expires."
     )
 
 

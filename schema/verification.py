@@ -19,13 +19,18 @@ from schema.pipeline.root_fields import always, root_field
 
 @strawberry.enum(
     description="Why a license is valid or not. If both the token and the license have a problem, this is "
-    "the token's problem."
+    "the token's problem. MOVED takes precedence over EXPIRED and REVOKED."
 )
 class VerificationReason(Enum):
     VALID = strawberry.enum_value("VALID", description="The license is valid.")
     EXPIRED = strawberry.enum_value("EXPIRED", description="The license has expired.")
     REVOKED = strawberry.enum_value(
         "REVOKED", description="The license was revoked. It may also have expired."
+    )
+    MOVED = strawberry.enum_value(
+        "MOVED",
+        description="The token is for an installation that the license has moved away from. Renewing or "
+        "reinstating the license does not make this token valid.",
     )
     NOT_FOUND = strawberry.enum_value("NOT_FOUND", description="No license of the app matches.")
     MALFORMED_TOKEN = strawberry.enum_value("MALFORMED_TOKEN", description="The value is not a token.")
@@ -46,14 +51,16 @@ class LicenseVerification:
     valid: bool = strawberry.field(description="True if the license may be used.")
     reason: VerificationReason = strawberry.field(description="Why the license is valid or not.")
     since: DateTime | None = strawberry.field(
-        description="When the license expired or was revoked, or when the token's signing key stopped "
-        "being published. Null for all other reasons."
+        description="When the license expired, was revoked or last moved, or when the token's signing key "
+        "stopped being published. Null for all other reasons."
     )
     status: LicenseStatus | None = strawberry.field(
-        description="Status of the license. Null if no license was found, or if the token has a problem."
+        description="Status of the license. Null if no license was found, if the token has a problem, or if "
+        "the license has moved."
     )
     installation_id: UUID | None = strawberry.field(
-        description="UUID of the installation that the license is for. Null if status is null."
+        description="UUID of the installation that the license is for. If the license has moved, this is the "
+        "installation that the token is for. Null if no license was found, or if the token has a problem."
     )
     tier: str | None = strawberry.field(
         description="Slug of the license's tier. Null if the license has no tier, or if status is null."

@@ -26,6 +26,11 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that replaces the project's own, also for new ids."""
+    return stopped(monkeypatch)
+
+
+def stopped(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Replace the project's clock by one that stands still, also for new ids."""
     clock, new_id = Clock(), ids.new_id
     monkeypatch.setattr(real_clock, "now", lambda: clock.now)
     monkeypatch.setattr(ids, "new_id", lambda prefix, at=None: new_id(prefix, at or clock.now))

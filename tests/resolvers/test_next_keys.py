@@ -26,7 +26,7 @@ from resolvers.signing_keys import (
     make_next_keys,
     making_next_keys,
 )
-from resolvers.viewer import Viewer
+from resolvers.viewer import Policy, Viewer, anonymous
 from tests.factories import Account, App, make_app, make_customer
 from tests.keyrings import KEYRING, unlocked
 from tests.resolvers.calling import rows, write
@@ -49,7 +49,7 @@ async def generations(database: Database, app: App) -> list[int]:
 
 async def published(database: Database, slug: str = "editor") -> KeySet:
     async with database.read() as session:
-        found = await key_set(session, slug)
+        found = await key_set(anonymous(Policy()), session, slug)
     assert found is not None
     return found
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -58,7 +59,7 @@ class Shop:
         self.database, self.viewer, self.customer, self.slug = database, viewer, customer, slug
 
     async def issue(self, **values: object) -> str:
-        terms = {"forever": True} if not values.keys() & {"duration_days", "expires_at"} else {}
+        terms = {} if values.keys() & {"duration_days", "expires_at"} else {"forever": True}
         given = {"customer_id": self.customer.id, **terms, **values}
         return await write(self.database, create_license, self.viewer, given)
 
@@ -82,7 +83,7 @@ class Shop:
 
     async def published(self) -> list[str]:
         async with self.database.read() as session:
-            found = await key_set(session, self.slug)
+            found = await key_set(self.viewer, session, self.slug)
             return [] if found is None else [key["kid"] for key in found.keys]
 
     async def verified(self, token: str) -> Reason | None:
@@ -432,26 +433,31 @@ async def test_a_license_that_is_being_changed_is_waited_for_and_no_other(
     assert await tokens_of(database, held) == [(1, False), (2, True)]
 
 
-async def test_a_retired_key_is_published_until_thirty_days_after_its_last_token(
-    database: Database, shop: Shop, clock: Clock
+@pytest.mark.parametrize(("grace", "longer"), [(60, 60), (31, 31), (30, 30), (7, 30), (0, 30)])
+async def test_a_retired_key_is_published_while_its_last_token_can_be_exchanged_and_for_at_least_thirty_days(
+    shop: Shop, clock: Clock, grace: int, longer: int
 ) -> None:
     await shop.issue(duration_days=10)
     id = await shop.issue(duration_days=20)
     old = await shop.token(id)
     await shop.rotate()
     new = await shop.token(id)
+    shop.viewer = replace(shop.viewer, policy=Policy(renewal_grace_days=grace))
 
     assert await shop.published() == [kid(new), kid(old)]
-    clock.passes(days=20 + 30, seconds=-1)
+    clock.passes(days=20 + longer, seconds=-1)
     assert await shop.published() == [kid(new), kid(old)]
     clock.passes(seconds=1)
     assert await shop.published() == [kid(new)]
     assert await shop.verified(old) == Reason.RETIRED_KEY
 
 
-async def test_a_token_that_never_expires_keeps_its_key_published(shop: Shop, clock: Clock) -> None:
+@pytest.mark.parametrize("term", [{"forever": True}, {"expires_at": "9999-12-01T00:00:00Z"}])
+async def test_a_token_that_never_expires_keeps_its_key_published(
+    shop: Shop, clock: Clock, term: dict[str, object]
+) -> None:
     await shop.issue(duration_days=10)
-    id = await shop.issue()
+    id = await shop.issue(**term)
     old = kid(await shop.token(id))
     await shop.rotate()
 
@@ -460,11 +466,11 @@ async def test_a_token_that_never_expires_keeps_its_key_published(shop: Shop, cl
     assert await shop.published() == [kid(await shop.token(id)), old]
 
 
-async def test_a_key_without_tokens_is_published_for_thirty_days(shop: Shop, clock: Clock) -> None:
+async def test_a_key_without_tokens_is_published_for_sixty_days(shop: Shop, clock: Clock) -> None:
     (old,) = await shop.published()
     await shop.rotate()
 
-    clock.passes(days=30, seconds=-1)
+    clock.passes(days=60, seconds=-1)
     assert (await shop.published())[1:] == [old]
     clock.passes(seconds=1)
     assert len(await shop.published()) == 1
@@ -482,7 +488,7 @@ async def test_tokens_of_deleted_licenses_count(
         await write(database, delete_license, viewer, id)
     await shop.rotate()
 
-    clock.passes(days=20 + 30, seconds=-1)
+    clock.passes(days=20 + 60, seconds=-1)
     assert old in await shop.published()
     clock.passes(seconds=1)
     assert old not in await shop.published()

@@ -334,12 +334,12 @@ async def test_the_form_is_checked_before_the_app_and_the_app_before_the_key(
 # Retired and dropped keys
 
 
-async def test_a_token_of_a_retired_key_is_valid_until_30_days_after_the_last_one_expires(
+async def test_a_token_of_a_retired_key_is_valid_until_60_days_after_the_last_one_expires(
     database: Database, viewer: Viewer, ask: Any, issued: Issued, clock: Clock
 ) -> None:
     await write(database, rotate_app_keys, viewer, "editor")
     new = await current_token(database, issued.id)
-    end = clock.now + 60 * DAY
+    end = clock.now + 90 * DAY
 
     assert kid_of(new) != kid_of(issued.token)
     assert (await ask("token", new)).reason is Reason.VALID

@@ -141,7 +141,8 @@ def test_resources_are_described_with_all_keys_in_order() -> None:
     assert list(schemas["Feature"]["properties"]) == schemas["Feature"]["required"] == FEATURE_KEYS
     assert list(schemas["License"]["properties"]) == LICENSE_KEYS
     assert schemas["License"]["required"] == LICENSE_KEYS_WITHOUT_TOKEN
-    assert list(schemas["VerifiedLicense"]["properties"]) == VERIFICATION_KEYS
+    assert list(schemas["VerifiedLicense"]["properties"]) == [*VERIFICATION_KEYS, "since"]
+    assert schemas["VerifiedLicense"]["required"] == VERIFICATION_KEYS
 
 
 def test_the_server_is_this_one_below_its_prefix() -> None:

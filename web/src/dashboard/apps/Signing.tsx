@@ -185,7 +185,7 @@ const CHOICES: readonly { retire: RetireOldKey; label: string; hint: string }[] 
   {
     retire: KEEP,
     label: "Keep the old keys",
-    hint: "They verify older tokens until 30 days after the last of these tokens expires.",
+    hint: "They verify older tokens for at least 30 days after the last of these tokens expires.",
   },
   {
     retire: "IMMEDIATELY",
