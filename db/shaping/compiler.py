@@ -50,7 +50,9 @@ from db.shaping.selection import (
     Part,
     Read,
     Scalar,
+    SearchRead,
     Snapshot,
+    Sought,
     Total,
     Typename,
     parts_of,
@@ -60,6 +62,8 @@ from db.shaping.slots import slot_parameter
 Statement: TypeAlias = Select[Any] | CompoundSelect[Any]
 SnapshotOf: TypeAlias = Callable[[Noun, FromClause, ColumnElement[str]], ColumnElement[Any]]
 """Returns SQL for the JSON of a row as it was at a time (`db.snapshots.of_row`)."""
+HitsOf: TypeAlias = Callable[[Sought, bool], FromClause]
+"""Returns the hits of a search, in order, given whether the tenant is one customer (`db.search.hits`)."""
 
 # Compile times, in units of about 10 µs. A scalar takes 1 unit. A filter counts as 200 units, because a
 # filter may need a search.
@@ -78,6 +82,8 @@ def _effort(part: object) -> int:
             return _OBJECT
         case Connection(page=page):
             return _CONNECTION + _FILTER * len(page.filters)
+        case SearchRead(sought=Sought(words=words)):
+            return _CONNECTION + 2 * _FILTER * len(words)
         case _:
             return 1
 
@@ -85,17 +91,26 @@ def _effort(part: object) -> int:
 class Compiler:
     """Compiles selections of a set of nouns. Statements are not cached here: callers do that.
 
-    `snapshot` is needed for selections with snapshots.
+    `snapshot` is needed for selections with snapshots, and `hit` and `hits` are needed for searches: the noun
+    of hits, and how they are found.
 
     If `limited` is true, the statements are for tenants that cannot reach their whole account: they check
     `Noun.reached` instead of `Noun.owned`.
     """
 
     def __init__(
-        self, nouns: Mapping[str, Noun], *, limited: bool = False, snapshot: SnapshotOf | None = None
+        self,
+        nouns: Mapping[str, Noun],
+        *,
+        limited: bool = False,
+        snapshot: SnapshotOf | None = None,
+        hit: Noun | None = None,
+        hits: HitsOf | None = None,
     ) -> None:
         self._nouns = {name: _as_found(noun, limited=limited) for name, noun in nouns.items()}
         self._snapshot = snapshot
+        self._hit = hit
+        self._hits = hits
         self._limited = limited
 
     def compile(self, read: Read) -> Statement:
@@ -121,6 +136,8 @@ class Compiler:
                 return select(json_text(self._connection(connection, None)))
             case ManyRead():
                 return self._many(read)
+            case SearchRead():
+                return self._search(read)
             case _:
                 assert_never(read)
 
@@ -163,6 +180,14 @@ class Compiler:
             found = select(id.label("id"), result).select_from(scope.tables())
             branches.append(found.where(wanted, scope.noun.owned(scope.row.c)))
         return branches[0] if len(branches) == 1 else union_all(*branches)
+
+    def _search(self, read: SearchRead) -> Statement:
+        assert self._hit is not None
+        assert self._hits is not None
+        assert read.sought is not None
+        rows = Rows(self._hit, self._hits(read.sought, read.of_customer), 0)
+        found = rows.array(self._object(_PageScope(rows), read.fields))
+        return select(json_text(found)).select_from(rows.page())
 
     def _object(self, scope: "_Scope", fields: Sequence[Field]) -> ColumnElement[Any]:
         return json_object([self._field(scope, field) for field in fields])

@@ -29,6 +29,7 @@ from db.shaping.selection import (
     ObjectList,
     Part,
     Scalar,
+    SearchRead,
     Slot,
     Snapshot,
     Total,
@@ -71,6 +72,14 @@ def cost_of_object(fields: Fields) -> Cost:
 def cost_of_page(connection: Connection) -> Cost:
     """Return the cost of one page of a connection, with its totals."""
     return _sum(0, _fields([connection]))
+
+
+def cost_of_search(read: SearchRead) -> Cost:
+    """Return the cost of the hits of a search, and of finding them."""
+    if read.sought is None:
+        return Cost(0)
+    row = _sum(1, _fields(read.fields))
+    return Cost(0, ((read.sought.size, Cost(row.fixed, row.connections)),), row.scans + read.scan)
 
 
 def _sum(fixed: int, costs: Iterable[Cost]) -> Cost:

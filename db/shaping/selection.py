@@ -333,7 +333,39 @@ class ManyRead:
     fields_by_noun: tuple[tuple[str, tuple[Field, ...]], ...]
 
 
-Read: TypeAlias = OneRead | FieldRead | ChildRead | ConnectionRead | ManyRead
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What a search looks for, as slots (`db.search`).
+
+    `size` is the largest number of hits, and `app` the slug of the only app that is searched, or None for all
+    apps. `exact` has the ways in which whole values are looked up, each with a JSON array of these values.
+    `beginnings` are beginnings of emails and names, as a JSON array of ranges, or None. `words` are texts
+    that emails and names contain.
+    """
+
+    size: Slot
+    app: Slot | None
+    exact: tuple[tuple[str, Slot], ...]
+    beginnings: Slot | None
+    words: tuple[Slot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRead:
+    """The hits of a search: customers, some of them with a license. Returns one row, a JSON array.
+
+    If `sought` is None, nothing is found. `of_customer` is true if the tenant is one customer. `scan` is the
+    cost of searching emails and names (`db.shaping.scans`).
+    """
+
+    fields: tuple[Field, ...]
+    sought: Sought | None
+    of_customer: bool = False
+    scan: int = 0
+    noun: ClassVar[str] = "Customer"
+
+
+Read: TypeAlias = OneRead | FieldRead | ChildRead | ConnectionRead | ManyRead | SearchRead
 AnyPart: TypeAlias = Read | Field | Part | EdgePart
 
 
@@ -342,12 +374,14 @@ Visible: TypeAlias = Mapping[str, Collection[str]]
 
 
 def shows_only(read: Read, visible: Visible) -> bool:
-    """Return whether a read returns one object, or objects by id, and nothing but visible fields of them."""
+    """Return whether a read shows nothing but visible fields of one object, of objects by id, or of hits."""
     match read:
         case OneRead(noun, _, fields) | FieldRead(field=Object(noun=noun, fields=fields)):
             return are_visible(noun, fields, visible)
         case ManyRead(_, groups):
             return all(are_visible(noun, fields, visible) for noun, fields in groups)
+        case SearchRead(fields=fields):
+            return are_visible("SearchHit", fields, visible)
         case _:
             return False
 
@@ -417,6 +451,8 @@ def parts_of(part: AnyPart) -> Iterator[AnyPart]:
 def _below(part: AnyPart) -> Iterable[AnyPart]:
     match part:
         case OneRead() | EmbeddedObject() | Object() | ObjectList() | EntryList() | Nodes() | EdgeNode():
+            return part.fields
+        case SearchRead():
             return part.fields
         case Connection() | Group() | Edges():
             return part.parts

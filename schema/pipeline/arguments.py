@@ -25,14 +25,14 @@ from graphql.execution.values import VariableValues
 
 from db import clock, ids
 from db.shaping.nouns import Entries, Noun, ToMany
-from db.shaping.selection import At, Filter, Lookup, Page, Slot, Value, Values
-from resolvers import paging
+from db.shaping.selection import At, Filter, Lookup, Page, Slot, Sought, Value, Values
+from resolvers import paging, search
 from resolvers.errors import BadUserInput
 from resolvers.inputs import is_storable
 from schema.pipeline.collecting import arguments_at
 from schema.pipeline.names import camel_case, snake_case
 
-BoundArguments: TypeAlias = Page | Lookup | Slot | None
+BoundArguments: TypeAlias = Page | Lookup | Sought | Slot | None
 """The forms that bound arguments have in a selection."""
 
 
@@ -166,6 +166,28 @@ class SizeArguments:
     def assume(self, assumption: Assumption, values: Values) -> Slot:
         """Return the slot of the largest or the smallest number."""
         return values.slot(self.entries.most if assumption.is_largest else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchArguments:
+    """The arguments of a search: what is sought, in which app, and how many hits are returned."""
+
+    field: GraphQLField
+    details: FieldDetailsList
+
+    def bind(self, variables: VariableValues, values: Values) -> Sought | None:
+        """Return what is sought. Raises GraphQLError."""
+        arguments = arguments_at(self.field, self.details, variables)
+        try:
+            return search.sought(arguments["text"], arguments.get("appSlug"), arguments["first"], values)
+        except BadUserInput as error:
+            raise located(error, self.details) from None
+
+    def assume(self, assumption: Assumption, values: Values) -> Sought:
+        """Return a search for as many words and hits as the assumption allows."""
+        nodes = {node.name.value: node.value for node in self.details[0].node.arguments or ()}
+        size = _size_assumed(nodes.get("first"), assumption) or search.DEFAULT_HITS
+        return search.assumed(min(size, search.MAX_HITS), values, is_largest=assumption.is_largest)
 
 
 @dataclass(frozen=True, slots=True)

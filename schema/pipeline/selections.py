@@ -12,8 +12,9 @@ from graphql import GraphQLField, GraphQLObjectType, get_named_type
 from graphql.execution.collect_fields import FieldDetailsList
 
 from db.reads import NOUNS
+from db.search import HIT
 from db.shaping.nouns import Noun, ToMany
-from db.shaping.scans import with_scan_costs
+from db.shaping.scans import scan_of_search, with_scan_costs
 from db.shaping.selection import (
     Connection,
     EdgeCursor,
@@ -34,8 +35,10 @@ from db.shaping.selection import (
     PageCursor,
     Part,
     Scalar,
+    SearchRead,
     Slot,
     Snapshot,
+    Sought,
     Total,
     Typename,
 )
@@ -46,6 +49,7 @@ from schema.pipeline.arguments import (
     ConstantArguments,
     LookupArguments,
     PageArguments,
+    SearchArguments,
     SizeArguments,
     SnapshotArguments,
     TotalArguments,
@@ -73,7 +77,7 @@ class PlainFields:
         return 1 + sum(below.objects for _, _, below in self.fields if below is not None)
 
 
-Selection: TypeAlias = Fields | Connection | FieldsByNoun | PlainFields
+Selection: TypeAlias = Fields | Connection | FieldsByNoun | SearchRead | PlainFields
 """What is selected at a root field, or on an object in a mutation's payload."""
 
 
@@ -98,6 +102,9 @@ class TemplateBuilder:
             return self._fields(NOUNS[named.name], named, details)
         if named.name in _CONNECTIONS:
             return self._connection("", _CONNECTIONS[named.name], field, details, None)
+        if named.name == HIT.name:
+            sought: Any = self._argument(SearchArguments(field, details), details)
+            return SearchRead(self._fields(HIT, named, details), sought)
         if named.name == _NODE:
             return {noun.name: self._fields(noun, self._type(noun), details) for noun in NOUNS.values()}
         return None
@@ -226,6 +233,9 @@ def fill(template: Selection, noun: str, bound: Sequence[BoundArguments]) -> Sel
             return _filled_fields(NOUNS[noun], template, bound)
         case Connection():
             return _filled_connection(None, template, bound)
+        case SearchRead(fields=fields):
+            sought = cast("Sought | None", bound[cast("Argument", template.sought).index])
+            return SearchRead(_filled_fields(HIT, fields, bound), sought, scan=scan_of_search(sought))
         case PlainFields():
             return template
         case _:

@@ -13,6 +13,8 @@ from graphql import build_schema, execute_sync, parse
 from db import clock
 from db.emails import email_key
 from db.shaping import cursors
+from db.shaping.selection import Values
+from resolvers import search
 from resolvers.inputs import parse_moment
 from tests.reference.pages import BY_VERSION, Arguments, page
 from tests.reference.rows import Row, Rows
@@ -88,6 +90,7 @@ class _Graph:
             "apps": lambda _, **arguments: self._app_connection(self._apps, arguments),
             "customer": self._one_customer,
             "license": self._one_license,
+            "search": lambda _, **wanted: self._search(**wanted),
             "apiKeys": lambda _, **arguments: self._key_connection(arguments),
             "registeredDocuments": lambda _, **arguments: self._document_connection(arguments),
             "events": lambda _, **arguments: self._event_connection(self._events, arguments),
@@ -124,6 +127,72 @@ class _Graph:
 
     def _one_event(self, _info: object, id: str | None) -> Object | None:
         return _first(self._event, self._events, lambda row: row["id"] == id)
+
+    def _search(self, text: str, first: int, appSlug: str | None = None) -> list[Object]:  # noqa: N803
+        """Return the hits of a search: collect everything that matches, sort it, and drop repeats."""
+        values = Values()
+        sought = search.sought(text, appSlug, first, values)
+        if sought is None:
+            return []
+        searched = {row["id"] for row in self._apps if appSlug in {None, row["slug"]}}
+        within = [row for row in self._customers if row["app_id"] in searched]
+        exact = {kind: json.loads(str(values.items[slot])) for kind, slot in sought.exact}
+        licenses = [row for row in self._licenses if row["app_id"] in searched]
+        issued = [each for row in licenses for each in self._issued(row)]
+        found: list[tuple[int, str, str, Row, Row | None]] = []
+        for rank, (kind, field, named) in enumerate(
+            (
+                ("token", "TOKEN", [(row["id"], row) for row in licenses]),
+                ("token_jti", "TOKEN", [(token["jti"], row) for row, token in issued]),
+                ("jti", "JTI", [(token["jti"], row) for row, token in issued]),
+                ("license_id", "LICENSE_ID", [(row["id"], row) for row in licenses]),
+                ("customer_id", "CUSTOMER_ID", [(row["id"], row) for row in within]),
+                ("installation_id", "INSTALLATION_ID", [(row["installation_id"], row) for row in licenses]),
+                ("external_id", "EXTERNAL_ID", [(row["external_id"], row) for row in within]),
+                ("email", "EMAIL", [(email_key(row["email"]), row) for row in within]),
+            )
+        ):
+            for value, row in named:
+                if value in exact.get(kind, ()):
+                    customer = next(
+                        each for each in within if each["id"] == row.get("customer_id", row["id"])
+                    )
+                    found.append((rank, "", field, customer, row if "customer_id" in row else None))
+        ranges = [] if sought.beginnings is None else json.loads(str(values.items[sought.beginnings]))
+        words = [str(values.items[slot]) for slot in sought.words]
+        for row in within:
+            email, name = row["email"].casefold(), (row["name"] or "").casefold()
+            if any(email.startswith(start) for start, _ in ranges):
+                found.append((8, email, "EMAIL", row, None))
+            if row["name"] is not None and any(name.startswith(start) for start, _ in ranges):
+                found.append((9, name, "NAME", row, None))
+            there = [word for word in words if word in email or word in name]
+            if words and there == words:
+                field = "EMAIL" if all(word in email for word in words) else "NAME"
+                found.append((10, email, field, row, None))
+            found += [(11, email, "EMAIL" if word in email else "NAME", row, None) for word in there]
+        best: dict[tuple[str, str | None], tuple[int, str, str, Row, Row | None]] = {}
+        for each in sorted(found, key=lambda each: each[:3]):
+            best.setdefault((each[3]["id"], each[4]["id"] if each[4] else None), each)
+        hits = sorted(best.values(), key=lambda each: each[3]["id"])
+        hits.sort(key=lambda each: each[4]["id"] if each[4] else "", reverse=True)
+        hits.sort(key=lambda each: each[:2])
+        return [
+            {
+                "__typename": "SearchHit",
+                "field": field,
+                "customer": self._customer(customer),
+                "license": license and self._license(license),
+            }
+            for _, _, field, customer, license in hits[:first]
+        ]
+
+    def _issued(self, license: Row) -> Iterable[tuple[Row, Row]]:
+        """Return a license with each of its tokens, except those that were signed in advance."""
+        (generation,) = (app["signing_generation"] for app in self._apps if app["id"] == license["app_id"])
+        for token in self._rows.tokens:
+            if token["license_id"] == license["id"] and token["generation"] <= generation:
+                yield license, token
 
     def _snapshot_of(self, id: str, at: str) -> Object | None:
         """Return the snapshot of an app, a customer or a license, which may be deleted."""

@@ -12,6 +12,7 @@ from db.events import EventType
 from db.features import MOST_IN_APP
 from db.keys import MOST_APPS
 from db.shaping import cursors
+from resolvers.search import DEFAULT_HITS
 from tests.reference.pages import BY_VERSION, ORDERS, Order
 from tests.reference.rows import Row
 from tests.schema.dataset import NOW, Dataset, Vendor
@@ -80,11 +81,11 @@ class Facts:
         self.feature_slugs: list[str] = [row["slug"] for row in self.known["Feature"]]
         # One entry per license, so that installations with many licenses are picked more often.
         self.installations: list[str] = [row["installation_id"] for row in self.known["License"]]
+        self.jtis: list[str] = [row["jti"] for row in data.rows.tokens]
         self.sets: list[str] = [row["set"] for row in self.known["RegisteredDocument"]]
         self.created = sorted({row["created_at"] for kind in _SOLD for row in self.known[kind]})
         verified = {row["last_verified_at"] for row in self.known["License"]}
         self.verified = sorted(verified - {None})
-        self.jtis: list[str] = [row["jti"] for row in data.rows.tokens]
         self.expiries = sorted({row["expires_at"] for row in self.known["License"] if row["expires_at"]})
         self.happened = sorted({row["created_at"] for row in self.known["Event"]})
         self.subjects: list[str] = [row["subject_id"] for row in self.known["Event"]]
@@ -371,6 +372,8 @@ class Arguments:
                 return f"(slug: {self.written('String!', self._slug())})", 1
             case "Query", ("customer" | "license"):
                 return f"(id: {self.written('ID!', self._id(name.capitalize()))})", 1
+            case "Query", "search":
+                return self._search()
             case "Query", "node":
                 return f"(id: {self.written('ID!', self._node_id())})", 1
             case "Query", "nodes":
@@ -404,6 +407,32 @@ class Arguments:
                 # `nodes` and `edges` add no factor, because the size of their connection has already been
                 # counted.
                 return "", 1
+
+    def _search(self) -> tuple[str, int]:
+        """Return the arguments of a search, and the maximum number of hits."""
+        text = " ".join(self._sought() for _ in range(self._choices.number(1, 2)))
+        if self._choices.chance(10):
+            text = self._choices.pick(("", " \n", f" {text}\t", f"{text[:1]}\u200b{text[1:]}"))
+        first = self._choices.pick((1, 2, 3, 20)) if self._choices.chance(60) else None
+        slug = self._slug() if self._choices.chance(30) else None
+        arguments = {
+            "text": self.written("String!", text),
+            "appSlug": self._optional("String", slug),
+            "first": None if first is None else self.written("Int!", first),
+        }
+        return self._listed(arguments), first or DEFAULT_HITS
+
+    def _sought(self) -> str:
+        """Return something that a customer may send, or a part of it."""
+        facts = self._facts
+        customer: Row = self._choices.pick(facts.known["Customer"])
+        email, name = customer["email"], customer["name"] or "Nobody"
+        whole = (email, email.upper(), name, f"{name} <{email}>", customer["external_id"] or "x")
+        parts = (email[: self._choices.number(1, 6)], name[:3].upper(), name[-3:], self._text())
+        installation, jti = self._installation(), self._choices.pick(facts.jtis)
+        named = (customer["id"], self._id("License"), installation, f"{{{installation}}}", jti, jti.upper())
+        found: str = self._choices.pick((*whole, *parts, *named))
+        return found
 
     def _time(self) -> str:
         """Return a time after the log began. Some are those of events, or in the future."""

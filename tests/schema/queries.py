@@ -36,7 +36,7 @@ _OF_MANAGERS = ("apiKeys", "registeredDocuments", "events", "snapshot")
 _TIMES = ("createdAt", "updatedAt")
 _ASKED: Mapping[str, Sequence[str]] = {
     "Query": (
-        *("app", "apps", "customer", "license", "node", "nodes"),
+        *("app", "apps", "customer", "license", "node", "nodes", "search"),
         *("apiKeys", "registeredDocuments", "events", "snapshot"),
     ),
     NODE: ("id",),
@@ -82,6 +82,7 @@ _ASKED: Mapping[str, Sequence[str]] = {
         *("causedBy", "data", "changes", "erased"),
     ),
     "Actor": ("kind", "id", "name", "last4"),
+    "SearchHit": ("field", "customer", "license"),
     "PageInfo": ("hasNextPage", "hasPreviousPage", "startCursor", "endCursor"),
     **{f"{kind}Connection": ("edges", "nodes", "pageInfo", "totalCount") for kind in KINDS},
     **{f"{kind}Edge": ("cursor", "node") for kind in KINDS},
