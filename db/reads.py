@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from db import snapshots
+from db import search, snapshots
 from db.apps import APP
 from db.customers import CUSTOMER
 from db.documents import REGISTERED_DOCUMENT
@@ -29,10 +29,10 @@ NOUNS: dict[str, Noun] = {
 
 NOUN_BY_PREFIX: dict[str, Noun] = {noun.prefix: noun for noun in NOUNS.values()}
 
-_compiler = Compiler(NOUNS, snapshot=snapshots.of_row)
+_compiler = Compiler(NOUNS, snapshot=snapshots.of_row, hit=search.HIT, hits=search.hits)
 # This compiler is for tenants that cannot reach their whole account. Its statements have more conditions,
 # which most requests do not need.
-_limited_compiler = Compiler(NOUNS, limited=True, snapshot=snapshots.of_row)
+_limited_compiler = Compiler(NOUNS, limited=True, snapshot=snapshots.of_row, hit=search.HIT, hits=search.hits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,11 @@ def is_customer(id: ColumnElement[Any]) -> ColumnElement[bool]:
     return or_(_CUSTOMER.is_(None), id == _CUSTOMER)
 
 
+def is_own_customer(id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether this is the id of the tenant's customer. Only for a tenant that is limited to one customer."""
+    return id == _CUSTOMER
+
+
 def is_no_customer() -> ColumnElement[bool]:
     """Whether the tenant is not limited to one customer."""
     return _CUSTOMER.is_(None)

@@ -1,7 +1,7 @@
 """Reads: check that the viewer may see the selected fields, and fetch them in one statement."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import orjson
@@ -20,6 +20,7 @@ from db.shaping.selection import (
     OneRead,
     Read,
     Scalar,
+    SearchRead,
     Selected,
     Value,
     nouns_of,
@@ -159,6 +160,16 @@ async def many(
     rows = await _rows(viewer, session, read, (*selected.values, orjson.dumps(ids).decode()))
     found = {row[0]: row[1] for row in rows}
     return [found.get(id) for id in ids]
+
+
+async def hits(viewer: Viewer, session: ReadSession, selected: Selected[SearchRead]) -> Json:
+    """Return the hits of a search, as a JSON array."""
+    read = replace(selected.selection, of_customer=viewer.is_customer)
+    if read.sought is None:
+        require(viewer, read)
+        return "[]"
+    ((found,),) = await _rows(viewer, session, read, selected.values)
+    return found or "[]"
 
 
 def require_few(wanted: Sequence[str]) -> None:

@@ -144,7 +144,7 @@ async def prove(viewer: Viewer, session: ReadSession, text: str) -> Proven:
     within `Policy.renewal_grace`, and its license exists, is for the same installation and has not expired.
     The caller checks whether the license is revoked.
     """
-    claims = _claims(text)
+    claims = claims_of(text)
     slug = None if claims is None else claims.body.get("aud")
     if claims is None or not isinstance(slug, str) or not is_slug(slug):
         raise Unauthenticated(BAD_TOKEN)
@@ -163,7 +163,7 @@ async def prove(viewer: Viewer, session: ReadSession, text: str) -> Proven:
 
 
 @dataclass(frozen=True, slots=True)
-class _Claims:
+class Claims:
     """The content of a token before its signature is checked.
 
     If the token names no key, license or installation, `key_id`, `license_id` or `installation_id` is "".
@@ -182,7 +182,7 @@ class _Claims:
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _claims(text: str) -> _Claims | None:
+def claims_of(text: str) -> Claims | None:
     """Return the content of a token, or None if the text is not a token."""
     token = without_spaces(text)
     if len(token) > MAX_TOKEN_LENGTH or not is_storable(token):
@@ -192,7 +192,7 @@ def _claims(text: str) -> _Claims | None:
     except (jwt.PyJWTError, ValueError, binascii.Error, RecursionError):
         return None
     header, body = read["header"], read["payload"]
-    return _Claims(token, body, _text(header.get("kid")), _text(body.get("lic_id")), _text(body.get("sub")))
+    return Claims(token, body, _text(header.get("kid")), _text(body.get("lic_id")), _text(body.get("sub")))
 
 
 def _text(value: object) -> str:
@@ -202,7 +202,7 @@ def _text(value: object) -> str:
 async def _verify_token(
     viewer: Viewer, session: ReadSession, app_slug: str, text: str
 ) -> Verification | None:
-    claims = _claims(text)
+    claims = claims_of(text)
     key_id, license_id = ("", "") if claims is None else (claims.key_id, claims.license_id)
     facts = await verification.facts_of_token(session, app_slug, key_id, license_id, _limits_of(viewer))
     if facts is None:

@@ -30,5 +30,6 @@ OF_CUSTOMER: Visible = {
     "Tier": _TIER | {"app"},
     "Feature": _FEATURE | {"app"},
     "App": frozenset({"id", "slug", "name", "description", "signing_algorithm", "public_key_pem"}),
+    "SearchHit": frozenset({"field", "customer", "license"}),
 }
 """What a session shows: the customer, their licenses with tiers and features, and some fields of the app."""

@@ -21,6 +21,7 @@ from schema.keys import ApiKeyMutations, ApiKeyQueries
 from schema.licenses import LicenseMutations, LicenseQueries
 from schema.pipeline.reading import read
 from schema.pipeline.root_fields import root_field
+from schema.search import SearchQueries
 from schema.signing_keys import SigningKeyQueries
 from schema.tiers import TierMutations
 from schema.verification import VerificationQueries
@@ -63,6 +64,7 @@ class Query(
     ApiKeyQueries,
     ViewerQueries,
     SnapshotQueries,
+    SearchQueries,
     VerificationQueries,
     LicenseQueries,
     CustomerQueries,

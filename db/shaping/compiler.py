@@ -13,11 +13,9 @@ from sqlalchemy import (
     CompoundSelect,
     FromClause,
     Integer,
-    Label,
     Select,
     and_,
     case,
-    column,
     select,
     union_all,
 )
@@ -27,7 +25,6 @@ from db.shaping.nouns import Attribute, Kind, ListedIn, Noun, Row
 from db.shaping.pages import Needs, PageRows
 from db.shaping.rows import LinkedRows, Rows
 from db.shaping.selection import (
-    BreakdownList,
     ChildRead,
     Connection,
     ConnectionRead,
@@ -40,7 +37,6 @@ from db.shaping.selection import (
     EntryList,
     Field,
     FieldRead,
-    FiguresObject,
     Group,
     HasMore,
     Lookup,
@@ -54,7 +50,9 @@ from db.shaping.selection import (
     Part,
     Read,
     Scalar,
+    SearchRead,
     Snapshot,
+    Sought,
     Total,
     Typename,
     parts_of,
@@ -64,6 +62,8 @@ from db.shaping.slots import slot_parameter
 Statement: TypeAlias = Select[Any] | CompoundSelect[Any]
 SnapshotOf: TypeAlias = Callable[[Noun, FromClause, ColumnElement[str]], ColumnElement[Any]]
 """Returns SQL for the JSON of a row as it was at a time (`db.snapshots.of_row`)."""
+HitsOf: TypeAlias = Callable[[Sought, bool], FromClause]
+"""Returns the hits of a search, in order, given whether the tenant is one customer (`db.search.hits`)."""
 
 # Compile times, in units of about 10 µs. A scalar takes 1 unit. A filter counts as 200 units, because a
 # filter may need a search.
@@ -78,10 +78,12 @@ def takes_long(read: Read) -> bool:
 
 def _effort(part: object) -> int:
     match part:
-        case Object() | ObjectList() | EntryList() | FiguresObject() | BreakdownList() | Snapshot():
+        case Object() | ObjectList() | EntryList() | Snapshot():
             return _OBJECT
         case Connection(page=page):
             return _CONNECTION + _FILTER * len(page.filters)
+        case SearchRead(sought=Sought(words=words)):
+            return _CONNECTION + 2 * _FILTER * len(words)
         case _:
             return 1
 
@@ -89,17 +91,26 @@ def _effort(part: object) -> int:
 class Compiler:
     """Compiles selections of a set of nouns. Statements are not cached here: callers do that.
 
-    `snapshot` is needed for selections with snapshots.
+    `snapshot` is needed for selections with snapshots, and `hit` and `hits` are needed for searches: the noun
+    of hits, and how they are found.
 
     If `limited` is true, the statements are for tenants that cannot reach their whole account: they check
     `Noun.reached` instead of `Noun.owned`.
     """
 
     def __init__(
-        self, nouns: Mapping[str, Noun], *, limited: bool = False, snapshot: SnapshotOf | None = None
+        self,
+        nouns: Mapping[str, Noun],
+        *,
+        limited: bool = False,
+        snapshot: SnapshotOf | None = None,
+        hit: Noun | None = None,
+        hits: HitsOf | None = None,
     ) -> None:
         self._nouns = {name: _as_found(noun, limited=limited) for name, noun in nouns.items()}
         self._snapshot = snapshot
+        self._hit = hit
+        self._hits = hits
         self._limited = limited
 
     def compile(self, read: Read) -> Statement:
@@ -125,6 +136,8 @@ class Compiler:
                 return select(json_text(self._connection(connection, None)))
             case ManyRead():
                 return self._many(read)
+            case SearchRead():
+                return self._search(read)
             case _:
                 assert_never(read)
 
@@ -168,6 +181,14 @@ class Compiler:
             branches.append(found.where(wanted, scope.noun.owned(scope.row.c)))
         return branches[0] if len(branches) == 1 else union_all(*branches)
 
+    def _search(self, read: SearchRead) -> Statement:
+        assert self._hit is not None
+        assert self._hits is not None
+        assert read.sought is not None
+        rows = Rows(self._hit, self._hits(read.sought, read.of_customer), 0)
+        found = rows.array(self._object(_PageScope(rows), read.fields))
+        return select(json_text(found)).select_from(rows.page())
+
     def _object(self, scope: "_Scope", fields: Sequence[Field]) -> ColumnElement[Any]:
         return json_object([self._field(scope, field) for field in fields])
 
@@ -198,8 +219,6 @@ class Compiler:
                 return Member(key, Kind.JSON, scope.nested(self._list(scope, field)), is_nullable)
             case EntryList(key):
                 return Member(key, Kind.JSON, scope.nested(_entries(scope, field)))
-            case FiguresObject(key):
-                return Member(key, Kind.JSON, scope.nested(self._figures(scope, field)))
             case Snapshot(key, at):
                 assert self._snapshot is not None
                 found = self._snapshot(scope.noun, scope.row, slot_parameter(at))
@@ -229,44 +248,6 @@ class Compiler:
                 *_one_of(target, row, many.column, parent.row, field.by, limited=self._limited)
             )
         return result.correlate(parent.row).scalar_subquery()
-
-    def _figures(self, parent: "_Scope", field: FiguresObject) -> ColumnElement[Any]:
-        figures = parent.noun.figures[field.name]
-        row = figures.row(parent.row.c).correlate(parent.row).subquery()
-        members = []
-        for part in field.fields:
-            match part:
-                case Typename(key, name):
-                    members.append(constant(key, name))
-                case Scalar(key, name):
-                    members.append(Member(key, Kind.INTEGER, row.c[name]))
-                case BreakdownList(key):
-                    members.append(Member(key, Kind.JSON, self._breakdown(parent, field.name, part)))
-                case _:
-                    assert_never(part)
-        return select(json_object(members)).select_from(row).scalar_subquery()
-
-    def _breakdown(self, parent: "_Scope", figures: str, field: BreakdownList) -> ColumnElement[Any]:
-        breakdown = parent.noun.figures[figures].breakdowns[field.name]
-        entries = breakdown.rows(parent.row.c).correlate(parent.row).subquery()
-        members: list[Member] = []
-        targets: list[Label[Any]] = []
-        for part in field.fields:
-            match part:
-                case Typename(key, name):
-                    members.append(constant(key, name))
-                case Scalar(key, name):
-                    members.append(Member(key, Kind.INTEGER, column(name)))
-                case Object(key):
-                    scope = _RowScope(*self._aliased(part.noun), depth=parent.depth + 3)
-                    target = select(self._object(scope, part.fields)).select_from(scope.tables())
-                    target = target.where(scope.row.c["id"] == entries.c["id"]).correlate(entries)
-                    targets.append(json_or_null(target.scalar_subquery()).label(f"target_{len(targets)}"))
-                    members.append(Member(key, Kind.JSON, column(targets[-1].name)))
-                case _:
-                    assert_never(part)
-        rows = select(*(entries.c[name] for name in breakdown.numbers), *targets).select_from(entries)
-        return select(json_array(json_object(members))).select_from(rows.subquery()).scalar_subquery()
 
     def _list(self, parent: "_Scope", field: ObjectList) -> ColumnElement[Any]:
         relation = parent.noun.lists[field.name]
@@ -443,7 +424,7 @@ def _attribute(scope: _Scope, key: str, attribute: Attribute) -> Member:
 def _entries(parent: _Scope, field: EntryList) -> ColumnElement[Any]:
     """Return the JSON array of the rows of an `EntryList`."""
     entries = parent.noun.entries[field.name]
-    rows = entries.rows(parent.row.c, field.slots).correlate(parent.row).subquery()
+    rows = entries.rows(parent.row.c, slot_parameter(field.size, Integer)).correlate(parent.row).subquery()
     members = [
         constant(part.key, part.name)
         if isinstance(part, Typename)

@@ -5,7 +5,6 @@ The cost is computed before anything is executed, for both APIs.
 - A connection costs its page size, once for each of `nodes` and `edges`.
 - A list costs its typical length, or the number that its argument asks for.
 - A single object and a `totalCount` cost 1 each.
-- Numbers that are counted together cost what their field declares (`db.shaping.nouns.Figures`).
 - Some fields, such as a license's `token`, have a cost of their own (`db.shaping.nouns.Attribute`).
 - Costs of nested fields are multiplied by the number of parents.
 - A possible scan of all rows adds its own cost (`db.shaping.scans`), even if it returns few rows.
@@ -18,24 +17,22 @@ from typing import cast
 
 from db.shaping.scans import is_full_scan
 from db.shaping.selection import (
-    BreakdownList,
     Connection,
     EdgeNode,
     Edges,
     EntryList,
     Field,
     Fields,
-    FiguresObject,
     Group,
     Nodes,
     Object,
     ObjectList,
     Part,
     Scalar,
+    SearchRead,
     Slot,
     Snapshot,
     Total,
-    Typename,
     Value,
 )
 
@@ -77,6 +74,14 @@ def cost_of_page(connection: Connection) -> Cost:
     return _sum(0, _fields([connection]))
 
 
+def cost_of_search(read: SearchRead) -> Cost:
+    """Return the cost of the hits of a search, and of finding them."""
+    if read.sought is None:
+        return Cost(0)
+    row = _sum(1, _fields(read.fields))
+    return Cost(0, ((read.sought.size, Cost(row.fixed, row.connections)),), row.scans + read.scan)
+
+
 def _sum(fixed: int, costs: Iterable[Cost]) -> Cost:
     parts = list(costs)
     return Cost(
@@ -100,23 +105,14 @@ def _fields(fields: Iterable[Field]) -> Iterator[Cost]:
                 yield found.shared() if by is None else found
             case ObjectList(fields=below, typical=typical):
                 yield _times(typical, _sum(1, _fields(below)).shared())
-            case EntryList(slots=(size, *_)):
+            case EntryList(size=size):
                 yield Cost(0, ((size, Cost(1)),))
-            case FiguresObject(fields=below, cost=cost):
-                yield _sum(cost, (_breakdown(each, cost) for each in below))
             case Snapshot():
                 yield Cost(1)
             case Connection():
                 yield _connection(field)
             case _:
                 pass
-
-
-def _breakdown(part: Typename | Scalar | BreakdownList, cost: int) -> Cost:
-    if not isinstance(part, BreakdownList):
-        return Cost(0)
-    entry = _sum(1, _fields(part.fields))
-    return _sum(cost, [_times(part.typical, entry.shared())])
 
 
 def _connection(connection: Connection) -> Cost:

@@ -10,8 +10,18 @@ that can be returned in the same time.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from db.shaping.nouns import INDEX_SCAN, Noun, ToMany
-from db.shaping.selection import AnyPart, Connection, Group, Part, Total, Typename, parts_of
+from db.shaping.nouns import INDEX_SCAN, SEARCH_SCAN, Noun, ToMany
+from db.shaping.selection import (
+    AnyPart,
+    Connection,
+    Group,
+    Part,
+    SearchRead,
+    Sought,
+    Total,
+    Typename,
+    parts_of,
+)
 
 SMALL_RELATION_DIVISOR = 100
 """How many times cheaper a scan is if its relation has few rows (`ToMany.few`)."""
@@ -51,6 +61,16 @@ def with_scan_costs(connection: Connection, noun: Noun, relation: ToMany | None)
     return replace(connection, parts=parts, scan=filtered if finds_rows else 0)
 
 
+def scan_of_search(sought: Sought | None) -> int:
+    """Return the cost of searching emails and names for the words of a search.
+
+    The first word costs as much as a filter that searches texts. Further words only cost a part of that: once
+    there are enough hits, no more words are searched for, and otherwise each of them finds few rows.
+    """
+    words = 0 if sought is None else len(sought.words)
+    return SEARCH_SCAN + (words - 1) * INDEX_SCAN if words else 0
+
+
 def is_full_scan(scan: int) -> bool:
     """Return whether a scan may visit all rows of an app or a tier, and not only a relation with few rows."""
     return scan >= INDEX_SCAN
@@ -58,4 +78,4 @@ def is_full_scan(scan: int) -> bool:
 
 def may_scan(parts: Iterable[AnyPart]) -> bool:
     """Return whether any of these parts may visit all rows of an app or a tier."""
-    return any(is_full_scan(part.scan) for part in parts if isinstance(part, Connection | Total))
+    return any(is_full_scan(part.scan) for part in parts if isinstance(part, Connection | Total | SearchRead))

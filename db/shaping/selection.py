@@ -13,8 +13,6 @@ from typing import ClassVar, Generic, TypeAlias, TypeVar, assert_never
 
 Slot: TypeAlias = int
 Value: TypeAlias = str | int | None
-EntrySlots: TypeAlias = tuple[Slot, *tuple[Slot | None, ...]]
-"""The slots of the arguments of an `EntryList`. The first one has the maximum number of rows."""
 
 
 class At(str):
@@ -110,37 +108,12 @@ class ObjectList:
 
 @dataclass(frozen=True, slots=True)
 class EntryList:
-    """Rows that do not belong to any noun (`db.shaping.nouns.Entries`).
-
-    `noun` is the noun whose rows some of the selected fields count (`Entries.about`), or None.
-    """
+    """Rows that do not belong to any noun (`db.shaping.nouns.Entries`). A slot has their maximum number."""
 
     key: str
     name: str
     fields: "tuple[Typename | Scalar, ...]"
-    slots: EntrySlots
-    noun: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BreakdownList:
-    """A list in an object of numbers, with about `typical` entries (`db.shaping.nouns.Breakdown`)."""
-
-    key: str
-    name: str
-    noun: str
-    fields: "tuple[Typename | Scalar | Object, ...]"
-    typical: int
-
-
-@dataclass(frozen=True, slots=True)
-class FiguresObject:
-    """An object of numbers that are counted together (`db.shaping.nouns.Figures`)."""
-
-    key: str
-    name: str
-    fields: "tuple[Typename | Scalar | BreakdownList, ...]"
-    cost: int
+    size: Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,15 +275,7 @@ class Connection:
 
 
 Field: TypeAlias = (
-    Typename
-    | Scalar
-    | EmbeddedObject
-    | Object
-    | ObjectList
-    | EntryList
-    | FiguresObject
-    | Snapshot
-    | Connection
+    Typename | Scalar | EmbeddedObject | Object | ObjectList | EntryList | Snapshot | Connection
 )
 Fields: TypeAlias = tuple[Field, ...]
 EdgePart: TypeAlias = Typename | EdgeNode | EdgeCursor
@@ -368,8 +333,40 @@ class ManyRead:
     fields_by_noun: tuple[tuple[str, tuple[Field, ...]], ...]
 
 
-Read: TypeAlias = OneRead | FieldRead | ChildRead | ConnectionRead | ManyRead
-AnyPart: TypeAlias = Read | Field | BreakdownList | Part | EdgePart
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What a search looks for, as slots (`db.search`).
+
+    `size` is the largest number of hits, and `app` the slug of the only app that is searched, or None for all
+    apps. `exact` has the ways in which whole values are looked up, each with a JSON array of these values.
+    `beginnings` are beginnings of emails and names, as a JSON array of ranges, or None. `words` are texts
+    that emails and names contain.
+    """
+
+    size: Slot
+    app: Slot | None
+    exact: tuple[tuple[str, Slot], ...]
+    beginnings: Slot | None
+    words: tuple[Slot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRead:
+    """The hits of a search: customers, some of them with a license. Returns one row, a JSON array.
+
+    If `sought` is None, nothing is found. `of_customer` is true if the tenant is one customer. `scan` is the
+    cost of searching emails and names (`db.shaping.scans`).
+    """
+
+    fields: tuple[Field, ...]
+    sought: Sought | None
+    of_customer: bool = False
+    scan: int = 0
+    noun: ClassVar[str] = "Customer"
+
+
+Read: TypeAlias = OneRead | FieldRead | ChildRead | ConnectionRead | ManyRead | SearchRead
+AnyPart: TypeAlias = Read | Field | Part | EdgePart
 
 
 Visible: TypeAlias = Mapping[str, Collection[str]]
@@ -377,12 +374,14 @@ Visible: TypeAlias = Mapping[str, Collection[str]]
 
 
 def shows_only(read: Read, visible: Visible) -> bool:
-    """Return whether a read returns one object, or objects by id, and nothing but visible fields of them."""
+    """Return whether a read shows nothing but visible fields of one object, of objects by id, or of hits."""
     match read:
         case OneRead(noun, _, fields) | FieldRead(field=Object(noun=noun, fields=fields)):
             return are_visible(noun, fields, visible)
         case ManyRead(_, groups):
             return all(are_visible(noun, fields, visible) for noun, fields in groups)
+        case SearchRead(fields=fields):
+            return are_visible("SearchHit", fields, visible)
         case _:
             return False
 
@@ -453,7 +452,7 @@ def _below(part: AnyPart) -> Iterable[AnyPart]:
     match part:
         case OneRead() | EmbeddedObject() | Object() | ObjectList() | EntryList() | Nodes() | EdgeNode():
             return part.fields
-        case FiguresObject() | BreakdownList():
+        case SearchRead():
             return part.fields
         case Connection() | Group() | Edges():
             return part.parts

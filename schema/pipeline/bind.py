@@ -8,8 +8,8 @@ from graphql.execution.values import VariableValues
 
 from asgi.idempotency import parse_key
 from db.reads import NOUNS
-from db.shaping.cost import Cost, cost_of_object, cost_of_page
-from db.shaping.selection import Connection, Selected, Value, Values
+from db.shaping.cost import Cost, cost_of_object, cost_of_page, cost_of_search
+from db.shaping.selection import Connection, SearchRead, Selected, Value, Values
 from resolvers.errors import BadUserInput
 from schema.pipeline.arguments import (
     NO_VARIABLES,
@@ -115,6 +115,8 @@ def _costs_of(selection: Selection) -> tuple[Cost, ...]:
             return (cost_of_object(selection),)
         case Connection():
             return (cost_of_page(selection),)
+        case SearchRead():
+            return (cost_of_search(selection),)
         case PlainFields():
             return (Cost(selection.objects),)
         case _:

@@ -12,10 +12,10 @@ from graphql import GraphQLField, GraphQLObjectType, get_named_type
 from graphql.execution.collect_fields import FieldDetailsList
 
 from db.reads import NOUNS
-from db.shaping.nouns import Breakdown, Figures, Noun, ToMany
-from db.shaping.scans import with_scan_costs
+from db.search import HIT
+from db.shaping.nouns import Noun, ToMany
+from db.shaping.scans import scan_of_search, with_scan_costs
 from db.shaping.selection import (
-    BreakdownList,
     Connection,
     EdgeCursor,
     EdgeNode,
@@ -23,10 +23,8 @@ from db.shaping.selection import (
     Edges,
     EmbeddedObject,
     EntryList,
-    EntrySlots,
     Field,
     Fields,
-    FiguresObject,
     Group,
     HasMore,
     Lookup,
@@ -37,8 +35,10 @@ from db.shaping.selection import (
     PageCursor,
     Part,
     Scalar,
+    SearchRead,
     Slot,
     Snapshot,
+    Sought,
     Total,
     Typename,
 )
@@ -47,9 +47,9 @@ from schema.pipeline.arguments import (
     Arguments,
     BoundArguments,
     ConstantArguments,
-    IntervalArguments,
     LookupArguments,
     PageArguments,
+    SearchArguments,
     SizeArguments,
     SnapshotArguments,
     TotalArguments,
@@ -77,7 +77,7 @@ class PlainFields:
         return 1 + sum(below.objects for _, _, below in self.fields if below is not None)
 
 
-Selection: TypeAlias = Fields | Connection | FieldsByNoun | PlainFields
+Selection: TypeAlias = Fields | Connection | FieldsByNoun | SearchRead | PlainFields
 """What is selected at a root field, or on an object in a mutation's payload."""
 
 
@@ -102,6 +102,9 @@ class TemplateBuilder:
             return self._fields(NOUNS[named.name], named, details)
         if named.name in _CONNECTIONS:
             return self._connection("", _CONNECTIONS[named.name], field, details, None)
+        if named.name == HIT.name:
+            sought: Any = self._argument(SearchArguments(field, details), details)
+            return SearchRead(self._fields(HIT, named, details), sought)
         if named.name == _NODE:
             return {noun.name: self._fields(noun, self._type(noun), details) for noun in NOUNS.values()}
         return None
@@ -137,17 +140,8 @@ class TemplateBuilder:
             return EmbeddedObject(key, attribute, tuple(self._plain_fields(target, details)))
         if attribute in noun.entries:
             entries = noun.entries[attribute]
-            arguments = (
-                SizeArguments(entries, field, details)
-                if entries.argument
-                else IntervalArguments(field, details)
-            )
-            slots: Any = self._argument(arguments, details)
-            shown = tuple(self._plain_fields(target, details))
-            counted = (entries.about.get(part.name) for part in shown if isinstance(part, Scalar))
-            return EntryList(key, attribute, shown, slots, next(filter(None, counted), None))
-        if attribute in noun.figures:
-            return self._figures(noun.figures[attribute], target, key, attribute, details)
+            size: Any = self._argument(SizeArguments(entries, field, details), details)
+            return EntryList(key, attribute, tuple(self._plain_fields(target, details)), size)
         if attribute == "snapshot":
             at: Any = self._argument(SnapshotArguments(field, details), details)
             return Snapshot(key, at)
@@ -162,34 +156,6 @@ class TemplateBuilder:
         if attribute in noun.singular:
             by = self._argument(LookupArguments(child, field, details), details)
         return Object(key, attribute, child.name, self._fields(child, target, details), by)
-
-    def _figures(
-        self, figures: Figures, type: Any, key: str, name: str, details: FieldDetailsList
-    ) -> FiguresObject:
-        def part(key: str, name: str, found: FieldDetailsList) -> Typename | Scalar | BreakdownList:
-            if name == "__typename":
-                return Typename(key, type.name)
-            breakdown = figures.breakdowns.get(snake_case(name))
-            if breakdown is None:
-                return Scalar(key, snake_case(name))
-            entry = get_named_type(type.fields[name].type)
-            fields = tuple(self._breakdown_fields(breakdown, entry, found))
-            return BreakdownList(key, snake_case(name), breakdown.noun, fields, breakdown.typical)
-
-        parts = tuple(part(*each) for each in self._collector.below(type, details))
-        return FiguresObject(key, name, parts, figures.cost)
-
-    def _breakdown_fields(
-        self, breakdown: Breakdown, type: Any, details: FieldDetailsList
-    ) -> Iterator[Typename | Scalar | Object]:
-        noun = NOUNS[breakdown.noun]
-        for key, name, found in self._collector.below(type, details):
-            if name == "__typename":
-                yield Typename(key, type.name)
-            elif name == breakdown.target:
-                yield Object(key, name, noun.name, self._fields(noun, self._type(noun), found))
-            else:
-                yield Scalar(key, snake_case(name))
 
     def _plain_fields(self, type: Any, details: FieldDetailsList) -> Iterator[Typename | Scalar]:
         for key, name, _ in self._collector.below(type, details):
@@ -267,6 +233,9 @@ def fill(template: Selection, noun: str, bound: Sequence[BoundArguments]) -> Sel
             return _filled_fields(NOUNS[noun], template, bound)
         case Connection():
             return _filled_connection(None, template, bound)
+        case SearchRead(fields=fields):
+            sought = cast("Sought | None", bound[cast("Argument", template.sought).index])
+            return SearchRead(_filled_fields(HIT, fields, bound), sought, scan=scan_of_search(sought))
         case PlainFields():
             return template
         case _:
@@ -286,28 +255,13 @@ def _filled_field(noun: Noun, field: Field, bound: Sequence[BoundArguments]) -> 
         case ObjectList():
             return replace(field, fields=_filled_fields(NOUNS[field.noun], field.fields, bound))
         case EntryList():
-            return replace(field, slots=cast("EntrySlots", bound[cast("Argument", field.slots).index]))
-        case FiguresObject():
-            return replace(field, fields=tuple(_filled_figure(part, bound) for part in field.fields))
+            return replace(field, size=cast("Slot", bound[cast("Argument", field.size).index]))
         case Snapshot():
             return replace(field, at=cast("Slot", bound[cast("Argument", field.at).index]))
         case Connection():
             return _filled_connection(noun.connections[field.name], field, bound)
         case _:
             return field
-
-
-F = TypeVar("F", Typename | Scalar | BreakdownList, Typename | Scalar | Object)
-
-
-def _filled_figure(part: F, bound: Sequence[BoundArguments]) -> F:
-    match part:
-        case BreakdownList():
-            return replace(part, fields=tuple(_filled_figure(each, bound) for each in part.fields))
-        case Object():
-            return replace(part, fields=_filled_fields(NOUNS[part.noun], part.fields, bound))
-        case _:
-            return part
 
 
 def _filled_connection(

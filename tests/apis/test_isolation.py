@@ -90,6 +90,12 @@ GRAPH: dict[str, Row] = {
     "license": Row(
         '{ it: license(id: "$license") { jti token tier { slug } } }', needs(READ), own=WORKS, other=NOTHING
     ),
+    "search": Row(
+        '{ it: search(text: "$license") { field customer { email } license { jti token } } }',
+        needs(READ, CUSTOMERS),
+        own=WORKS,
+        other=NOTHING,
+    ),
     "node": Row('{ it: node(id: "$license") { id } }', needs(READ), own=WORKS, other=NOTHING),
     "nodes": Row(
         '{ it: nodes(ids: ["$license", "$customer"]) { id } }',
@@ -264,7 +270,6 @@ REST: dict[str, Row] = {
     "revoke_api_key": Row(("DELETE", "/api-keys/$key"), needs(MANAGE)),
     "list_events": Row(("GET", "/events"), needs(EVENTS), is_of_account=True),
     "list_app_events": Row(("GET", f"{APP}/events"), needs(READ, EVENTS)),
-    "get_statistics": Row(("GET", f"{APP}/statistics?from=2026-01-01&to=2026-01-31"), needs(READ, CUSTOMERS)),
     "get_app": Row(("GET", APP), needs(READ)),
     "update_app": Row(("PATCH", APP, {"name": "N"}), needs(CATALOG, READ)),
     "delete_app": Row(("DELETE", APP), needs(CATALOG)),
@@ -391,7 +396,7 @@ def _outcome_of_graph(response: httpx.Response) -> str:
         return {"FORBIDDEN": FORBIDDEN, "UNAUTHENTICATED": NO_KEY}.get("".join(codes), response.text)
     (found,) = answer["data"].values()
     if isinstance(found, list):
-        return {frozenset({True}): NOTHING, frozenset({False}): WORKS}[
+        return {frozenset[bool](): NOTHING, frozenset({True}): NOTHING, frozenset({False}): WORKS}[
             frozenset(each is None for each in found)
         ]
     if found is None:

@@ -2,9 +2,8 @@
 
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime
 from functools import partial
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -14,6 +13,8 @@ from graphql import build_schema, execute_sync, parse
 from db import clock
 from db.emails import email_key
 from db.shaping import cursors
+from db.shaping.selection import Values
+from resolvers import search
 from resolvers.inputs import parse_moment
 from tests.reference.pages import BY_VERSION, Arguments, page
 from tests.reference.rows import Row, Rows
@@ -21,7 +22,6 @@ from tests.reference.rows import Row, Rows
 Object: TypeAlias = dict[str, Any]
 
 PREFIXES = {"secret": "sk", "public": "pk", "restricted": "rk", "session": "cs"}
-_HAPPENED = ("issued", "renewed", "reinstated", "expired", "revoked", "deleted")
 SECRET = (
     *("read", "read_customers", "read_tokens", "read_events"),
     *("write", "write_customers", "write_licenses", "write_catalog"),
@@ -90,6 +90,7 @@ class _Graph:
             "apps": lambda _, **arguments: self._app_connection(self._apps, arguments),
             "customer": self._one_customer,
             "license": self._one_license,
+            "search": lambda _, **wanted: self._search(**wanted),
             "apiKeys": lambda _, **arguments: self._key_connection(arguments),
             "registeredDocuments": lambda _, **arguments: self._document_connection(arguments),
             "events": lambda _, **arguments: self._event_connection(self._events, arguments),
@@ -126,6 +127,72 @@ class _Graph:
 
     def _one_event(self, _info: object, id: str | None) -> Object | None:
         return _first(self._event, self._events, lambda row: row["id"] == id)
+
+    def _search(self, text: str, first: int, appSlug: str | None = None) -> list[Object]:  # noqa: N803
+        """Return the hits of a search: collect everything that matches, sort it, and drop repeats."""
+        values = Values()
+        sought = search.sought(text, appSlug, first, values)
+        if sought is None:
+            return []
+        searched = {row["id"] for row in self._apps if appSlug in {None, row["slug"]}}
+        within = [row for row in self._customers if row["app_id"] in searched]
+        exact = {kind: json.loads(str(values.items[slot])) for kind, slot in sought.exact}
+        licenses = [row for row in self._licenses if row["app_id"] in searched]
+        issued = [each for row in licenses for each in self._issued(row)]
+        found: list[tuple[int, str, str, Row, Row | None]] = []
+        for rank, (kind, field, named) in enumerate(
+            (
+                ("token", "TOKEN", [(row["id"], row) for row in licenses]),
+                ("token_jti", "TOKEN", [(token["jti"], row) for row, token in issued]),
+                ("jti", "JTI", [(token["jti"], row) for row, token in issued]),
+                ("license_id", "LICENSE_ID", [(row["id"], row) for row in licenses]),
+                ("customer_id", "CUSTOMER_ID", [(row["id"], row) for row in within]),
+                ("installation_id", "INSTALLATION_ID", [(row["installation_id"], row) for row in licenses]),
+                ("external_id", "EXTERNAL_ID", [(row["external_id"], row) for row in within]),
+                ("email", "EMAIL", [(email_key(row["email"]), row) for row in within]),
+            )
+        ):
+            for value, row in named:
+                if value in exact.get(kind, ()):
+                    customer = next(
+                        each for each in within if each["id"] == row.get("customer_id", row["id"])
+                    )
+                    found.append((rank, "", field, customer, row if "customer_id" in row else None))
+        ranges = [] if sought.beginnings is None else json.loads(str(values.items[sought.beginnings]))
+        words = [str(values.items[slot]) for slot in sought.words]
+        for row in within:
+            email, name = row["email"].casefold(), (row["name"] or "").casefold()
+            if any(email.startswith(start) for start, _ in ranges):
+                found.append((8, email, "EMAIL", row, None))
+            if row["name"] is not None and any(name.startswith(start) for start, _ in ranges):
+                found.append((9, name, "NAME", row, None))
+            there = [word for word in words if word in email or word in name]
+            if words and there == words:
+                field = "EMAIL" if all(word in email for word in words) else "NAME"
+                found.append((10, email, field, row, None))
+            found += [(11, email, "EMAIL" if word in email else "NAME", row, None) for word in there]
+        best: dict[tuple[str, str | None], tuple[int, str, str, Row, Row | None]] = {}
+        for each in sorted(found, key=lambda each: each[:3]):
+            best.setdefault((each[3]["id"], each[4]["id"] if each[4] else None), each)
+        hits = sorted(best.values(), key=lambda each: each[3]["id"])
+        hits.sort(key=lambda each: each[4]["id"] if each[4] else "", reverse=True)
+        hits.sort(key=lambda each: each[:2])
+        return [
+            {
+                "__typename": "SearchHit",
+                "field": field,
+                "customer": self._customer(customer),
+                "license": license and self._license(license),
+            }
+            for _, _, field, customer, license in hits[:first]
+        ]
+
+    def _issued(self, license: Row) -> Iterable[tuple[Row, Row]]:
+        """Return a license with each of its tokens, except those that were signed in advance."""
+        (generation,) = (app["signing_generation"] for app in self._apps if app["id"] == license["app_id"])
+        for token in self._rows.tokens:
+            if token["license_id"] == license["id"] and token["generation"] <= generation:
+                yield license, token
 
     def _snapshot_of(self, id: str, at: str) -> Object | None:
         """Return the snapshot of an app, a customer or a license, which may be deleted."""
@@ -210,8 +277,6 @@ class _Graph:
                 "Event.position.both", str(self._rows.log[0]["head"]), None
             ),
             "events": lambda _, **arguments: self._event_connection(events, arguments),
-            "statistics": lambda _, **arguments: list(self._statistics(row, tiers, arguments)),
-            "standing": lambda _: self._standing(licenses, tiers),
             "snapshot": lambda _, at: self._snapshot(row, self._app_image, at),
             "customer": lambda _, by: _first(self._customer, customers, partial(_is_referred_to, by)),
             "customers": lambda _, **arguments: self._customer_connection(customers, arguments),
@@ -221,67 +286,6 @@ class _Graph:
             "tiers": lambda _, **arguments: page("Tier", tiers, arguments, self._tier),
             "feature": lambda _, slug: _first(self._feature, features, lambda other: other["slug"] == slug),
             "features": lambda _, **arguments: page("Feature", features, arguments, self._feature),
-        }
-
-    def _statistics(self, app: Row, tiers: Iterable[Row], arguments: Arguments) -> Iterable[Object]:
-        first, last = (date.fromisoformat(arguments[name]) for name in ("from", "to"))
-        slug, every = arguments.get("tierSlug"), arguments["every"]
-        tier_id = next((tier["id"] for tier in tiers if tier["slug"] == slug), None) if slug else "*"
-        of_app = [day for day in self._rows.app_days if (day["app_id"], day["span"]) == (app["id"], "day")]
-        licenses = [day for day in of_app if day["tier_id"] == tier_id]
-        customers = [day for day in of_app if day["tier_id"] == "*"]
-        starts = sorted(
-            {_start(first + timedelta(number), every) for number in range((last - first).days + 1)}
-        )
-        for start in starts:
-            # No interval is longer than 31 days.
-            days = [start + timedelta(number) for number in range(31)]
-            within = {day.isoformat() for day in days if _start(day, every) == start}
-            found = Counter[str]()
-            for row in licenses:
-                found.update({name: row[name] for name in _HAPPENED if row["day"] in within})
-                found["active"] += row["active"] if row["day"] <= max(within) else 0
-            for row in customers:
-                added, deleted = row["customers_added"], row["customers_deleted"]
-                found["customers"] += added - deleted if row["day"] <= max(within) else 0
-                found.update(
-                    {"customersAdded": added, "customersDeleted": deleted} if row["day"] in within else {}
-                )
-            names = (*_HAPPENED, "active", "customers", "customersAdded", "customersDeleted")
-            yield {
-                "__typename": "Statistic",
-                "from": start.isoformat(),
-                **{name: found[name] for name in names},
-            }
-
-    def _standing(self, licenses: Sequence[Row], tiers: Sequence[Row]) -> Object:
-        statuses = [self._status(row) for row in licenses]
-        active = [row for row in licenses if self._status(row) == "ACTIVE"]
-        of_tier = Counter(row["tier_id"] for row in active)
-        ordered = [*(tier["id"] for tier in sorted(tiers, key=lambda tier: tier["rank"]))]
-        if of_tier[None]:
-            ordered.append(None)
-
-        def expiring(days: int) -> int:
-            end = self._now + timedelta(days=days)
-            return sum(row["expires_at"] is not None and row["expires_at"] <= end for row in active)
-
-        return {
-            "__typename": "Standing",
-            "active": len(active),
-            "expired": statuses.count("EXPIRED"),
-            "revoked": statuses.count("REVOKED"),
-            "expiringIn7Days": expiring(7),
-            "expiringIn30Days": expiring(30),
-            "neverVerified": sum(row["last_verified_at"] is None for row in active),
-            "byTier": [
-                {
-                    "__typename": "TierStanding",
-                    "tier": partial(self._one_tier, id=id),
-                    "active": of_tier[id],
-                }
-                for id in ordered
-            ],
         }
 
     def _public_key_pem(self, app: Row) -> str:
@@ -546,13 +550,6 @@ class _Graph:
 
     def _tier_slug(self, license: Row) -> str | None:
         return next((row["slug"] for row in self._tiers if row["id"] == license["tier_id"]), None)
-
-
-def _start(day: date, every: str) -> date:
-    """Return the first day of the interval that contains a day."""
-    if every == "MONTH":
-        return day.replace(day=1)
-    return day - timedelta(days=day.weekday()) if every == "WEEK" else day
 
 
 def _event_passes(row: Row, filter: Arguments) -> bool:

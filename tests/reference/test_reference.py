@@ -535,6 +535,44 @@ def test_license_filter(ask: Any, filter: str, expected: list[str]) -> None:
     assert [node["id"] for node in answer["app"]["licenses"]["nodes"]] == expected
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ('text: "ANA"', "EMAIL ana@b, EMAIL anat@b, NAME c@b, EMAIL bo.ana@b"),
+        ('text: "ana", first: 2', "EMAIL ana@b, EMAIL anat@b"),
+        ('text: "bo ana"', "EMAIL bo.ana@b, EMAIL ana@b, EMAIL anat@b, NAME c@b"),
+        ('text: "Ana <c@b>"', "EMAIL c@b, EMAIL ana@b, EMAIL anat@b, EMAIL bo.ana@b"),
+        ('text: "order 7"', "EXTERNAL_ID c@b"),
+        ('text: "Order 7"', ""),
+        (
+            'text: "0B1F0A4E6F2B4D6E9A396A3AD2A0C0DE"',
+            "INSTALLATION_ID c@b lic_2, INSTALLATION_ID ana@b lic_1",
+        ),
+        ('text: "ana", appSlug: "app-2"', ""),
+        ('text: " "', ""),
+    ],
+)
+def test_search(ask: Any, arguments: str, expected: str) -> None:
+    answer = ask(
+        f"{{ search({arguments}) {{ field customer {{ email }} license {{ id }} }} }}",
+        customers=(
+            customer("cus_1", email="ana@b"),
+            customer("cus_2", email="bo.ana@b"),
+            customer("cus_3", email="anat@b"),
+            customer("cus_4", email="c@b", name="Ana", external_id="order 7"),
+            customer("cus_5", email="ana@other.account", app="app_9"),
+        ),
+        licenses=(license("lic_1"), license("lic_2", customer="cus_4")),
+        others={"tokens": (token("lic_1", 1, 1, None), token("lic_2", 1, 1, None))},
+    )
+
+    found = (
+        [each["field"], each["customer"]["email"], (each["license"] or {}).get("id", "")]
+        for each in answer["search"]
+    )
+    assert ", ".join(" ".join(each).strip() for each in found) == expected
+
+
 async def test_the_same_rows_are_loaded_from_both_databases(database: Database) -> None:
     account = await make_account(database)
     app = await make_app(database, account, created_at=NOW)

@@ -12,8 +12,7 @@ from db.events import EventType
 from db.features import MOST_IN_APP
 from db.keys import MOST_APPS
 from db.shaping import cursors
-from db.standing import STANDING_COST, TYPICAL_TIERS
-from db.statistics import MOST_INTERVALS
+from resolvers.search import DEFAULT_HITS
 from tests.reference.pages import BY_VERSION, ORDERS, Order
 from tests.reference.rows import Row
 from tests.schema.dataset import NOW, Dataset, Vendor
@@ -82,11 +81,11 @@ class Facts:
         self.feature_slugs: list[str] = [row["slug"] for row in self.known["Feature"]]
         # One entry per license, so that installations with many licenses are picked more often.
         self.installations: list[str] = [row["installation_id"] for row in self.known["License"]]
+        self.jtis: list[str] = [row["jti"] for row in data.rows.tokens]
         self.sets: list[str] = [row["set"] for row in self.known["RegisteredDocument"]]
         self.created = sorted({row["created_at"] for kind in _SOLD for row in self.known[kind]})
         verified = {row["last_verified_at"] for row in self.known["License"]}
         self.verified = sorted(verified - {None})
-        self.jtis: list[str] = [row["jti"] for row in data.rows.tokens]
         self.expiries = sorted({row["expires_at"] for row in self.known["License"] if row["expires_at"]})
         self.happened = sorted({row["created_at"] for row in self.known["Event"]})
         self.subjects: list[str] = [row["subject_id"] for row in self.known["Event"]]
@@ -373,6 +372,8 @@ class Arguments:
                 return f"(slug: {self.written('String!', self._slug())})", 1
             case "Query", ("customer" | "license"):
                 return f"(id: {self.written('ID!', self._id(name.capitalize()))})", 1
+            case "Query", "search":
+                return self._search()
             case "Query", "node":
                 return f"(id: {self.written('ID!', self._node_id())})", 1
             case "Query", "nodes":
@@ -396,12 +397,6 @@ class Arguments:
                 return "", MOST_IN_APP
             case "ApiKey", "apps":
                 return "", MOST_APPS
-            case "App", "statistics":
-                return self._intervals()
-            case "App", "standing":
-                return "", STANDING_COST
-            case "Standing", "byTier":
-                return "", TYPICAL_TIERS + STANDING_COST
             case "ApiKey", "usage":
                 days = self._choices.pick((1, 2, 7, 90)) if self._choices.chance(50) else None
                 return ("", 30) if days is None else (f"(days: {self.written('Int!', days)})", days)
@@ -413,20 +408,31 @@ class Arguments:
                 # counted.
                 return "", 1
 
-    def _intervals(self) -> tuple[str, int]:
-        """Return the arguments of statistics, and the number of intervals."""
-        every, days = self._choices.pick((("DAY", 1), ("WEEK", 7), ("MONTH", 31), (None, 1)))
-        count = self._choices.pick((1, 2, 5, 40))
-        first = NOW.date() - timedelta(days=self._choices.pick((0, 1, 40, 100, 800)))
-        last = first + timedelta(days=days * (count - 1) + self._choices.number(0, days - 1))
-        tier = self._choices.pick((None, None, "", *self._facts.tier_slugs, "nowhere"))
-        written = {
-            "from": self.written("Date!", first.isoformat()),
-            "to": self.written("Date!", last.isoformat()),
-            "every": None if every is None else self.written("StatisticsInterval!", EnumValue(every)),
-            "tierSlug": self._optional("String", tier),
+    def _search(self) -> tuple[str, int]:
+        """Return the arguments of a search, and the maximum number of hits."""
+        text = " ".join(self._sought() for _ in range(self._choices.number(1, 2)))
+        if self._choices.chance(10):
+            text = self._choices.pick(("", " \n", f" {text}\t", f"{text[:1]}\u200b{text[1:]}"))
+        first = self._choices.pick((1, 2, 3, 20)) if self._choices.chance(60) else None
+        slug = self._slug() if self._choices.chance(30) else None
+        arguments = {
+            "text": self.written("String!", text),
+            "appSlug": self._optional("String", slug),
+            "first": None if first is None else self.written("Int!", first),
         }
-        return self._listed(written), min(2 * count + 1, MOST_INTERVALS)
+        return self._listed(arguments), first or DEFAULT_HITS
+
+    def _sought(self) -> str:
+        """Return something that a customer may send, or a part of it."""
+        facts = self._facts
+        customer: Row = self._choices.pick(facts.known["Customer"])
+        email, name = customer["email"], customer["name"] or "Nobody"
+        whole = (email, email.upper(), name, f"{name} <{email}>", customer["external_id"] or "x")
+        parts = (email[: self._choices.number(1, 6)], name[:3].upper(), name[-3:], self._text())
+        installation, jti = self._installation(), self._choices.pick(facts.jtis)
+        named = (customer["id"], self._id("License"), installation, f"{{{installation}}}", jti, jti.upper())
+        found: str = self._choices.pick((*whole, *parts, *named))
+        return found
 
     def _time(self) -> str:
         """Return a time after the log began. Some are those of events, or in the future."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import jwt
 import pytest
 from sqlalchemy import Table, func, literal, select
 from starlette.applications import Starlette
@@ -24,7 +25,7 @@ from db.shaping import cursors
 from db.tiers import rank, tier_features, tiers
 from db.tokens import tokens
 from tests.databases import PostgresTemplate, SqliteTemplate
-from tests.factories import Account, make_account, make_app, make_key
+from tests.factories import Account, App, make_account, make_app, make_key
 from tests.schema.conftest import Graph
 from tests.schema.plans import analyze, described, faults
 from tests.statements import Statements
@@ -454,6 +455,52 @@ async def test_the_feed_of_events(graph: Graph, app: Starlette, statements: Stat
 
         assert len(answer["data"]) == 20
         assert await faults(database, sent[-1]) == [], query
+
+
+@pytest.mark.parametrize("arguments", ["", ', appSlug: "other"'], ids=["in all apps", "in one app"])
+@pytest.mark.parametrize("limited", [False, True], ids=["whole account", "limited to an app"])
+async def test_every_part_of_a_search(
+    graph: Graph,
+    app: Starlette,
+    statements: Statements,
+    account: Account,
+    customer_id: str,
+    arguments: str,
+    limited: bool,
+) -> None:
+    database = app.state.database
+    if limited:
+        async with database.read() as session:
+            found = await session.row(select(apps.c.id, apps.c.created_at).where(apps.c.slug == "other"), {})
+        assert found is not None
+        other = App(found[0], account.id, "other", found[1])
+        graph = graph.with_token(await make_key(database, account, apps=[other]))
+    license_id, token = ids.new_id(ids.LICENSE).id, jwt.encode({"lic_id": "lic_1", "jti": "lic_2"}, "x" * 32)
+    text = f"Mabel Nobody <mabel@nobody.example>, {customer_id} {license_id} {NOWHERE} {token}"
+    query = f"""query($text: String!) {{ search(text: $text{arguments}) {{
+      field customer {{ id email licenses(first: 2) {{ nodes {{ id }} }} }} license {{ id token }} }} }}"""
+
+    with statements.recorded(database) as sent:
+        data = await graph.data(query, text=text)
+
+    assert data["search"][0] == {
+        "field": "CUSTOMER_ID",
+        "customer": data["search"][0]["customer"] | {"id": customer_id},
+        "license": None,
+    }
+    # Sorts are allowed here, because they are small: 20 hits of each part in each app.
+    assert [each for each in await faults(database, sent[-1]) if not is_sort(each)] == []
+    plan = await described(database, sent[-1])
+    indexes = (
+        *("uq_customers_app_id_email_key", "ix_customers_app_id_email_folded_id"),
+        *("ix_customers_app_id_name_folded_id", "ix_licenses_installation_id_app_id_id"),
+        *(
+            ("sqlite_autoindex_customers_2", "sqlite_autoindex_tokens_1", "customer_grams")
+            if database.is_sqlite
+            else ("uq_customers_app_id_external_id", "pk_tokens", "ix_customers_grams")
+        ),
+    )
+    assert [index for index in indexes if index not in plan] == [], plan
 
 
 async def test_the_viewer_is_found_by_its_key(
