@@ -24,7 +24,7 @@ from commands.believable import (
 from commands.database import open_database_and_keyring, settings_of_command
 from commands.misuse import whole_number
 from commands.progress import progress_bar
-from db import apps, clock, events, features, ids, signing_keys, tiers
+from db import apps, clock, events, features, ids, signing_keys, statistics, tiers
 from db.customers import customers as customers_table
 from db.engine import Database, ResultRow, WriteSession
 from db.events import EventType
@@ -55,8 +55,9 @@ async def demo(
 ) -> str:
     """Create a new app in the oldest account, with realistic customers and licenses.
 
-    The creation dates of customers and licenses are spread over the past two years. The app has three tiers,
-    and every license has a token. On a terminal, a progress bar is shown.
+    The creation dates of customers and licenses are spread over the past two years, and so are the
+    statistics. The app has three tiers, and every license has a token. On a terminal, a progress bar is
+    shown.
     """
     started = time.perf_counter()
     async with open_database_and_keyring(settings_of_command()) as (database, keyring):
@@ -71,6 +72,8 @@ async def demo(
                 _, issued = await asyncio.gather(_load(database, issued), _issue(batch, app, keyring))
                 bar.advance(task, len(batch.customers))
             await _load(database, issued)
+        async with database.write() as session:
+            await statistics.add_rows(session, app.id)
     total = customers * licenses_per_customer
     seconds = time.perf_counter() - started
     return (

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from db import ids
+from db import ids, standing
 from db.engine import ReadSession, WriteSession
 from db.log import head_cursor
 from db.metadata import metadata
@@ -45,6 +45,7 @@ from db.shaping.nouns import (
     column,
 )
 from db.signing_keys import PUBLIC_COLUMNS, PublicKey, signing_keys
+from db.statistics import STATISTICS
 from db.tenancy import ACCOUNT, Tenant, is_no_customer, within_apps
 from db.types import PlainText, UtcDateTime, json_text
 
@@ -134,6 +135,8 @@ def _public_key_pem(row: Row) -> ScalarSelect[str]:
     )
 
 
+_LICENSES = StoredTotal(("id",), lambda app: total("licenses", app["id"]))
+
 APP = Noun(
     name="App",
     table=apps,
@@ -165,13 +168,13 @@ APP = Noun(
         "customers": ToMany(
             "Customer", "app_id", StoredTotal(("id",), lambda app: total("customers", app["id"]))
         ),
-        "licenses": ToMany(
-            "License", "app_id", StoredTotal(("id",), lambda app: total("licenses", app["id"]))
-        ),
+        "licenses": ToMany("License", "app_id", _LICENSES),
         "tiers": ToMany("Tier", "app_id", few=True),
         "features": ToMany("Feature", "app_id", few=True),
         "events": ToMany("Event", "app_id"),
     },
+    entries={"statistics": STATISTICS},
+    figures={"standing": standing.figures(_LICENSES)},
     singular={"customer": "customers", "license": "licenses", "tier": "tiers", "feature": "features"},
     lookups={"id": Unique("id"), "slug": Unique("slug")},
     orders={

@@ -1,8 +1,10 @@
 """Checks and repairs counters.
 
-An app's customers and licenses are counted in `app_counters`, and a customer's licenses in
-`customers.license_count`. Triggers maintain these counters on every write. Counters are wrong only if a
-change bypassed the triggers: a table was restored or truncated on its own, or a counter was changed by hand.
+An app's customers and licenses are counted in `app_counters`, a customer's licenses in
+`customers.license_count`, and the licenses that expire on each day in `app_expiries`. Triggers maintain these
+counters on every write. Counters are wrong only if a change bypassed the triggers: a table was restored or
+truncated on its own, or a counter was changed by hand. The statistics (`app_days`) are also wrong if rows
+were changed without events.
 """
 
 from collections.abc import Sequence
@@ -10,10 +12,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, literal, select
 
+from db import standing, statistics
 from db.apps import app_counters, apps, total
 from db.customers import customers
 from db.engine import ReadSession, WriteSession
 from db.licenses import licenses
+from db.log import pause_numbering
 
 _customers_in_app = select(func.count()).where(customers.c.app_id == apps.c.id).scalar_subquery()
 _licenses_in_app = select(func.count()).where(licenses.c.app_id == apps.c.id).scalar_subquery()
@@ -74,10 +78,11 @@ async def customer_mismatches(session: ReadSession) -> Sequence[CustomerMismatch
 
 
 async def recount(session: WriteSession, app_id: str) -> None:
-    """Recount an app's customers and licenses, and the licenses of each of its customers.
+    """Recount an app's customers and licenses in all counters and totals, and repair its statistics.
 
     Other writes to the app wait until the transaction ends.
     """
+    await pause_numbering(session)  # before the app is locked, as the projector does
     if (
         await session.execute(select(apps.c.id).where(apps.c.id == app_id).with_for_update())
     ).first() is None:
@@ -90,3 +95,5 @@ async def recount(session: WriteSession, app_id: str) -> None:
         .where(customers.c.app_id == app_id, customers.c.license_count != _licenses_of_customer)
         .values(license_count=_licenses_of_customer)
     )
+    await standing.recount(session, app_id)
+    await statistics.repair(session, app_id)

@@ -4,8 +4,8 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    BindParameter,
     ColumnElement,
+    Integer,
     ScalarSelect,
     Select,
     Text,
@@ -20,6 +20,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from db.shaping.nouns import NOW, Entries, Kind, Row
+from db.shaping.selection import EntrySlots
+from db.shaping.slots import slot_parameter
 from db.usage import usage
 
 MOST_DAYS = 90
@@ -55,7 +57,8 @@ def last_used_at(row: Row) -> ScalarSelect[Any]:
     return newest.limit(1).correlate_except(usage).scalar_subquery()
 
 
-def _of_days(row: Row, days: BindParameter[int]) -> Select[Any]:
+def _of_days(row: Row, slots: EntrySlots) -> Select[Any]:
+    days = slot_parameter(slots[0], Integer)
     # The text of a time begins with its day. If the minutes of a day were added up to one row, the `minute`
     # of this row is the beginning of the day.
     day = func.substr(usage.c.minute, literal_column("1"), literal_column("10")).label("day")

@@ -12,13 +12,14 @@ from db.shaping.nouns import ToMany
 from db.types import UtcDateTime
 
 # One row: the last position, and when the log began. The events of a removed account are deleted with it, so
-# positions up to `gaps_until` may be missing.
+# positions up to `gaps_until` may be missing. Events up to `counted` are in the statistics (`db.statistics`).
 log = Table(
     "log",
     metadata,
     Column("head", BigInteger, nullable=False),
     Column("gaps_until", BigInteger, nullable=False, server_default="0"),
     Column("since", UtcDateTime, primary_key=True),
+    Column("counted", BigInteger, nullable=False, server_default="0"),
 )
 
 NUMBERING: ColumnElement[int] = literal_column("7102026")
@@ -50,14 +51,19 @@ def since() -> ScalarSelect[UtcDateTime]:
     return select(log.c.since).correlate_except(log).scalar_subquery()
 
 
+async def pause_numbering(session: WriteSession) -> None:
+    """Wait until nobody numbers events. Nobody begins to until the transaction ends."""
+    if not session.database.is_sqlite:
+        await session.execute(_PAUSE_NUMBERING)
+
+
 async def allow_gaps(session: WriteSession) -> None:
     """Note that this transaction will delete the events of an account, which leaves gaps up to the head.
 
     On PostgreSQL, no events are numbered until the transaction ends. Otherwise, an event could be deleted
     while it gets a position after the head.
     """
-    if not session.database.is_sqlite:
-        await session.execute(_PAUSE_NUMBERING)
+    await pause_numbering(session)
     await session.execute(log.update().values(gaps_until=log.c.head))
 
 

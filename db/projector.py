@@ -1,4 +1,4 @@
-"""What the projector does next, and how it numbers events.
+"""What the projector does next, and how it numbers events and adds them to the statistics.
 
 On PostgreSQL, events are inserted without a position. One process at a time numbers those that are committed
 (`number`). It takes a lock first and reads the events in a second statement, which therefore sees everything
@@ -14,14 +14,14 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     column,
-    false,
     func,
     literal_column,
+    or_,
     select,
     text,
 )
 
-from db import clock
+from db import clock, statistics
 from db.engine import ReadSession, WriteSession
 from db.events import events
 from db.expiry import Mark, next_expiry, now_of_database
@@ -76,19 +76,20 @@ SELECT count(*)::integer AS count FROM changed
 
 _has_unnumbered = select(events.c.id).where(events.c.position.is_(None)).limit(literal_column("1")).exists()
 _seen: list[ColumnElement[Any]] = [now_of_database(), *map(next_expiry, Mark)]
-_LOOK = select(_has_unnumbered, *_seen)
+_LOOK = select(or_(_has_unnumbered, statistics.HAS_UNCOUNTED), *_seen)
 # SQLite has no events without a position.
-_LOOK_ON_SQLITE = select(false(), *_seen)
+_LOOK_ON_SQLITE = select(statistics.HAS_UNCOUNTED, *_seen)
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """What waits to be done, and the time.
 
-    `next_expiry` has the expiry of the license that passes each mark next (`db.expiry`).
+    `has_events` says whether events wait for a position, or to be added to the statistics. `next_expiry` has
+    the expiry of the license that passes each mark next (`db.expiry`).
     """
 
-    has_unnumbered: bool
+    has_events: bool
     now: datetime
     next_expiry: Mapping[Mark, datetime | None]
 
@@ -98,14 +99,19 @@ async def waiting(session: ReadSession) -> Waiting:
     statement = _LOOK_ON_SQLITE if session.database.is_sqlite else _LOOK
     row = await session.row(statement, {"now": clock.now()})
     assert row is not None  # it has no FROM
-    has_unnumbered, now, *expiries = row
-    return Waiting(bool(has_unnumbered), now, dict(zip(Mark, expiries, strict=True)))
+    has_events, now, *expiries = row
+    return Waiting(bool(has_events), now, dict(zip(Mark, expiries, strict=True)))
 
 
-async def number(session: WriteSession) -> int:
-    """Give positions to the oldest events without one, at most `EVENTS_PER_TRANSACTION`. Return how many.
+async def project(session: WriteSession) -> int:
+    """Give positions to the oldest events without one, and add the next events to the statistics.
 
-    Returns 0 if another process is numbering events. This is only needed on PostgreSQL.
+    Does both for at most `EVENTS_PER_TRANSACTION` events, and returns how many were added. On SQLite, events
+    have their positions already. On PostgreSQL, nothing happens if another process is doing this.
     """
-    is_held, *_ = tuple((await session.execute(_LOCK)).one())
-    return int((await session.execute(_NUMBER)).scalar_one()) if is_held else 0
+    if not session.database.is_sqlite:
+        is_held, *_ = tuple((await session.execute(_LOCK)).one())
+        if not is_held:
+            return 0
+        await session.execute(_NUMBER)
+    return await statistics.add_events(session, EVENTS_PER_TRANSACTION)

@@ -12,7 +12,7 @@ from db.types import UtcDateTime
 _BEFORE = bindparam("before", type_=UtcDateTime())
 _oldest = (
     select(events.c.position, events.c.created_at)
-    .where(events.c.position.is_not(None))
+    .where(events.c.position <= select(log.c.counted).scalar_subquery())
     .order_by(events.c.position)
     .limit(bindparam("limit"))
     .subquery()
@@ -29,6 +29,8 @@ _BEGIN_LATER = log.update().where(log.c.since < _BEFORE).values(since=_BEFORE)
 
 async def forget_oldest(session: WriteSession, before: datetime, limit: int) -> int:
     """Remove at most `limit` events from the beginning of the log, and return how many.
+
+    Events that are not in the statistics yet stay.
 
     The first event that was created at `before` or later stays, and so do all events after it. The log then
     begins no earlier than `before`.

@@ -75,6 +75,7 @@ _LEAP_DAYS = {
 UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 _UUID_DIGITS = f"(?:{UUID.pattern}|[0-9a-f]{{32}})"
 _UUID_FORMS = re.compile(rf"(?:urn:uuid:)?{_UUID_DIGITS}|{{{_UUID_DIGITS}}}", re.IGNORECASE | re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _NOT_A_MOMENT = "must be an RFC 3339 timestamp with an offset, such as 2026-01-23T10:00:00Z"
 _NO_SUCH_MOMENT = "must be an existing date and time between the years 1 and 9999"
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -150,6 +151,16 @@ def is_storable(text: str) -> bool:
 def is_slug(text: str) -> bool:
     """Return whether a text has the form of an app's slug: 1–63 of a–z, 0–9 and inner hyphens."""
     return _SLUG.fullmatch(text) is not None
+
+
+def parse_day(text: str) -> date:
+    """Parse a day such as 2026-01-23. Raises ValueError. The error's message says what is wrong."""
+    if not _DAY.fullmatch(text):
+        raise ValueError("must be a day such as 2026-01-23")
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError("must be an existing day between the years 1 and 9999") from None
 
 
 def parse_moment(text: str) -> datetime:
@@ -350,6 +361,13 @@ def _moment(value: object) -> object:
         raise invalid(str(error)) from None
 
 
+def _day(value: object) -> object:
+    try:
+        return parse_day(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise invalid(str(error)) from None
+
+
 def _in_the_future(moment: datetime) -> datetime:
     if moment.replace(microsecond=0) <= clock.now():
         raise invalid("must be in the future")
@@ -453,5 +471,6 @@ Metadata = Annotated[
     ),
 ]
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+Day = Annotated[date, BeforeValidator(_day)]
 FutureMoment = Annotated[Moment, AfterValidator(_in_the_future)]
 Uuid = Annotated[str, AfterValidator(_uuid), Field(json_schema_extra={"format": "uuid"})]

@@ -89,14 +89,15 @@ def filters(noun: Noun, wanted: Iterable[tuple[str, FilterValue]], values: Value
     chosen = []
     for name, value in wanted:
         if isinstance(value, str):
-            _check_text(name, value)
+            check_text(name, value)
         bound = noun.filters[name].bind(value) if value or value is False else ""
         if bound:
             chosen.append(Filter(name, values.slot(bound)))
     return chosen
 
 
-def _check_text(name: str, text: str) -> None:
+def check_text(name: str, text: str) -> None:
+    """Raise BadUserInput if a text cannot be the value of a filter."""
     if not is_storable(text):
         raise BadUserInput(name, "must not contain NUL or lone surrogates")
     if len(text) > MAX_FILTER_LENGTH:

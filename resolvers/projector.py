@@ -1,8 +1,9 @@
 """The projector: what a server does about events after they are committed, and when licenses expire.
 
 On PostgreSQL, it gives events their positions: soon after this process commits some, and once a second for
-those of processes that ended before they could do it. On both databases, it writes the events of licenses
-that expire. On SQLite, it plans the next expiry, so that an idle server runs one statement a minute.
+those of processes that ended before they could do it. On both databases, it adds events to the statistics,
+and writes the events of licenses that expire. On SQLite, it looks a second after this process commits events,
+and when the next license expires, so that an idle server runs one statement a minute.
 """
 
 import asyncio
@@ -27,12 +28,12 @@ _MARKS = (Mark.EXPIRING, Mark.EXPIRED)  # in the order of the events of one lice
 
 
 def projecting(database: Database, expiring_days: int) -> AbstractAsyncContextManager[None]:
-    """Number events, and write those of licenses that expire, in the background while the block runs."""
+    """Project events, and write those of licenses that expire, in the background while the block runs."""
     return Projector(database, expiring_days).running()
 
 
 class Projector:
-    """Numbers events and writes those of licenses that expire. A server process has one.
+    """Projects events, and writes those of licenses that expire. A server process has one.
 
     `expiring_days` is how many days before a license expires "license.expiring" is written. With 0, it is not
     written.
@@ -62,9 +63,13 @@ class Projector:
         """
         async with self._database.read() as session:
             waiting = await stored.waiting(session)
-        if waiting.has_unnumbered:
+        is_behind = waiting.has_events
+        if waiting.has_events:
             async with self._database.write() as session:
-                await stored.number(session)
+                projected = await stored.project(session)
+            # On SQLite, each transaction waits for the disk, and other writers wait for it.
+            if self._database.is_sqlite:
+                is_behind = projected == stored.EVENTS_PER_TRANSACTION
         mark = next((mark for mark in _MARKS if self._seconds_to(mark, waiting) <= 0), None)
         if mark is not None:
             started = time.perf_counter()
@@ -73,7 +78,7 @@ class Projector:
             # Wait for as long as this took, so that other processes can write. SQLite does not queue the
             # writers of other processes.
             await asyncio.sleep(time.perf_counter() - started)
-        if waiting.has_unnumbered or mark is not None:
+        if is_behind or mark is not None:
             self._background.begin_soon(self._database)
             return True
         self._plan(min(self._seconds_to(mark, waiting) for mark in _MARKS))
@@ -89,7 +94,8 @@ class Projector:
     def _notice(self) -> None:
         """Begin soon, because this process committed events."""
         if self._database.is_sqlite:
-            # The events have their positions already. But a new license may be the next one to expire.
+            # The events have their positions already. They are added to the statistics a second later, those
+            # of many commits together. And a new license may be the next one to expire.
             self._plan(INTERVAL_S)
         else:
             self._background.begin_soon(self._database)

@@ -43,6 +43,19 @@ _SESSION = {
     "token": "cs_live_4fQ9xWm2Zt7Kc1Lb8Vn3Rj6Hd5Ps0Gy2",
     "expires_at": "2026-01-23T10:20:00Z",
 }
+_STATISTIC = {
+    "from": "2026-01-01",
+    "active": 812,
+    "issued": 61,
+    "renewed": 118,
+    "reinstated": 1,
+    "expired": 14,
+    "revoked": 3,
+    "deleted": 2,
+    "customers_added": 40,
+    "customers_deleted": 2,
+    "customers": 530,
+}
 _TIER = {
     "id": "tier_01kfn2t6a1g0t9r8s7q6p5n4mk",
     "name": "Team",
@@ -164,6 +177,8 @@ _BY_MODEL: Mapping[str, Any] = {
     "ChangedApiKey": {"name": "crm"},
     "RotateApiKey": {"overlap_hours": 24},
     "ApiKeysQuery": {"kind": "restricted"},
+    "StatisticsQuery": {"from": "2026-01-01", "to": "2026-01-31", "every": "month"},
+    "Statistic": _STATISTIC,
     "EventsQuery": {"type": ["license.revoked"], "subject_id": _LICENSE["id"]},
     "EmailQuery": {"email": _EMAIL},
     "ExternalIdQuery": {"external_id": _EXTERNAL_ID},

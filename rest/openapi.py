@@ -32,6 +32,7 @@ query parameters and unknown keys of a body are ignored, unless the operation sa
 _TAGS = {
     "service": "Health of the server, and this document.",
     "apps": "Products that a vendor sells licenses for.",
+    "statistics": "What happened in an app, by day, week or month.",
     "signing_keys": "Public keys that verify tokens, and key rotation.",
     "tiers": "Levels at which an app is sold.",
     "features": "What an app can do. Tiers and licenses enable it.",

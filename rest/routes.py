@@ -11,6 +11,7 @@ from rest import (
     licenses,
     service,
     signing_keys,
+    statistics,
     tiers,
     verification,
 )
@@ -24,6 +25,7 @@ OPERATIONS: tuple[Operation, ...] = (
     apps.get_app,
     apps.update_app,
     apps.delete_app,
+    statistics.get_statistics,
     signing_keys.rotate_keys,
     signing_keys.get_public_key,
     signing_keys.get_key_set,

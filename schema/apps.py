@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 import strawberry
 
 from db.features import MOST_IN_APP
+from db.statistics import MOST_INTERVALS
 from resolvers import apps
 from resolvers.apps import CreateApp, DeletedApp, UpdateApp
 from resolvers.costs import SIGNING_KEY_COST
@@ -41,6 +42,15 @@ from schema.licenses import License, LicenseFilterArgument, LicenseOrderArgument
 from schema.pipeline.context import context_of
 from schema.pipeline.reading import read
 from schema.pipeline.root_fields import root_field
+from schema.statistics import (
+    Standing,
+    Statistic,
+    StatisticsEvery,
+    StatisticsFrom,
+    StatisticsInterval,
+    StatisticsTier,
+    StatisticsTo,
+)
 from schema.tiers import Tier, TierSlugArgument
 
 
@@ -158,6 +168,26 @@ class App(Node):
         last: Last = strawberry.UNSET,
         before: Before = strawberry.UNSET,
     ) -> Connection[Feature]:
+        return answered_by_root()
+
+    @strawberry.field(
+        description="What happened in the app in each interval, and how many licenses were active at its "
+        f"end, oldest first. There are at most {MOST_INTERVALS} intervals, and the field costs their number. "
+        "Changes appear within a second or so. Days before this server began to record events are "
+        "reconstructed from the customers and licenses that existed then, without renewals, reinstatements "
+        "and deletions."
+    )
+    def statistics(
+        self,
+        from_: StatisticsFrom,
+        to: StatisticsTo,
+        every: StatisticsEvery = StatisticsInterval.DAY,
+        tier_slug: StatisticsTier = strawberry.UNSET,
+    ) -> list[Statistic]:
+        return answered_by_root()
+
+    @strawberry.field(description="How many licenses are active, expired and revoked now. Costs 10.")
+    def standing(self) -> Standing:
         return answered_by_root()
 
     @strawberry.field(description="Everything that happened in the app. Requires the scope READ_EVENTS.")

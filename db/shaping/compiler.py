@@ -13,9 +13,11 @@ from sqlalchemy import (
     CompoundSelect,
     FromClause,
     Integer,
+    Label,
     Select,
     and_,
     case,
+    column,
     select,
     union_all,
 )
@@ -25,6 +27,7 @@ from db.shaping.nouns import Attribute, Kind, ListedIn, Noun, Row
 from db.shaping.pages import Needs, PageRows
 from db.shaping.rows import LinkedRows, Rows
 from db.shaping.selection import (
+    BreakdownList,
     ChildRead,
     Connection,
     ConnectionRead,
@@ -37,6 +40,7 @@ from db.shaping.selection import (
     EntryList,
     Field,
     FieldRead,
+    FiguresObject,
     Group,
     HasMore,
     Lookup,
@@ -78,7 +82,7 @@ def takes_long(read: Read) -> bool:
 
 def _effort(part: object) -> int:
     match part:
-        case Object() | ObjectList() | EntryList() | Snapshot():
+        case Object() | ObjectList() | EntryList() | FiguresObject() | BreakdownList() | Snapshot():
             return _OBJECT
         case Connection(page=page):
             return _CONNECTION + _FILTER * len(page.filters)
@@ -219,6 +223,8 @@ class Compiler:
                 return Member(key, Kind.JSON, scope.nested(self._list(scope, field)), is_nullable)
             case EntryList(key):
                 return Member(key, Kind.JSON, scope.nested(_entries(scope, field)))
+            case FiguresObject(key):
+                return Member(key, Kind.JSON, scope.nested(self._figures(scope, field)))
             case Snapshot(key, at):
                 assert self._snapshot is not None
                 found = self._snapshot(scope.noun, scope.row, slot_parameter(at))
@@ -248,6 +254,44 @@ class Compiler:
                 *_one_of(target, row, many.column, parent.row, field.by, limited=self._limited)
             )
         return result.correlate(parent.row).scalar_subquery()
+
+    def _figures(self, parent: "_Scope", field: FiguresObject) -> ColumnElement[Any]:
+        figures = parent.noun.figures[field.name]
+        row = figures.row(parent.row.c).correlate(parent.row).subquery()
+        members = []
+        for part in field.fields:
+            match part:
+                case Typename(key, name):
+                    members.append(constant(key, name))
+                case Scalar(key, name):
+                    members.append(Member(key, Kind.INTEGER, row.c[name]))
+                case BreakdownList(key):
+                    members.append(Member(key, Kind.JSON, self._breakdown(parent, field.name, part)))
+                case _:
+                    assert_never(part)
+        return select(json_object(members)).select_from(row).scalar_subquery()
+
+    def _breakdown(self, parent: "_Scope", figures: str, field: BreakdownList) -> ColumnElement[Any]:
+        breakdown = parent.noun.figures[figures].breakdowns[field.name]
+        entries = breakdown.rows(parent.row.c).correlate(parent.row).subquery()
+        members: list[Member] = []
+        targets: list[Label[Any]] = []
+        for part in field.fields:
+            match part:
+                case Typename(key, name):
+                    members.append(constant(key, name))
+                case Scalar(key, name):
+                    members.append(Member(key, Kind.INTEGER, column(name)))
+                case Object(key):
+                    scope = _RowScope(*self._aliased(part.noun), depth=parent.depth + 3)
+                    target = select(self._object(scope, part.fields)).select_from(scope.tables())
+                    target = target.where(scope.row.c["id"] == entries.c["id"]).correlate(entries)
+                    targets.append(json_or_null(target.scalar_subquery()).label(f"target_{len(targets)}"))
+                    members.append(Member(key, Kind.JSON, column(targets[-1].name)))
+                case _:
+                    assert_never(part)
+        rows = select(*(entries.c[name] for name in breakdown.numbers), *targets).select_from(entries)
+        return select(json_array(json_object(members))).select_from(rows.subquery()).scalar_subquery()
 
     def _list(self, parent: "_Scope", field: ObjectList) -> ColumnElement[Any]:
         relation = parent.noun.lists[field.name]
@@ -424,7 +468,7 @@ def _attribute(scope: _Scope, key: str, attribute: Attribute) -> Member:
 def _entries(parent: _Scope, field: EntryList) -> ColumnElement[Any]:
     """Return the JSON array of the rows of an `EntryList`."""
     entries = parent.noun.entries[field.name]
-    rows = entries.rows(parent.row.c, slot_parameter(field.size, Integer)).correlate(parent.row).subquery()
+    rows = entries.rows(parent.row.c, field.slots).correlate(parent.row).subquery()
     members = [
         constant(part.key, part.name)
         if isinstance(part, Typename)

@@ -5,6 +5,7 @@ The cost is computed before anything is executed, for both APIs.
 - A connection costs its page size, once for each of `nodes` and `edges`.
 - A list costs its typical length, or the number that its argument asks for.
 - A single object and a `totalCount` cost 1 each.
+- Numbers that are counted together cost what their field declares (`db.shaping.nouns.Figures`).
 - Some fields, such as a license's `token`, have a cost of their own (`db.shaping.nouns.Attribute`).
 - Costs of nested fields are multiplied by the number of parents.
 - A possible scan of all rows adds its own cost (`db.shaping.scans`), even if it returns few rows.
@@ -17,12 +18,14 @@ from typing import cast
 
 from db.shaping.scans import is_full_scan
 from db.shaping.selection import (
+    BreakdownList,
     Connection,
     EdgeNode,
     Edges,
     EntryList,
     Field,
     Fields,
+    FiguresObject,
     Group,
     Nodes,
     Object,
@@ -33,6 +36,7 @@ from db.shaping.selection import (
     Slot,
     Snapshot,
     Total,
+    Typename,
     Value,
 )
 
@@ -105,14 +109,23 @@ def _fields(fields: Iterable[Field]) -> Iterator[Cost]:
                 yield found.shared() if by is None else found
             case ObjectList(fields=below, typical=typical):
                 yield _times(typical, _sum(1, _fields(below)).shared())
-            case EntryList(size=size):
+            case EntryList(slots=(size, *_)):
                 yield Cost(0, ((size, Cost(1)),))
+            case FiguresObject(fields=below, cost=cost):
+                yield _sum(cost, (_breakdown(each, cost) for each in below))
             case Snapshot():
                 yield Cost(1)
             case Connection():
                 yield _connection(field)
             case _:
                 pass
+
+
+def _breakdown(part: Typename | Scalar | BreakdownList, cost: int) -> Cost:
+    if not isinstance(part, BreakdownList):
+        return Cost(0)
+    entry = _sum(1, _fields(part.fields))
+    return _sum(cost, [_times(part.typical, entry.shared())])
 
 
 def _connection(connection: Connection) -> Cost:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import BindParameter, Boolean, ColumnElement, Select, Table, bindparam
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
+from db.shaping.selection import EntrySlots
 from db.types import UtcDateTime
 
 # The columns of one alias of a noun's table. A statement may have several aliases of the same table.
@@ -138,14 +139,48 @@ class ListedIn:
 class Entries:
     """A field that lists rows that do not belong to any noun, such as the days on which a key was used.
 
-    `rows` returns the rows of one object in order, given the value of the field's only argument. The argument
-    is the maximum number of rows, from 1 to `most`. Each attribute is a column of these rows.
+    `rows` returns the rows of one object in order, given the slots of the field's arguments. The first slot
+    has the maximum number of rows, from 1 to `most`. Each attribute is a column of these rows. `about` maps
+    attributes that count rows of a noun to this noun. A viewer who may not read the noun may not read them.
+
+    If the maximum number is the field's only argument, `argument` is its name.
     """
 
     attributes: Mapping[str, Kind]
-    rows: Callable[[Row, BindParameter[int]], Select[Any]]
-    argument: str
+    rows: Callable[[Row, EntrySlots], Select[Any]]
     most: int
+    argument: str = ""
+    about: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """A list in `Figures`: one number for each of some rows of `noun`, of which there are about `typical`.
+
+    `rows` returns the rows of one object in order. Their column `id` is the id of the noun's row, or null for
+    everything that belongs to no row of the noun. In the list, `target` is the noun's object, and each of
+    `numbers` is a column of these rows.
+    """
+
+    noun: str
+    target: str
+    numbers: tuple[str, ...]
+    rows: Callable[[Row], Select[Any]]
+    typical: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A field that is an object of numbers about one object, which are counted together.
+
+    `row` returns a query for one row. Each of `numbers` is a column of this row. The field costs `cost`, and
+    each of its `breakdowns` costs this again for the counting.
+    """
+
+    numbers: tuple[str, ...]
+    row: Callable[[Row], Select[Any]]
+    breakdowns: Mapping[str, Breakdown]
+    cost: int
 
 
 @dataclass(frozen=True)
@@ -264,6 +299,7 @@ class Noun:
     objects: Mapping[str, ToOne] = field(default_factory=dict)
     lists: Mapping[str, Through | ListedIn] = field(default_factory=dict)
     entries: Mapping[str, Entries] = field(default_factory=dict)
+    figures: Mapping[str, Figures] = field(default_factory=dict)
     connections: Mapping[str, ToMany] = field(default_factory=dict)
     singular: Mapping[str, str] = field(default_factory=dict)
     lookups: Mapping[str, Unique] = field(default_factory=dict)

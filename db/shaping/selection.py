@@ -13,6 +13,8 @@ from typing import ClassVar, Generic, TypeAlias, TypeVar, assert_never
 
 Slot: TypeAlias = int
 Value: TypeAlias = str | int | None
+EntrySlots: TypeAlias = tuple[Slot, *tuple[Slot | None, ...]]
+"""The slots of the arguments of an `EntryList`. The first one has the maximum number of rows."""
 
 
 class At(str):
@@ -108,12 +110,37 @@ class ObjectList:
 
 @dataclass(frozen=True, slots=True)
 class EntryList:
-    """Rows that do not belong to any noun (`db.shaping.nouns.Entries`). A slot has their maximum number."""
+    """Rows that do not belong to any noun (`db.shaping.nouns.Entries`).
+
+    `noun` is the noun whose rows some of the selected fields count (`Entries.about`), or None.
+    """
 
     key: str
     name: str
     fields: "tuple[Typename | Scalar, ...]"
-    size: Slot
+    slots: EntrySlots
+    noun: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BreakdownList:
+    """A list in an object of numbers, with about `typical` entries (`db.shaping.nouns.Breakdown`)."""
+
+    key: str
+    name: str
+    noun: str
+    fields: "tuple[Typename | Scalar | Object, ...]"
+    typical: int
+
+
+@dataclass(frozen=True, slots=True)
+class FiguresObject:
+    """An object of numbers that are counted together (`db.shaping.nouns.Figures`)."""
+
+    key: str
+    name: str
+    fields: "tuple[Typename | Scalar | BreakdownList, ...]"
+    cost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +302,15 @@ class Connection:
 
 
 Field: TypeAlias = (
-    Typename | Scalar | EmbeddedObject | Object | ObjectList | EntryList | Snapshot | Connection
+    Typename
+    | Scalar
+    | EmbeddedObject
+    | Object
+    | ObjectList
+    | EntryList
+    | FiguresObject
+    | Snapshot
+    | Connection
 )
 Fields: TypeAlias = tuple[Field, ...]
 EdgePart: TypeAlias = Typename | EdgeNode | EdgeCursor
@@ -366,7 +401,7 @@ class SearchRead:
 
 
 Read: TypeAlias = OneRead | FieldRead | ChildRead | ConnectionRead | ManyRead | SearchRead
-AnyPart: TypeAlias = Read | Field | Part | EdgePart
+AnyPart: TypeAlias = Read | Field | BreakdownList | Part | EdgePart
 
 
 Visible: TypeAlias = Mapping[str, Collection[str]]
@@ -452,7 +487,7 @@ def _below(part: AnyPart) -> Iterable[AnyPart]:
     match part:
         case OneRead() | EmbeddedObject() | Object() | ObjectList() | EntryList() | Nodes() | EdgeNode():
             return part.fields
-        case SearchRead():
+        case FiguresObject() | BreakdownList() | SearchRead():
             return part.fields
         case Connection() | Group() | Edges():
             return part.parts

@@ -15,7 +15,7 @@ from graphql import (
 from strawberry.types.scalar import ScalarDefinition
 
 from db import clock
-from resolvers.inputs import parse_moment, parse_uuid
+from resolvers.inputs import parse_day, parse_moment, parse_uuid
 from schema.pipeline.variables import Variables
 
 DateTime = datetime
@@ -29,10 +29,7 @@ def _parse_moment(value: object) -> datetime:
 
 
 def _parse_day(value: object) -> date:
-    try:
-        return date.fromisoformat(_text(value))
-    except ValueError:
-        raise ValueError("must be a day such as 2026-01-23") from None
+    return parse_day(_text(value))
 
 
 def _parse_uuid(value: object) -> str:

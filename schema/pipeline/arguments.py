@@ -25,14 +25,16 @@ from graphql.execution.values import VariableValues
 
 from db import clock, ids
 from db.shaping.nouns import Entries, Noun, ToMany
-from db.shaping.selection import At, Filter, Lookup, Page, Slot, Sought, Value, Values
-from resolvers import paging, search
+from db.shaping.selection import At, EntrySlots, Filter, Lookup, Page, Slot, Sought, Value, Values
+from db.statistics import MOST_INTERVALS
+from resolvers import paging, search, statistics
 from resolvers.errors import BadUserInput
 from resolvers.inputs import is_storable
+from resolvers.statistics import Interval
 from schema.pipeline.collecting import arguments_at
 from schema.pipeline.names import camel_case, snake_case
 
-BoundArguments: TypeAlias = Page | Lookup | Sought | Slot | None
+BoundArguments: TypeAlias = Page | Lookup | Sought | Slot | EntrySlots | None
 """The forms that bound arguments have in a selection."""
 
 
@@ -154,18 +156,39 @@ class SizeArguments:
     field: GraphQLField
     details: FieldDetailsList
 
-    def bind(self, variables: VariableValues, values: Values) -> Slot:
+    def bind(self, variables: VariableValues, values: Values) -> EntrySlots:
         """Return the slot of the number. Raises GraphQLError."""
         arguments = arguments_at(self.field, self.details, variables)
         name = self.entries.argument
         try:
-            return paging.number(name, arguments[camel_case(name)], self.entries.most, values)
+            return (paging.number(name, arguments[camel_case(name)], self.entries.most, values),)
         except BadUserInput as error:
             raise located(error, self.details) from None
 
-    def assume(self, assumption: Assumption, values: Values) -> Slot:
+    def assume(self, assumption: Assumption, values: Values) -> EntrySlots:
         """Return the slot of the largest or the smallest number."""
-        return values.slot(self.entries.most if assumption.is_largest else 1)
+        return (values.slot(self.entries.most if assumption.is_largest else 1),)
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalArguments:
+    """The arguments of statistics: from when, until when, how long an interval is, and the tier."""
+
+    field: GraphQLField
+    details: FieldDetailsList
+
+    def bind(self, variables: VariableValues, values: Values) -> EntrySlots:
+        """Return the slots of the intervals. Raises GraphQLError."""
+        arguments = arguments_at(self.field, self.details, variables)
+        every, tier_slug = Interval(arguments["every"].value), arguments.get("tierSlug")
+        try:
+            return statistics.intervals(arguments["from"], arguments["to"], every, tier_slug, values)
+        except BadUserInput as error:
+            raise located(error, self.details) from None
+
+    def assume(self, assumption: Assumption, values: Values) -> EntrySlots:
+        """Return the slots of the largest or the smallest number of intervals."""
+        return statistics.assumed(MOST_INTERVALS if assumption.is_largest else 1, values)
 
 
 @dataclass(frozen=True, slots=True)

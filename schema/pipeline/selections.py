@@ -13,9 +13,10 @@ from graphql.execution.collect_fields import FieldDetailsList
 
 from db.reads import NOUNS
 from db.search import HIT
-from db.shaping.nouns import Noun, ToMany
+from db.shaping.nouns import Breakdown, Figures, Noun, ToMany
 from db.shaping.scans import scan_of_search, with_scan_costs
 from db.shaping.selection import (
+    BreakdownList,
     Connection,
     EdgeCursor,
     EdgeNode,
@@ -23,8 +24,10 @@ from db.shaping.selection import (
     Edges,
     EmbeddedObject,
     EntryList,
+    EntrySlots,
     Field,
     Fields,
+    FiguresObject,
     Group,
     HasMore,
     Lookup,
@@ -47,6 +50,7 @@ from schema.pipeline.arguments import (
     Arguments,
     BoundArguments,
     ConstantArguments,
+    IntervalArguments,
     LookupArguments,
     PageArguments,
     SearchArguments,
@@ -140,8 +144,17 @@ class TemplateBuilder:
             return EmbeddedObject(key, attribute, tuple(self._plain_fields(target, details)))
         if attribute in noun.entries:
             entries = noun.entries[attribute]
-            size: Any = self._argument(SizeArguments(entries, field, details), details)
-            return EntryList(key, attribute, tuple(self._plain_fields(target, details)), size)
+            arguments = (
+                SizeArguments(entries, field, details)
+                if entries.argument
+                else IntervalArguments(field, details)
+            )
+            slots: Any = self._argument(arguments, details)
+            shown = tuple(self._plain_fields(target, details))
+            counted = (entries.about.get(part.name) for part in shown if isinstance(part, Scalar))
+            return EntryList(key, attribute, shown, slots, next(filter(None, counted), None))
+        if attribute in noun.figures:
+            return self._figures(noun.figures[attribute], target, key, attribute, details)
         if attribute == "snapshot":
             at: Any = self._argument(SnapshotArguments(field, details), details)
             return Snapshot(key, at)
@@ -156,6 +169,34 @@ class TemplateBuilder:
         if attribute in noun.singular:
             by = self._argument(LookupArguments(child, field, details), details)
         return Object(key, attribute, child.name, self._fields(child, target, details), by)
+
+    def _figures(
+        self, figures: Figures, type: Any, key: str, name: str, details: FieldDetailsList
+    ) -> FiguresObject:
+        def part(key: str, name: str, found: FieldDetailsList) -> Typename | Scalar | BreakdownList:
+            if name == "__typename":
+                return Typename(key, type.name)
+            breakdown = figures.breakdowns.get(snake_case(name))
+            if breakdown is None:
+                return Scalar(key, snake_case(name))
+            entry = get_named_type(type.fields[name].type)
+            fields = tuple(self._breakdown_fields(breakdown, entry, found))
+            return BreakdownList(key, snake_case(name), breakdown.noun, fields, breakdown.typical)
+
+        parts = tuple(part(*each) for each in self._collector.below(type, details))
+        return FiguresObject(key, name, parts, figures.cost)
+
+    def _breakdown_fields(
+        self, breakdown: Breakdown, type: Any, details: FieldDetailsList
+    ) -> Iterator[Typename | Scalar | Object]:
+        noun = NOUNS[breakdown.noun]
+        for key, name, found in self._collector.below(type, details):
+            if name == "__typename":
+                yield Typename(key, type.name)
+            elif name == breakdown.target:
+                yield Object(key, name, noun.name, self._fields(noun, self._type(noun), found))
+            else:
+                yield Scalar(key, snake_case(name))
 
     def _plain_fields(self, type: Any, details: FieldDetailsList) -> Iterator[Typename | Scalar]:
         for key, name, _ in self._collector.below(type, details):
@@ -255,13 +296,28 @@ def _filled_field(noun: Noun, field: Field, bound: Sequence[BoundArguments]) -> 
         case ObjectList():
             return replace(field, fields=_filled_fields(NOUNS[field.noun], field.fields, bound))
         case EntryList():
-            return replace(field, size=cast("Slot", bound[cast("Argument", field.size).index]))
+            return replace(field, slots=cast("EntrySlots", bound[cast("Argument", field.slots).index]))
+        case FiguresObject():
+            return replace(field, fields=tuple(_filled_figure(part, bound) for part in field.fields))
         case Snapshot():
             return replace(field, at=cast("Slot", bound[cast("Argument", field.at).index]))
         case Connection():
             return _filled_connection(noun.connections[field.name], field, bound)
         case _:
             return field
+
+
+F = TypeVar("F", Typename | Scalar | BreakdownList, Typename | Scalar | Object)
+
+
+def _filled_figure(part: F, bound: Sequence[BoundArguments]) -> F:
+    match part:
+        case BreakdownList():
+            return replace(part, fields=tuple(_filled_figure(each, bound) for each in part.fields))
+        case Object():
+            return replace(part, fields=_filled_fields(NOUNS[part.noun], part.fields, bound))
+        case _:
+            return part
 
 
 def _filled_connection(

@@ -270,6 +270,7 @@ REST: dict[str, Row] = {
     "revoke_api_key": Row(("DELETE", "/api-keys/$key"), needs(MANAGE)),
     "list_events": Row(("GET", "/events"), needs(EVENTS), is_of_account=True),
     "list_app_events": Row(("GET", f"{APP}/events"), needs(READ, EVENTS)),
+    "get_statistics": Row(("GET", f"{APP}/statistics?from=2026-01-01&to=2026-01-31"), needs(READ, CUSTOMERS)),
     "get_app": Row(("GET", APP), needs(READ)),
     "update_app": Row(("PATCH", APP, {"name": "N"}), needs(CATALOG, READ)),
     "delete_app": Row(("DELETE", APP), needs(CATALOG)),

@@ -4,6 +4,7 @@ import asyncio
 
 from sqlalchemy import text
 
+from db import clock
 from db.engine import Database
 from tests.commands.conftest import Command
 from tests.factories import App, Customer, make_account, make_app, make_customer, make_license
@@ -48,6 +49,8 @@ def test_wrong_counters_are_named_and_repaired(command: Command, database_url: s
     assert found.stderr == (
         f"licensegraph: {app.id} has 0 customers and 0 licenses, its counters say 3 and -1\n"
         f"licensegraph: {customer.id} in {customer.app_id} has 1 licenses, its counter says 0\n"
+        f"licensegraph: {customer.app_id} lacks 1 active licenses and 1 customers on "
+        f"{clock.as_text(clock.now())[:10]} in the statistics\n"
     )
     assert (repaired.returncode, repaired.stderr) == (0, "")
     assert repaired.stdout == "".join(

@@ -3,24 +3,32 @@
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import Table, func, select, text
 
-from db import counters, ids
+from db import counters, ids, standing
 from db.accounts import accounts
 from db.apps import app_counters, apps, total
 from db.counters import AppMismatch, CustomerMismatch
 from db.customers import customers
 from db.engine import Database, WriteSession
+from db.license_seen import license_seen
 from db.licenses import licenses
+from db.standing import app_expiries
+from db.tiers import tiers
 from tests.factories import make_account, make_app, make_customer, make_license
 
 
-async def off(database: Database) -> tuple[object, object]:
+async def off(database: Database) -> tuple[object, object, object]:
     async with database.read() as session:
-        return await counters.app_mismatches(session), await counters.customer_mismatches(session)
+        return (
+            await counters.app_mismatches(session),
+            await counters.customer_mismatches(session),
+            await standing.apps_with_wrong_totals(session),
+        )
 
 
 async def execute(database: Database, statement: str, **values: object) -> None:
@@ -50,6 +58,15 @@ class Statements:
             "name_folded": "",
         }
         await self.session.execute(apps.insert().values(row | moments()))
+        tier = {
+            "id": ids.new_id(ids.TIER).id,
+            "app_id": id,
+            "slug": "",
+            "name": "",
+            "position": 0,
+            "rank": "",
+        }
+        await self.session.execute(tiers.insert().values(**tier, created_at=moments()["created_at"]))
 
     async def add_customers(self) -> None:
         for app in await self.some(apps):
@@ -102,6 +119,25 @@ class Statements:
             to = {"customer_id": owner.id, "app_id": owner.app_id}
             await self.session.execute(licenses.update().where(licenses.c.id.in_(moved)).values(to))
 
+    async def change_terms(self) -> None:
+        """Change when licenses expire, whether they are revoked, and their tiers."""
+        for found in await self.some(licenses, 4):
+            of_app = [tier.id for tier in await self.some(tiers, 9) if tier.app_id == found.app_id]
+            times = (None, datetime(2026, 1, 23, tzinfo=UTC), datetime(2027, 1, 23, tzinfo=UTC))
+            changes: dict[str, object] = {
+                "expires_at": self.chance.choice(times),
+                "revoked_at": self.chance.choice(times),
+                "tier_id": self.chance.choice((None, *of_app)),
+            }
+            name = self.chance.choice(list(changes))
+            changed = licenses.update().where(licenses.c.id == found.id)
+            await self.session.execute(changed.values({name: changes[name]}))
+
+    async def verify(self) -> None:
+        verified = [row.id for row in await self.some(licenses, 5)]
+        noted = license_seen.update().where(license_seen.c.license_id.in_(verified))
+        await self.session.execute(noted.values(at=moments()["created_at"]))
+
 
 def moments() -> dict[str, object]:
     now = ids.new_id(ids.APP).created_at
@@ -143,6 +179,8 @@ KINDS: list[Callable[[Statements], Awaitable[None]]] = [
     *[Statements.delete_licenses] * 2,
     Statements.move_customers,
     Statements.move_licenses,
+    *[Statements.change_terms] * 3,
+    *[Statements.verify] * 2,
 ]
 
 
@@ -167,7 +205,7 @@ async def test_counters_are_right_after_any_statement(database: Database, seed: 
                     raise RolledBack
         except RolledBack:
             pass
-        assert await off(database) == ([], [])
+        assert await off(database) == ([], [], [])
 
 
 async def test_counters_of_deleted_apps_are_deleted(database: Database) -> None:
@@ -179,7 +217,7 @@ async def test_counters_of_deleted_apps_are_deleted(database: Database) -> None:
         await session.execute(accounts.delete())
 
     async with database.write() as session:
-        for table in (apps, customers, licenses, app_counters):
+        for table in (apps, customers, licenses, app_counters, app_expiries):
             assert (await session.execute(select(func.count()).select_from(table))).scalar_one() == 0
 
 
@@ -213,6 +251,7 @@ async def test_wrong_counters_are_found_and_counted_again(database: Database) ->
         id=empty.id,
     )
     await execute(database, "UPDATE customers SET license_count = 7 WHERE id = :id", id=lost.id)
+    await execute(database, "UPDATE app_expiries SET unseen = 0 WHERE app_id = :id", id=right.id)
 
     assert await off(database) == (
         [
@@ -220,12 +259,13 @@ async def test_wrong_counters_are_found_and_counted_again(database: Database) ->
             AppMismatch(empty.id, stored_customers=-1, customers=0, stored_licenses=2, licenses=0),
         ],
         [CustomerMismatch(lost.id, wrong.id, stored_licenses=7, licenses=0)],
+        [right.id],
     )
 
-    for app in (wrong, empty):
+    for app in (right, wrong, empty):
         async with database.write() as session:
             await counters.recount(session, app.id)
-    assert await off(database) == ([], [])
+    assert await off(database) == ([], [], [])
 
 
 async def test_a_deleted_app_is_not_counted_again(database: Database) -> None:

@@ -6,6 +6,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import uuid4
@@ -21,7 +22,10 @@ from db import apps, clock, master_key, migrations
 from db.engine import Database, StoreUnavailable
 from db.metadata import is_modelled, metadata
 from db.revisions import REVISIONS, MigrationError, UnfitDatabase
+from db.statistics import DAY, WHOLE_APP, app_days
+from resolvers import counters
 from tests.factories import (
+    Account,
     key_id,
     make_account,
     make_app,
@@ -42,6 +46,8 @@ ROOT = Path(__file__).parents[2]
 TABLES = [
     "accounts",
     "app_counters",
+    "app_days",
+    "app_expiries",
     "apps",
     "customers",
     "document_ids",
@@ -71,10 +77,15 @@ SQLITE_TRIGGERS = [
     ("customers", "customer_grams_insert"),
     ("customers", "customer_grams_update"),
     ("events", "events_insert"),
+    ("license_seen", "expiry_seen"),
     ("licenses", "count_licenses_delete"),
     ("licenses", "count_licenses_insert"),
     ("licenses", "count_licenses_move_between_apps"),
     ("licenses", "count_licenses_move_between_customers"),
+    ("licenses", "expiry_licenses_delete"),
+    ("licenses", "expiry_licenses_forget"),
+    ("licenses", "expiry_licenses_insert"),
+    ("licenses", "expiry_licenses_move"),
     ("licenses", "license_features_delete"),
     ("licenses", "license_features_insert"),
     ("licenses", "license_features_update"),
@@ -85,14 +96,19 @@ POSTGRESQL_TRIGGERS = [
     ("customers", "count_in_apps_delete"),
     ("customers", "count_in_apps_insert"),
     ("customers", "move_between_apps"),
+    ("license_seen", "count_seen"),
+    ("licenses", "count_expiries_delete"),
+    ("licenses", "count_expiries_insert"),
     ("licenses", "count_in_apps_delete"),
     ("licenses", "count_in_apps_insert"),
     ("licenses", "count_in_customers_delete"),
     ("licenses", "count_in_customers_insert"),
+    ("licenses", "forget_seen"),
     ("licenses", "license_seen_insert"),
     ("licenses", "license_seen_update"),
     ("licenses", "move_between_apps"),
     ("licenses", "move_between_customers"),
+    ("licenses", "move_expiry"),
 ]
 
 Facts: TypeAlias = dict[str, dict[str, object]]
@@ -213,6 +229,9 @@ async def fill(url: str) -> None:
     async with database.write() as session:
         await apps.disown(session, account.id, f"deleted-{account.id[-9:]}", "no app")
         await master_key.settle(session, "a fingerprint", clock.now())
+        counted = dict.fromkeys((column.name for column in app_days.c), 0)
+        texts = {"app_id": app.id, "tier_id": WHOLE_APP, "span": DAY, "day": "2026-01-23"}
+        await session.execute(app_days.insert().values(**counted | texts))
     await database.close()
 
 
@@ -317,6 +336,8 @@ async def test_constraints_of_the_migrated_database(database_url: str) -> None:
     }
     assert foreign == {
         "fk_app_counters_app_id": ("apps", {"ondelete": "CASCADE"}),
+        "fk_app_days_app_id": ("apps", {"ondelete": "CASCADE"}),
+        "fk_app_expiries_app_id": ("apps", {"ondelete": "CASCADE"}),
         "fk_apps_account_id": ("accounts", {"ondelete": "CASCADE"}),
         "fk_customers_app_id": ("apps", {"ondelete": "CASCADE"}),
         "fk_document_ids_account_id": ("accounts", {"ondelete": "CASCADE"}),
@@ -464,6 +485,51 @@ async def test_a_table_that_is_rebuilt_keeps_its_triggers(
     await fill(sqlite_url)
     after = await run(sqlite_url, contents)
     assert after["app_counters"] == [counted(app) for app in after["apps"]]
+
+
+async def test_statistics_begin_with_what_rows_show(database_url: str) -> None:
+    """Also with events that have no position yet: what they tell is in the rows already."""
+    database = Database(database_url)
+    begin = datetime(2026, 1, 30, 10, tzinfo=UTC)
+    app = await make_app(database, await make_account(database))
+    tier = await make_tier(database, app)
+    customer = await make_customer(database, app, created_at=begin)
+    for days, revoked in ((1, None), (3, 2), (None, None), (40_000, None)):
+        await make_license(
+            database,
+            customer,
+            tier=tier,
+            created_at=begin,
+            expires_at=None if days is None else begin + timedelta(days=days),
+            revoked_at=None if revoked is None else begin + timedelta(days=revoked),
+        )
+    await make_event(database, Account(app.account_id, ""), subject_id=customer.id)
+    await migrations.downgrade(database_url, "0020")
+    await run(database_url, lambda made: made.execute(text("UPDATE watermarks SET until = '2026-03'")))
+
+    await migrations.upgrade(database_url)
+
+    found = await run(database_url, contents)
+    (log,) = found["log"]
+    # SQLite has no events without a position: this one is none that a server could have written.
+    assert [event["position"] for event in found["events"]] == [None if log["head"] == 0 else 1]
+    assert log["counted"] == log["head"]
+    names = "span", "day", "active", "issued", "expired", "revoked", "customers_added"
+    for tier_id, added in (("*", 1), (tier.id, 0)):
+        kept = [row for row in found["app_days"] if row["tier_id"] == tier_id]
+        assert sorted(tuple(row[name] for name in names) for row in kept) == [
+            ("day", "2026-01-30", 4, 4, 0, 0, added),
+            ("day", "2026-01-31", -1, 0, 1, 0, 0),
+            ("day", "2026-02-01", -1, 0, 0, 1, 0),
+            ("day", "2135-08-07", -1, 0, 0, 0, 0),
+            ("month", "2026-01-01", 3, 4, 1, 0, added),
+            ("month", "2026-02-01", -1, 0, 0, 1, 0),
+            ("month", "2135-08-01", -1, 0, 0, 0, 0),
+        ]
+    totals = {row["day"]: (row["tier_id"], row["licenses"], row["unseen"]) for row in found["app_expiries"]}
+    assert totals == dict.fromkeys(("2026-01-31", "2135-08-07", "never", "revoked"), (tier.id, 1, 1))
+    await counters.check(database)
+    await database.close()
 
 
 async def test_second_upgrade_does_nothing(database_url: str) -> None:
@@ -728,6 +794,6 @@ async def test_downgrade_keeps_customers_whose_emails_were_once_equal(unmigrated
 
     assert folded == ["a@strasse.example", f"a@strasse.example {made[1].id}", "a@strasse2.example"]
     after = await run(unmigrated_url, contents)
-    for begun_again in ("log", "watermarks"):
+    for begun_again in ("log", "watermarks", "app_days"):
         del before[begun_again], after[begun_again]
     assert after == before

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -22,6 +23,7 @@ from tests.reference.rows import Row, Rows
 Object: TypeAlias = dict[str, Any]
 
 PREFIXES = {"secret": "sk", "public": "pk", "restricted": "rk", "session": "cs"}
+_HAPPENED = ("issued", "renewed", "reinstated", "expired", "revoked", "deleted")
 SECRET = (
     *("read", "read_customers", "read_tokens", "read_events"),
     *("write", "write_customers", "write_licenses", "write_catalog"),
@@ -277,6 +279,8 @@ class _Graph:
                 "Event.position.both", str(self._rows.log[0]["head"]), None
             ),
             "events": lambda _, **arguments: self._event_connection(events, arguments),
+            "statistics": lambda _, **arguments: list(self._statistics(row, tiers, arguments)),
+            "standing": lambda _: self._standing(licenses, tiers),
             "snapshot": lambda _, at: self._snapshot(row, self._app_image, at),
             "customer": lambda _, by: _first(self._customer, customers, partial(_is_referred_to, by)),
             "customers": lambda _, **arguments: self._customer_connection(customers, arguments),
@@ -286,6 +290,67 @@ class _Graph:
             "tiers": lambda _, **arguments: page("Tier", tiers, arguments, self._tier),
             "feature": lambda _, slug: _first(self._feature, features, lambda other: other["slug"] == slug),
             "features": lambda _, **arguments: page("Feature", features, arguments, self._feature),
+        }
+
+    def _statistics(self, app: Row, tiers: Iterable[Row], arguments: Arguments) -> Iterable[Object]:
+        first, last = (date.fromisoformat(arguments[name]) for name in ("from", "to"))
+        slug, every = arguments.get("tierSlug"), arguments["every"]
+        tier_id = next((tier["id"] for tier in tiers if tier["slug"] == slug), None) if slug else "*"
+        of_app = [day for day in self._rows.app_days if (day["app_id"], day["span"]) == (app["id"], "day")]
+        licenses = [day for day in of_app if day["tier_id"] == tier_id]
+        customers = [day for day in of_app if day["tier_id"] == "*"]
+        starts = sorted(
+            {_start(first + timedelta(number), every) for number in range((last - first).days + 1)}
+        )
+        for start in starts:
+            # No interval is longer than 31 days.
+            days = [start + timedelta(number) for number in range(31)]
+            within = {day.isoformat() for day in days if _start(day, every) == start}
+            found = Counter[str]()
+            for row in licenses:
+                found.update({name: row[name] for name in _HAPPENED if row["day"] in within})
+                found["active"] += row["active"] if row["day"] <= max(within) else 0
+            for row in customers:
+                added, deleted = row["customers_added"], row["customers_deleted"]
+                found["customers"] += added - deleted if row["day"] <= max(within) else 0
+                found.update(
+                    {"customersAdded": added, "customersDeleted": deleted} if row["day"] in within else {}
+                )
+            names = (*_HAPPENED, "active", "customers", "customersAdded", "customersDeleted")
+            yield {
+                "__typename": "Statistic",
+                "from": start.isoformat(),
+                **{name: found[name] for name in names},
+            }
+
+    def _standing(self, licenses: Sequence[Row], tiers: Sequence[Row]) -> Object:
+        statuses = [self._status(row) for row in licenses]
+        active = [row for row in licenses if self._status(row) == "ACTIVE"]
+        of_tier = Counter(row["tier_id"] for row in active)
+        ordered = [*(tier["id"] for tier in sorted(tiers, key=lambda tier: tier["rank"]))]
+        if of_tier[None]:
+            ordered.append(None)
+
+        def expiring(days: int) -> int:
+            end = self._now + timedelta(days=days)
+            return sum(row["expires_at"] is not None and row["expires_at"] <= end for row in active)
+
+        return {
+            "__typename": "Standing",
+            "active": len(active),
+            "expired": statuses.count("EXPIRED"),
+            "revoked": statuses.count("REVOKED"),
+            "expiringIn7Days": expiring(7),
+            "expiringIn30Days": expiring(30),
+            "neverVerified": sum(row["last_verified_at"] is None for row in active),
+            "byTier": [
+                {
+                    "__typename": "TierStanding",
+                    "tier": partial(self._one_tier, id=id),
+                    "active": of_tier[id],
+                }
+                for id in ordered
+            ],
         }
 
     def _public_key_pem(self, app: Row) -> str:
@@ -550,6 +615,13 @@ class _Graph:
 
     def _tier_slug(self, license: Row) -> str | None:
         return next((row["slug"] for row in self._tiers if row["id"] == license["tier_id"]), None)
+
+
+def _start(day: date, every: str) -> date:
+    """Return the first day of the interval that contains a day."""
+    if every == "MONTH":
+        return day.replace(day=1)
+    return day - timedelta(days=day.weekday()) if every == "WEEK" else day
 
 
 def _event_passes(row: Row, filter: Arguments) -> bool:

@@ -33,6 +33,7 @@ class Rows:
     documents: Sequence[Row] = ()
     events: Sequence[Row] = ()
     log: Sequence[Row] = ()
+    app_days: Sequence[Row] = ()
 
 
 async def load(database: Database) -> Rows:

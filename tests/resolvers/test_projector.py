@@ -39,7 +39,7 @@ class Numbered(NamedTuple):
 
 async def number(database: Database) -> int:
     async with database.write() as session:
-        return await projector.number(session)
+        return await projector.project(session)
 
 
 async def numbered(database: Database) -> list[Numbered]:
@@ -147,7 +147,7 @@ async def test_an_event_is_numbered_after_its_commit_and_never_below_others(
 async def test_only_one_process_numbers_at_a_time(database: Database, account: Account) -> None:
     await make_event(database, account, subject_id="a")
     async with database.write() as session:
-        assert await projector.number(session) == 1
+        assert await projector.project(session) == 1
         await make_event(database, account, subject_id="b")
         assert await number(database) == 0
 
@@ -162,7 +162,7 @@ async def test_a_position_is_not_lost_with_a_transaction_that_fails(
     await make_event(database, account, subject_id="a")
     with suppress(ZeroDivisionError):
         async with database.write() as session:
-            assert await projector.number(session) == 1
+            assert await projector.project(session) == 1
             raise ZeroDivisionError
 
     assert await number(database) == 1

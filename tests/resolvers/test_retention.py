@@ -25,7 +25,8 @@ async def fill(database: Database, account: Account, ages: list[int]) -> None:
             old = update(events).where(events.c.id == id).values(created_at=now - timedelta(days=age))
             await session.execute(old)
     async with database.write() as session:
-        await session.execute(update(log_table).values(since=now - timedelta(days=1_000), head=len(ages)))
+        began = now - timedelta(days=1_000)
+        await session.execute(update(log_table).values(since=began, head=len(ages), counted=len(ages)))
 
 
 async def subjects(database: Database) -> list[str]:

@@ -178,7 +178,7 @@ def test_a_documented_default_means_the_same_as_leaving_the_parameter_out() -> N
                 given = {**required, each["name"]: str(default)}
                 assert check(operation.query, given) == check(operation.query, required)
                 found.append(each["name"])
-    assert set(found) == {"page", "per_page", "limit"}
+    assert set(found) == {"page", "per_page", "limit", "every"}
 
 
 BODIES = {each.body.__name__: each.body for each in OPERATIONS if each.body is not None}
@@ -287,6 +287,7 @@ JOURNEY = [
     "revoke_license",
     "list_events",
     "list_app_events",
+    "get_statistics",
     "reinstate_license",
     "create_api_key",
     "list_api_keys",
@@ -304,6 +305,10 @@ JOURNEY = [
     "delete_feature",
     "delete_app",
 ]
+COUNTED_BY_SERVER = {
+    *("active", "issued", "renewed", "reinstated", "expired", "revoked", "deleted"),
+    *("customers_added", "customers_deleted", "customers"),
+}
 CHOSEN_BY_SERVER = {
     "key",
     "last4",
@@ -339,6 +344,8 @@ def _learn(example: Any, actual: Any, learned: dict[str, str], key: str = "") ->
         assert len(actual) == len(example) or key == "keys"
         for one, other in zip(example, actual, strict=key != "keys"):
             _learn(one, other, learned, key)
+    elif key in COUNTED_BY_SERVER:
+        assert type(actual) is int, key
     elif key in CHOSEN_BY_SERVER and example is not None:
         assert isinstance(actual, type(example)), key
         learned[example] = actual

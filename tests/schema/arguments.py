@@ -12,6 +12,8 @@ from db.events import EventType
 from db.features import MOST_IN_APP
 from db.keys import MOST_APPS
 from db.shaping import cursors
+from db.standing import STANDING_COST, TYPICAL_TIERS
+from db.statistics import MOST_INTERVALS
 from resolvers.search import DEFAULT_HITS
 from tests.reference.pages import BY_VERSION, ORDERS, Order
 from tests.reference.rows import Row
@@ -397,6 +399,12 @@ class Arguments:
                 return "", MOST_IN_APP
             case "ApiKey", "apps":
                 return "", MOST_APPS
+            case "App", "statistics":
+                return self._intervals()
+            case "App", "standing":
+                return "", STANDING_COST
+            case "Standing", "byTier":
+                return "", TYPICAL_TIERS + STANDING_COST
             case "ApiKey", "usage":
                 days = self._choices.pick((1, 2, 7, 90)) if self._choices.chance(50) else None
                 return ("", 30) if days is None else (f"(days: {self.written('Int!', days)})", days)
@@ -433,6 +441,21 @@ class Arguments:
         named = (customer["id"], self._id("License"), installation, f"{{{installation}}}", jti, jti.upper())
         found: str = self._choices.pick((*whole, *parts, *named))
         return found
+
+    def _intervals(self) -> tuple[str, int]:
+        """Return the arguments of statistics, and the number of intervals."""
+        every, days = self._choices.pick((("DAY", 1), ("WEEK", 7), ("MONTH", 31), (None, 1)))
+        count = self._choices.pick((1, 2, 5, 40))
+        first = NOW.date() - timedelta(days=self._choices.pick((0, 1, 40, 100, 800)))
+        last = first + timedelta(days=days * (count - 1) + self._choices.number(0, days - 1))
+        tier = self._choices.pick((None, None, "", *self._facts.tier_slugs, "nowhere"))
+        written = {
+            "from": self.written("Date!", first.isoformat()),
+            "to": self.written("Date!", last.isoformat()),
+            "every": None if every is None else self.written("StatisticsInterval!", EnumValue(every)),
+            "tierSlug": self._optional("String", tier),
+        }
+        return self._listed(written), min(2 * count + 1, MOST_INTERVALS)
 
     def _time(self) -> str:
         """Return a time after the log began. Some are those of events, or in the future."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Table, delete, select, update
 
-from db import events, ids
+from db import events, ids, statistics
 from db.apps import APP
 from db.customers import CUSTOMER, customers
 from db.documents import documents
@@ -191,6 +191,9 @@ async def make_dataset(database: Database) -> Dataset:
     )
     await _make_history(database, everything, gone)
     await _delete(database, gone)
+    async with database.write() as session:
+        for app in everything.apps:
+            await statistics.add_rows(session, app["id"])
     rows = await load(database)
     lost = {row["id"] for row in everything.licenses} - {row["id"] for row in rows.licenses}
     return Dataset(

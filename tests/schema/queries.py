@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from db.features import MOST_IN_APP
 from db.keys import MOST_APPS
+from db.standing import STANDING_COST
+from db.statistics import MOST_INTERVALS
 from tests.schema.arguments import KINDS, Arguments, Choices, Facts
 from tests.schema.dataset import Dataset, Vendor
 from tests.schema.merging import NODE, Claim, Scope
@@ -27,7 +29,13 @@ _FIELDS = 250
 _COSTS: Mapping[str, int] = {"totalCount": 1, "token": 1, "text": 5, "snapshot": 1}
 """The leaf fields that have a cost."""
 
-_LISTS = {("Tier", "features"): 2 * MOST_IN_APP, ("ApiKey", "apps"): 2 * MOST_APPS}
+_LISTS = {
+    ("Tier", "features"): 2 * MOST_IN_APP,
+    ("ApiKey", "apps"): 2 * MOST_APPS,
+    ("App", "statistics"): MOST_INTERVALS,
+    ("App", "standing"): 10 * STANDING_COST,
+    ("Standing", "byTier"): 10 * STANDING_COST,
+}
 """The fields that are lists of objects, with an allowance that is enough for each."""
 
 _OF_MANAGERS = ("apiKeys", "registeredDocuments", "events", "snapshot")
@@ -43,8 +51,16 @@ _ASKED: Mapping[str, Sequence[str]] = {
     "App": (
         *("id", "slug", "name", "description", "webhookUrl", "signingAlgorithm", "publicKeyPem", *_TIMES),
         *("customer", "customers", "licenses", "license", "tier", "tiers", "feature", "features"),
-        *("version", "changesCursor", "events", "snapshot"),
+        *("version", "changesCursor", "events", "snapshot", "statistics", "standing"),
     ),
+    "Statistic": (
+        *("from", "active", "issued", "renewed", "reinstated", "expired", "revoked", "deleted"),
+        *("customersAdded", "customersDeleted", "customers"),
+    ),
+    "Standing": (
+        *("active", "expired", "revoked", "expiringIn7Days", "expiringIn30Days", "neverVerified", "byTier"),
+    ),
+    "TierStanding": ("tier", "active"),
     "Customer": (
         *("id", "email", "name", "externalId", "metadata", *_TIMES, "app", "licenses"),
         *("version", "events", "snapshot"),

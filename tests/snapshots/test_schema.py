@@ -83,7 +83,7 @@ def test_every_field_of_a_noun_has_its_place_in_sql() -> None:
         type = graphql_schema.type_map[noun.name]
         assert isinstance(type, GraphQLObjectType)
         known = {*noun.attributes, *noun.embedded, *noun.objects, *noun.lists, *noun.entries}
-        known |= {*noun.connections}
+        known |= {*noun.connections, *noun.figures}
 
         snapshot = {"snapshot"} if noun.image else set()
         assert {snake_case(name) for name in type.fields} <= known | {*noun.singular} | snapshot
