@@ -141,7 +141,15 @@ async def _load(database: Database, issued: _Issued | None) -> None:
 
 def _claims(license: dict[str, Any], grant: _Grant, app_slug: str, issuer: str) -> dict[str, Any]:
     expires_at = None if license["expires_at"] is None else clock.from_text(license["expires_at"])
-    terms = Terms(license["id"], license["installation_id"], app_slug, grant.tier, grant.features, expires_at)
+    terms = Terms(
+        license["id"],
+        license["installation_id"],
+        app_slug,
+        grant.tier,
+        grant.features,
+        expires_at,
+        trial=False,
+    )
     return terms.claims(issuer, clock.from_text(license["created_at"]))
 
 

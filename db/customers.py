@@ -108,7 +108,7 @@ CUSTOMER = Noun(
             StoredTotal(("license_count",), lambda row: row["license_count"]),
             few=True,
         ),
-        "events": ToMany("Event", "customer_id"),
+        "events": ToMany("Event", "customer_id", other_column="other_customer_id"),
     },
     lookups={
         "id": Unique("id"),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Integer, Text, bindparam, exists, select
+from sqlalchemy import Integer, Text, bindparam, exists, or_, select
 
 from db import idempotency
 from db.customers import customers
@@ -25,7 +25,7 @@ ERASED: Mapping[str, object] = MappingProxyType(
 EVENTS_PER_STATEMENT = 500
 
 _customer = bindparam("customer", type_=Text())
-_OF_CUSTOMER = events.c.customer_id == _customer
+_OF_CUSTOMER = or_(events.c.customer_id == _customer, events.c.other_customer_id == _customer)
 _IS_THERE = select(
     exists().where(customers.c.id == _customer).label("customer"), exists().where(_OF_CUSTOMER).label("event")
 )

@@ -62,7 +62,7 @@ events = Table(
     Column("app_id", PlainText),
     Column("app_slug", PlainText),
     Column("customer_id", PlainText),
-    Column("other_customer_id", PlainText),
+    Column("other_customer_id", PlainText),  # the customer that a license was transferred from
     Column("subject_type", PlainText, nullable=False),
     Column("subject_id", PlainText, nullable=False),
     Column("version", Integer, nullable=False),
@@ -79,6 +79,14 @@ events = Table(
     Index(None, "account_id", "position"),
     Index(None, "app_id", "position"),
     Index(None, "customer_id", "position"),
+)
+_has_other_customer = events.c.other_customer_id.is_not(None)
+Index(
+    "ix_events_other_customer_id_position",
+    events.c.other_customer_id,
+    events.c.position,
+    sqlite_where=_has_other_customer,
+    postgresql_where=_has_other_customer,
 )
 _has_no_position = events.c.position.is_(None)
 Index(
@@ -126,6 +134,8 @@ class EventType(StrEnum):
     CUSTOMER_DELETED = "customer.deleted"
     LICENSE_CREATED = "license.created"
     LICENSE_UPDATED = "license.updated"
+    LICENSE_RENEWED = "license.renewed"
+    LICENSE_TRANSFERRED = "license.transferred"
     LICENSE_REGENERATED = "license.regenerated"
     LICENSE_REVOKED = "license.revoked"
     LICENSE_REINSTATED = "license.reinstated"
@@ -216,6 +226,7 @@ COLUMNS = (
     "actor_id",
     "request_id",
     "caused_by",
+    "other_customer_id",
     "data",
     "changes",
 )
@@ -278,7 +289,7 @@ def _parameter(name: str) -> ColumnElement[Any]:
     return cast(bindparam(f"event_{name}", type_=column.type), column.type)
 
 
-_PARAMETERS = ("actor_kind", "actor_id", "request_id", "caused_by")
+_PARAMETERS = ("actor_kind", "actor_id", "request_id", "caused_by", "other_customer_id")
 _EVENT_ID = _parameter("id")
 _ID = "row_id"
 _ONE = bindparam("event_subject", type_=Text())
@@ -314,6 +325,7 @@ def parameters(
     *,
     changes: Mapping[str, object] = _NOTHING,
     caused_by: str | None = None,
+    other_customer_id: str | None = None,
 ) -> dict[str, object]:
     """Return the parameters of a statement that writes an event (`recording`). The event gets a new id."""
     now = clock.now()
@@ -325,6 +337,7 @@ def parameters(
         "event_actor_id": actor.id,
         "event_request_id": actor.request_id,
         "event_caused_by": caused_by,
+        "event_other_customer_id": other_customer_id,
         "event_changes": json_text(dict(changes)),
         "event_subject": subject_id,
         "now": now,
@@ -365,13 +378,15 @@ async def record(
     changes: Mapping[str, object] = _NOTHING,
     more: Mapping[str, int] = _NOTHING,
     values: Mapping[str, object] = _NOTHING,
+    other_customer_id: str | None = None,
 ) -> str:
     """Write the event of a change to the row with this id, and return the id of the event.
 
     Call this after a change, but before a deletion. `more` are numbers that the event's data has besides the
-    row's fields. `values` are those of other parameters that the noun's image needs.
+    row's fields. `values` are those of other parameters that the noun's image needs. The event is also in the
+    history of the customer with the id `other_customer_id`.
     """
-    event = parameters(actor, type, id, changes=changes)
+    event = parameters(actor, type, id, changes=changes, other_customer_id=other_customer_id)
     statement = recording(noun, tuple(more), deleted=type in DELETIONS)
     await session.execute(statement, {**values, **more, **event})
     session.has_events = True
@@ -479,6 +494,9 @@ async def _apply(
     run = session.execute_unique if unique else session.execute
     given = {f"new_{name}": value for name, value in changes.items()}
     after: str | None = (await run(statement, {**values, **given, "now": clock.now(), _ID: id})).scalar()
+    if after is not None and session.database.is_sqlite:
+        # In RETURNING, SQLite 3.40 takes nulls for values: an active license would be shown as revoked.
+        return await image_of(session, noun, id, values)
     return after
 
 

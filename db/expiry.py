@@ -202,7 +202,7 @@ async def advance(session: WriteSession, mark: Mark, days: int, limit: int = ROW
 async def catch_up(session: WriteSession, license_id: str, expires_at: datetime | None) -> None:
     """Write "license.expired" for a license that became active after its mark had passed it.
 
-    Call this at the end of a transaction that issues or reinstates an unexpired license. A license that
+    Call this at the end of a transaction that makes a license active or changes its expiry. A license that
     expires in this minute could expire before the transaction ends.
     """
     if expires_at is None or expires_at - clock.now() > _CLOSE:
@@ -213,6 +213,20 @@ async def catch_up(session: WriteSession, license_id: str, expires_at: datetime 
     if (expires_at, license_id) <= (until, last_id):
         late = _Passing(license_id, expires_at, expires_at, is_revoked=False, moment=expires_at)
         await _record(session, Mark.EXPIRED, [late])
+
+
+async def settle(session: WriteSession, license_id: str, expires_at: datetime) -> None:
+    """Write "license.expired" for an expired license that its mark has not passed yet.
+
+    Call this before a change after which the mark would not see that the license expired: a new expiry, a
+    revocation or a deletion. The license is locked and not revoked.
+    """
+    # Until the transaction ends, the mark stays where it is.
+    found = await session.execute(_HOLD, {"mark": Mark.EXPIRED.value, "now": clock.now()})
+    until, last_id, _, since = tuple(found.one())
+    if (expires_at, license_id) > (until, last_id) and expires_at >= since:
+        due = _Passing(license_id, expires_at, expires_at, is_revoked=False, moment=expires_at)
+        await _record(session, Mark.EXPIRED, [due])
 
 
 def _has_event(license: _Passing, since: datetime) -> bool:

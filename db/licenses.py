@@ -12,17 +12,22 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Exists,
     ForeignKey,
     Index,
     Integer,
     ScalarSelect,
     Table,
     Text,
+    and_,
     bindparam,
     case,
+    exists,
+    false,
     func,
     literal,
     not_,
+    or_,
     select,
     union_all,
 )
@@ -171,6 +176,12 @@ def _tier_slug(row: Row) -> ScalarSelect[str]:
     return select(tiers.c.slug).where(tiers.c.id == row["tier_id"]).correlate_except(tiers).scalar_subquery()
 
 
+def _is_trial(row: Row) -> Exists:
+    """Return SQL for whether a license is a trial: whether its tier is a trial tier."""
+    has_trial_tier = exists().where(tiers.c.id == row["tier_id"], tiers.c.trial)
+    return has_trial_tier.correlate_except(tiers)
+
+
 def _has_tier(row: Row, slug: BindParameter[str]) -> ColumnElement[bool]:
     named = select(tiers.c.id).where(tiers.c.app_id == row["app_id"], tiers.c.slug == slug)
     return row["tier_id"] == named.correlate_except(tiers).scalar_subquery()  # type: ignore[no-any-return]
@@ -312,6 +323,7 @@ LICENSE = Noun(
         "updated_at": column("updated_at"),
         "version": column("version", Kind.INTEGER),
         "last_verified_at": Attribute(Kind.PLAIN, ("id",), last_verified_at, nullable=True, is_subquery=True),
+        "trial": Attribute(Kind.BOOLEAN, ("tier_id",), _is_trial, is_subquery=True),
     },
     subject="license",
     image={
@@ -365,6 +377,14 @@ LICENSE = Noun(
             lambda row, value: row["tier_id"] == value, columns=("tier_id",), selective=True, scan=ROW_SCAN
         ),
         "tier_slug": Condition(_has_tier, columns=("tier_id", "app_id"), selective=True, scan=ROW_SCAN),
+        "trial": Condition(
+            lambda row, value: or_(
+                and_(value == "true", _is_trial(row)), and_(value == "false", not_(_is_trial(row)))
+            ),
+            lambda trial: "true" if trial else "false",
+            columns=("tier_id",),
+            scan=ROW_SCAN,
+        ),
         "feature": Condition(
             lambda row, value: contains(row["features"], value),
             _written,
@@ -425,6 +445,7 @@ _FOR_UPDATE = locking(
     select(
         licenses.c.id,
         licenses.c.app_id,
+        licenses.c.customer_id,
         licenses.c.installation_id,
         licenses.c.expires_at,
         licenses.c.revoked_at,
@@ -435,6 +456,8 @@ _FOR_UPDATE = locking(
         apps.apps.c.slug.label("app_slug"),
         apps.apps.c.signing_generation,
         tiers.c.slug.label("tier_slug"),
+        tiers.c.duration_days,
+        func.coalesce(tiers.c.trial, false()).label("trial"),
         image(LICENSE).label("image"),
     )
     .join(customers, customers.c.id == licenses.c.customer_id)
@@ -472,10 +495,14 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class StoredLicense:
-    """A license and its app, with the columns that are needed to change the license."""
+    """A license, its app and its tier, with the columns that are needed to change the license.
+
+    `duration_days` is the default term of the tier, and `trial` says whether it is a trial tier.
+    """
 
     id: str
     app_id: str
+    customer_id: str
     installation_id: str
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -486,6 +513,8 @@ class StoredLicense:
     app_slug: str
     signing_generation: int
     tier_slug: str | None
+    duration_days: int | None
+    trial: bool
     image: str
 
 

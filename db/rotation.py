@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    false,
     func,
     literal_column,
     select,
@@ -77,6 +78,7 @@ _NEXT = (
         _batch.c.expires_at,
         _batch.c.features,
         tiers.c.slug,
+        func.coalesce(tiers.c.trial, false()),
         and_(is_active(_batch.c), _token_under(_batch.c.id).is_(None)),
     )
     .outerjoin(tiers, tiers.c.id == _batch.c.tier_id)
@@ -163,6 +165,7 @@ class UnsignedLicense:
     expires_at: datetime | None
     features: Sequence[str]
     tier: str | None
+    trial: bool
 
 
 async def count_live(session: ReadSession, app_id: str, now: datetime, at_most: int = 2**31 - 1) -> int:

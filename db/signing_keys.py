@@ -44,8 +44,8 @@ signing_keys = Table(
     Column("sealed", LargeBinary),  # the encrypted private key; null once the key is retired
     Column("created_at", UtcDateTime, nullable=False),
     Column("retired_at", UtcDateTime),
-    # The latest expiry of the tokens that this key signed. Until the key is retired, only the tokens of
-    # deleted licenses count. From then on, all tokens count.
+    # The latest expiry of the tokens that this key signed. Until the key is retired, only tokens that outlive
+    # their license count: it was deleted, or it expires earlier now. From then on, all tokens count.
     Column("last_expiry", UtcDateTime),
     Column("dropped_at", UtcDateTime),
     # When a rotation began to sign with this key. Null if no rotation has activated the key yet, if it is the
@@ -90,7 +90,11 @@ _NOTE_EXPIRY = (
     signing_keys.update()
     .where(
         _OF_APP,
-        signing_keys.c.generation == bindparam("of_generation"),
+        (signing_keys.c.generation == bindparam("of_generation"))
+        | (
+            (signing_keys.c.generation > bindparam("of_generation"))
+            & signing_keys.c.activated_at.is_not(None)
+        ),
         signing_keys.c.last_expiry.is_(None)
         | (signing_keys.c.last_expiry < bindparam("expiry", type_=UtcDateTime())),
     )
@@ -179,9 +183,10 @@ async def drop_retired(session: WriteSession, app_id: str, now: datetime) -> Non
 
 
 async def note_expiry(session: WriteSession, app_id: str, generation: int, expiry: datetime | None) -> None:
-    """Record the expiry of a token whose license is being deleted, with the key that signed the token.
+    """Record the expiry of a token that outlives its license, with the keys that may have signed it.
 
-    None means that the token never expires. A later expiry that is already recorded is kept.
+    These are the current key, of this generation, and during a rotation the next key. None means that the
+    token never expires. A later expiry that is already recorded is kept.
     """
     values = {"of_app": app_id, "of_generation": generation, "expiry": expiry or NEVER}
     await session.execute(_NOTE_EXPIRY, values)

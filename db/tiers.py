@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     bindparam,
+    false,
     func,
     select,
 )
@@ -43,6 +45,8 @@ tiers = Table(
     Column("rank", PlainText, nullable=False),  # computed from position and slug by `rank`
     Column("created_at", UtcDateTime, nullable=False),
     Column("version", Integer, nullable=False, server_default="1"),
+    Column("duration_days", Integer),  # the term of a license for which no other term is given
+    Column("trial", Boolean, nullable=False, server_default=false()),  # never changes (see `db.trials`)
     UniqueConstraint("app_id", "slug"),
     Index(None, "app_id", "rank", "id"),
 )
@@ -91,6 +95,8 @@ TIER = Noun(
         ),
         "created_at": column("created_at"),
         "version": column("version", Kind.INTEGER),
+        "duration_days": column("duration_days", Kind.INTEGER, nullable=True),
+        "trial": column("trial", Kind.BOOLEAN),
     },
     subject="tier",
     image={
@@ -100,6 +106,8 @@ TIER = Noun(
         "position": "position",
         "features": "feature_slugs",
         "created_at": "created_at",
+        "duration_days": "duration_days",
+        "trial": "trial",
     },
     objects={"app": ToOne("App", "app_id")},
     lists={"features": Through("Feature", tier_features, "tier_id", "feature_id", "slug", TYPICAL_FEATURES)},
@@ -117,7 +125,7 @@ _FOR_UPDATE = locking(
     tiers,
 )
 _FOR_KEY_SHARE = (
-    select(tiers.c.slug)
+    select(tiers.c.slug, tiers.c.duration_days, tiers.c.trial)
     .where(tiers.c.id == bindparam("id"), tiers.c.app_id == bindparam("app_id"))
     .with_for_update(read=True, key_share=True)
 )
@@ -143,6 +151,15 @@ class StoredTier:
     image: str
 
 
+@dataclass(frozen=True, slots=True)
+class GrantedTier:
+    """A tier, with the columns that are needed to issue a license with it."""
+
+    slug: str
+    duration_days: int | None
+    trial: bool
+
+
 async def insert(session: WriteSession, values: Mapping[str, object]) -> bool:
     """Add a tier. Returns False if its slug is taken in the app."""
     return await session.insert_if_free(tiers, values)
@@ -160,12 +177,13 @@ async def find_for_update(session: WriteSession, tenant: Tenant, id: str) -> Sto
     return None if row is None else StoredTier(**row)
 
 
-async def find_for_key_share(session: WriteSession, app_id: str, id: str) -> str | None:
-    """Lock an app's tier against deletion and return its slug, or None if the app has no such tier.
+async def find_for_key_share(session: WriteSession, app_id: str, id: str) -> GrantedTier | None:
+    """Lock an app's tier against deletion and return it, or None if the app has no such tier.
 
     The lock lasts until the transaction ends.
     """
-    return (await session.execute(_FOR_KEY_SHARE, {"id": id, "app_id": app_id})).scalar()
+    row = (await session.execute(_FOR_KEY_SHARE, {"id": id, "app_id": app_id})).first()
+    return None if row is None else GrantedTier(*tuple(row))
 
 
 async def feature_slugs(session: WriteSession, id: str) -> Sequence[str]:

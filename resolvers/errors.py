@@ -30,6 +30,7 @@ class FaultCode(StrEnum):
     NOT_FOUND = "NOT_FOUND"
     IN_USE = "IN_USE"
     WRONG_STATE = "WRONG_STATE"
+    TRIAL_USED = "TRIAL_USED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ NAME_LENGTH = 255
 EXTERNAL_ID_LENGTH = 255
 DESCRIPTION_LENGTH = 2_000
 URL_LENGTH = 2_000
+MAX_DURATION_DAYS = 36_500
 METADATA_KEYS = 50
 METADATA_KEY_LENGTH = 64
 METADATA_DEPTH = 4
@@ -141,6 +142,22 @@ def check(model: type[M], values: Mapping[str, object], context: Mapping[str, ob
     if faults:
         raise Faults(faults)
     return valid
+
+
+def check_each(model: type[M], values: Mapping[str, object]) -> tuple[M, list[Fault]]:
+    """Validate an input and return it with its faults, for a caller that can find more of them.
+
+    Fields that are wrong count as left out. No field of the model is required.
+    """
+    faults: list[Fault] = []
+    wrong: set[str] = set()
+    try:
+        valid = model.model_validate(values)
+    except ValidationError as error:
+        faults += _faults(error)
+        wrong = {str(detail["loc"][0]) for detail in error.errors(include_url=False)}
+        valid = model.model_validate({name: value for name, value in values.items() if name not in wrong})
+    return valid, [*faults, *model.faults_of_the_whole(values)]
 
 
 def is_storable(text: str) -> bool:
@@ -470,6 +487,8 @@ Metadata = Annotated[
         json_schema_extra={"maxProperties": METADATA_KEYS},
     ),
 ]
+Days = Annotated[int, Field(ge=1, le=MAX_DURATION_DAYS), WITHOUT_FRACTION]
+"""The number of days that a license is valid. Add a description."""
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 Day = Annotated[date, BeforeValidator(_day)]
 FutureMoment = Annotated[Moment, AfterValidator(_in_the_future)]

@@ -9,16 +9,17 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from db import clock, events, expiry, ids, licenses, signing_keys, tiers
-from db import tokens as stored_tokens
 from db.engine import Database, ReadSession, UniqueViolation, WriteSession
 from db.events import Actor, ActorKind, EventType
 from db.licenses import LICENSE, LicenseStatus, StoredLicense
 from db.shaping.selection import Fields, Selected
-from resolvers import reading, tokens
+from db.tiers import GrantedTier
+from resolvers import reading, tokens, trials
 from resolvers.apps import require_app
 from resolvers.errors import Fault, FaultCode, Faults, Unauthenticated, fault, unknown
 from resolvers.inputs import (
-    WITHOUT_FRACTION,
+    MAX_DURATION_DAYS,
+    Days,
     FeatureSlugs,
     FutureMoment,
     Input,
@@ -42,11 +43,13 @@ from resolvers.versions import Versions, require_version
 from resolvers.viewer import REQUEST_ID, Scope, Viewer, holder
 
 REASON_LENGTH = 500
-MAX_DURATION_DAYS = 36_500
 
 DurationDays = Annotated[
-    Annotated[int, Field(ge=1, le=MAX_DURATION_DAYS), WITHOUT_FRACTION] | None,
-    Field(description=f"Number of days for which the license is valid, 1 to {MAX_DURATION_DAYS:,}."),
+    Days | None,
+    Field(
+        description=f"Number of days for which the license is valid, 1 to {MAX_DURATION_DAYS:,}. By default, "
+        "the tier's."
+    ),
 ]
 
 ExpiresBefore = Annotated[
@@ -72,6 +75,10 @@ StartsWith = Annotated[
     ),
 ]
 OfInstallation = Annotated[Uuid | None, Field(description="UUID of the installation.")]
+IsTrial = Annotated[
+    bool | None, Field(description="true for trials, which are licenses of trial tiers, false for others.")
+]
+_TERMS = ("expires_at", "duration_days", "forever")
 
 
 class LicenseFilters(Input):
@@ -86,10 +93,26 @@ class LicenseFilters(Input):
     verified_before: VerifiedBefore = None
     verified_after: VerifiedAfter = None
     search: StartsWith = ""
+    trial: IsTrial = None
+
+
+def faults_of_term(values: Mapping[str, object], names: Sequence[str], *, required: bool) -> Iterable[Fault]:
+    """Return the fault of an input that sets none or several of the fields for a license's term.
+
+    `names` are those fields; the last one is `forever`.
+    """
+    forever = values.get("forever")
+    given = sum(values.get(name) is not None for name in names if name != "forever")
+    given += forever is not None and forever is not False
+    if given > 1 or (given == 0 and (required or forever is not None)):
+        yield Fault(FaultCode.INVALID, "needs exactly one of", names=tuple(names))
 
 
 class CreateLicense(Input):
-    """A new license. Give exactly one of expiresAt, durationDays and forever."""
+    """A new license. Give exactly one of expiresAt, durationDays and forever.
+
+    None of them is needed if the tier has durationDays.
+    """
 
     customer_id: RequiredText = Field(description="Id of the customer who gets the license.")
     tier_id: Annotated[Text | None, BeforeValidator(empty_is_none)] = Field(
@@ -110,21 +133,19 @@ class CreateLicense(Input):
 
     @classmethod
     def faults_of_the_whole(cls, values: Mapping[str, object]) -> Iterable[Fault]:
-        forever = values.get("forever")
-        terms = (
-            values.get("expires_at") is not None,
-            values.get("duration_days") is not None,
-            forever is not None and forever is not False,
-        )
-        if sum(terms) != 1:
-            names = ("expires_at", "duration_days", "forever")
-            yield Fault(FaultCode.INVALID, "needs exactly one of", names=names)
+        return faults_of_term(values, _TERMS, required=not values.get("tier_id"))
 
-    def end(self, start: datetime) -> datetime | None:
+    @property
+    def has_term(self) -> bool:
+        """Return whether the term is given. If not, it is that of the tier."""
+        return self.expires_at is not None or self.duration_days is not None or bool(self.forever)
+
+    def end(self, start: datetime, tier: GrantedTier | None) -> datetime | None:
         """Return when a license issued at `start` expires, or None if it never expires."""
-        if self.duration_days is not None:
-            return start + timedelta(days=self.duration_days)
-        return self.expires_at
+        days = self.duration_days
+        if not self.has_term and tier is not None:
+            days = tier.duration_days
+        return self.expires_at if days is None else start + timedelta(days=days)
 
 
 class RevokeLicense(Input):
@@ -169,8 +190,9 @@ async def create_license(
     """Issue a license with its token and return its id. Raises Faults.
 
     The new license becomes the installation's current license, in place of a revoked or expired one. If the
-    installation has an active license, the fault is TAKEN. If `app_slug` is given, the customer must belong
-    to that app.
+    installation has an active license, the fault is TAKEN. If the tier is a trial tier, and the customer or
+    the installation has had a trial, it is TRIAL_USED. If `app_slug` is given, the customer must belong to
+    that app.
     """
     viewer.require(Scope.WRITE_LICENSES)
     given = check(CreateLicense, values)
@@ -181,11 +203,16 @@ async def create_license(
             # The customer is unknown, but the app is given, so the other faults can be reported too.
             faults += await _faults_of_grant(session, await require_app(viewer, session, app_slug), given)
         raise Faults(faults)
-    tier, features, own_features = await _granted(session, owner.app_id, given.tier_id, given.features)
+    tier, features, own_features = await _granted(session, owner.app_id, given)
     new = ids.new_id(ids.LICENSE)
     installation_id = given.installation_id or str(uuid.uuid4())
+    is_trial = tier is not None and tier.trial
+    if is_trial:
+        used = await trials.begin(session, owner.app_id, new.id, given.customer_id, installation_id)
+        if used:
+            raise Faults(used)
     await licenses.retire(session, owner.app_id, installation_id, new.created_at)
-    expires_at = given.end(new.created_at)
+    expires_at = given.end(new.created_at, tier)
     row = {
         "id": new.id,
         "app_id": owner.app_id,
@@ -201,8 +228,9 @@ async def create_license(
         "updated_at": new.created_at,
     }
     if not await licenses.insert(session, row):
-        raise await _installation_taken(session, owner.app_id, installation_id)
-    terms = Terms(new.id, installation_id, owner.app_slug, tier, features, expires_at)
+        raise await installation_taken(session, owner.app_id, installation_id)
+    tier_slug = None if tier is None else tier.slug
+    terms = Terms(new.id, installation_id, owner.app_slug, tier_slug, features, expires_at, is_trial)
     await tokens.issue(session, keyring, owner.app_id, owner.signing_generation, terms)
     await events.record(session, viewer.actor, LICENSE, new.id, EventType.LICENSE_CREATED)
     await expiry.catch_up(session, new.id, expires_at)
@@ -226,7 +254,7 @@ async def regenerate_license(
     or has expired, the fault is WRONG_STATE.
     """
     viewer.require(regeneration_scope(viewer))
-    found = await _require_license(viewer, session, id)
+    found = await require_license(viewer, session, id)
     require_version(found, if_version)
     return await _regenerate(viewer.actor, session, keyring, found, "id")
 
@@ -280,12 +308,10 @@ async def _regenerate(
         case LicenseStatus.EXPIRED:
             raise fault(FaultCode.WRONG_STATE, "is of an expired license", field)
     of_tier = [] if found.tier_id is None else await tiers.feature_slugs(session, found.tier_id)
-    features = _joined(of_tier, found.own_features)
+    features = joined_features(of_tier, found.own_features)
     await events.apply(session, LICENSE, found.id, {"features": features, "updated_at": now})
-    await stored_tokens.clear(session, found.id)
-    terms = _terms(found, features)
-    await tokens.issue(session, keyring, found.app_id, found.signing_generation, terms)
-    await _record(actor, session, found, EventType.LICENSE_REGENERATED)
+    await tokens.replace(session, keyring, found, terms_of(found, features))
+    await record_change(actor, session, found, EventType.LICENSE_REGENERATED)
     return found.id
 
 
@@ -299,10 +325,11 @@ async def revoke_license(
     """Revoke a license and return its id. Revoking again changes nothing. Raises Faults."""
     viewer.require(Scope.WRITE_LICENSES)
     given = check(RevokeLicense, values)
-    found = await _require_license(viewer, session, id)
+    found = await require_license(viewer, session, id)
     require_version(found, if_version)
     if found.revoked_at is None:
         now = clock.now()
+        await settle_expiry(session, found, now)
         changes = {"revoked_at": now, "revoked_reason": given.reason, "updated_at": now}
         await events.change(
             session, viewer.actor, LICENSE, id, found.image, changes, EventType.LICENSE_REVOKED
@@ -319,7 +346,7 @@ async def reinstate_license(
     license, the fault is TAKEN, and nothing changes.
     """
     viewer.require(Scope.WRITE_LICENSES)
-    found = await _require_license(viewer, session, id)
+    found = await require_license(viewer, session, id)
     require_version(found, if_version)
     if found.revoked_at is None:
         raise fault(FaultCode.WRONG_STATE, "is not revoked", "id")
@@ -331,13 +358,13 @@ async def reinstate_license(
     try:
         await events.apply(session, LICENSE, id, changes, unique=True)
     except UniqueViolation:
-        raise await _installation_taken(session, found.app_id, found.installation_id) from None
+        raise await installation_taken(session, found.app_id, found.installation_id) from None
     if "is_current" in changes:
         # The app's keys may have been rotated while the license was revoked. Then the license lacks a token
         # of the current key.
-        terms = _terms(found, found.features)
+        terms = terms_of(found, found.features)
         await tokens.complete(session, keyring, found.app_id, found.signing_generation, terms)
-    await _record(viewer.actor, session, found, EventType.LICENSE_REINSTATED)
+    await record_change(viewer.actor, session, found, EventType.LICENSE_REINSTATED)
     if "is_current" in changes:
         await expiry.catch_up(session, id, found.expires_at)
     return id
@@ -346,53 +373,59 @@ async def reinstate_license(
 async def delete_license(viewer: Viewer, session: WriteSession, id: str, if_version: Versions = None) -> str:
     """Delete a license and return its id. Raises Faults."""
     viewer.require(Scope.WRITE_LICENSES)
-    found = await _require_license(viewer, session, id)
+    found = await require_license(viewer, session, id)
     require_version(found, if_version)
     await signing_keys.note_expiry(session, found.app_id, found.signing_generation, found.expires_at)
+    await settle_expiry(session, found, clock.now())
     await events.record(session, viewer.actor, LICENSE, id, EventType.LICENSE_DELETED)
     await licenses.delete(session, id)
     return id
 
 
-async def _record(actor: Actor, session: WriteSession, before: StoredLicense, type: EventType) -> None:
+async def record_change(actor: Actor, session: WriteSession, before: StoredLicense, type: EventType) -> None:
     """Write the event of a change to a license and its tokens."""
     changes = events.differences(before.image, await events.image_of(session, LICENSE, before.id))
     await events.record(session, actor, LICENSE, before.id, type, changes=changes)
 
 
-async def _granted(
-    session: WriteSession, app_id: str, tier_id: str | None, own: Sequence[str]
-) -> tuple[str | None, Sequence[str], Sequence[str]]:
-    """Return the slug of a new license's tier, all features of the license, and its own features.
+async def settle_expiry(session: WriteSession, found: StoredLicense, now: datetime) -> None:
+    """Write the event of a license's expiry if it is still missing. The next change hides the expiry."""
+    if found.revoked_at is None and found.expires_at is not None and has_expired(now, found.expires_at):
+        await expiry.settle(session, found.id, found.expires_at)
 
-    Raises Faults.
-    """
+
+async def _granted(
+    session: WriteSession, app_id: str, given: CreateLicense
+) -> tuple[GrantedTier | None, Sequence[str], Sequence[str]]:
+    """Return a new license's tier, all features of the license, and its own features. Raises Faults."""
     faults: list[Fault] = []
     tier = of_tier = None
-    if tier_id is not None:
-        tier = await tiers.find_for_key_share(session, app_id, tier_id)
+    if given.tier_id is not None:
+        tier = await tiers.find_for_key_share(session, app_id, given.tier_id)
         if tier is None:
-            faults += unknown(tier_id, "tier_id").faults
+            faults += unknown(given.tier_id, "tier_id").faults
         else:
-            of_tier = await tiers.feature_slugs(session, tier_id)
+            of_tier = await tiers.feature_slugs(session, given.tier_id)
+            if tier.duration_days is None and not given.has_term:
+                faults += faults_of_term({}, _TERMS, required=True)
     try:
-        own_features = list(await require_features(session, app_id, own))
+        own_features = list(await require_features(session, app_id, given.features))
     except Faults as unknown_features:
         faults += unknown_features.faults
     if faults:
         raise Faults(faults)
-    return tier, _joined(of_tier or (), own_features), own_features
+    return tier, joined_features(of_tier or (), own_features), own_features
 
 
 async def _faults_of_grant(session: WriteSession, app_id: str, given: CreateLicense) -> tuple[Fault, ...]:
     try:
-        await _granted(session, app_id, given.tier_id, given.features)
+        await _granted(session, app_id, given)
     except Faults as found:
         return found.faults
     return ()
 
 
-def _joined(of_tier: Sequence[str], own: Sequence[str]) -> list[str]:
+def joined_features(of_tier: Sequence[str], own: Sequence[str]) -> list[str]:
     """Return all features of a license: first those of its tier, then its own that the tier does not have.
 
     Both arguments are sorted by slug.
@@ -400,18 +433,28 @@ def _joined(of_tier: Sequence[str], own: Sequence[str]) -> list[str]:
     return [*of_tier, *(slug for slug in own if slug not in of_tier)]
 
 
-def _terms(found: StoredLicense, features: Sequence[str]) -> Terms:
-    return Terms(found.id, found.installation_id, found.app_slug, found.tier_slug, features, found.expires_at)
+def terms_of(found: StoredLicense, features: Sequence[str]) -> Terms:
+    """Return what a token of a license states."""
+    return Terms(
+        found.id,
+        found.installation_id,
+        found.app_slug,
+        found.tier_slug,
+        features,
+        found.expires_at,
+        found.trial,
+    )
 
 
-async def _require_license(viewer: Viewer, session: WriteSession, id: str) -> StoredLicense:
+async def require_license(viewer: Viewer, session: WriteSession, id: str) -> StoredLicense:
+    """Lock a license and return it. Raises Faults if there is none with this id."""
     found = await licenses.find_for_update(session, viewer.tenant, id) if is_storable(id) else None
     if found is None:
         raise unknown(id, "id")
     return found
 
 
-async def _installation_taken(session: WriteSession, app_id: str, installation_id: str) -> Faults:
+async def installation_taken(session: WriteSession, app_id: str, installation_id: str) -> Faults:
     """Return the error for an installation that already has an active license."""
     other = await licenses.find_current(session, app_id, installation_id)
     return fault(FaultCode.TAKEN, "already has an active license", "installation_id", existing_id=other)

@@ -196,7 +196,13 @@ async def _sign(
 
 def _claims(license: UnsignedLicense, app: SigningApp, issuer: str) -> dict[str, Any]:
     terms = Terms(
-        license.id, license.installation_id, app.slug, license.tier, license.features, license.expires_at
+        license.id,
+        license.installation_id,
+        app.slug,
+        license.tier,
+        license.features,
+        license.expires_at,
+        license.trial,
     )
     return terms.claims(issuer, clock.now())
 

@@ -14,9 +14,11 @@ from resolvers import reading
 from resolvers.apps import require_app
 from resolvers.errors import FaultCode, fault, unknown
 from resolvers.inputs import (
+    MAX_DURATION_DAYS,
     UNCHANGED,
     WITHOUT_FRACTION,
     Changes,
+    Days,
     FeatureSlugs,
     Input,
     Name,
@@ -46,6 +48,22 @@ NewPosition = Annotated[
 ]
 
 
+DefaultTerm = Annotated[
+    Days | None,
+    Field(
+        description="Term of a license of this tier that is issued or renewed without one: a number of days, "
+        f"1 to {MAX_DURATION_DAYS:,}. By default, each license needs a term of its own."
+    ),
+]
+ChangedTerm = Annotated[
+    Days | None,
+    Field(
+        description="Term of a license of this tier that is issued or renewed without one: a number of days, "
+        f"1 to {MAX_DURATION_DAYS:,}, or null for none. Issued licenses keep their expiry."
+    ),
+]
+
+
 class CreateTier(Input):
     """A new tier."""
 
@@ -53,12 +71,18 @@ class CreateTier(Input):
     name: Name
     position: NewPosition = None
     features: FeatureSlugs = Field([], description="Slugs of the app's features that the tier includes.")
+    duration_days: DefaultTerm = None
+    trial: bool = Field(
+        False,
+        description="Whether licenses of this tier are trials. Each customer and each installation can have "
+        "only one trial of the app, whatever happens to it. This cannot be changed later.",
+    )
 
 
 class UpdateTier(Changes):
-    """Changes to a tier. Fields left out keep their values. Only `features` can be cleared with null.
+    """Changes to a tier. Fields left out keep their values.
 
-    Existing tokens do not change.
+    Only `features` and `durationDays` can be cleared with null. Existing tokens do not change.
     """
 
     slug: UnchangedSlug = UNCHANGED
@@ -69,6 +93,7 @@ class UpdateTier(Changes):
         description="Slugs of all features that the tier includes after the change. They replace the "
         "tier's current features.",
     )
+    duration_days: ChangedTerm = UNCHANGED
 
 
 async def tier(viewer: Viewer, session: ReadSession, id: str, selected: Selected[Fields]) -> Json | None:
@@ -110,6 +135,8 @@ async def create_tier(
         "position": position,
         "rank": tiers.rank(position, given.slug),
         "created_at": new.created_at,
+        "duration_days": given.duration_days,
+        "trial": given.trial,
     }
     if not await tiers.insert(session, row):
         raise fault(FaultCode.TAKEN, "has already been taken", "slug")

@@ -11,6 +11,7 @@ from typing import Any
 
 from db import clock, ids, signing_keys, tokens
 from db.engine import WriteSession
+from db.licenses import StoredLicense
 from db.tokens import NewToken
 from resolvers.keyring import Keyring
 
@@ -37,10 +38,12 @@ class Terms:
     tier: str | None
     features: Sequence[str]
     expires_at: datetime | None
+    trial: bool
 
     def claims(self, issuer: str, at: datetime) -> dict[str, Any]:
         """Return the claims of a new token, issued at the time `at`."""
         expiry = {} if self.expires_at is None else {"exp": int(self.expires_at.timestamp())}
+        trial = {"trial": True} if self.trial else {}
         return {
             "sub": self.installation_id,
             "aud": self.app_slug,
@@ -51,6 +54,7 @@ class Terms:
             "tier": self.tier,
             "features": list(self.features),
             "lic_id": self.license_id,
+            **trial,
         }
 
 
@@ -62,6 +66,12 @@ async def issue(session: WriteSession, keyring: Keyring, app_id: str, generation
     """
     keys = await signing_keys.in_use(session, app_id, generation)
     await _add(session, keyring, keys, terms)
+
+
+async def replace(session: WriteSession, keyring: Keyring, license: StoredLicense, terms: Terms) -> None:
+    """Give a license new tokens in place of its earlier ones. The license and its app are locked."""
+    await tokens.clear(session, license.id)
+    await issue(session, keyring, license.app_id, license.signing_generation, terms)
 
 
 async def complete(

@@ -9,11 +9,16 @@ _LICENSE = frozenset(
     {
         *("id", "installation_id", "status", "status_word", "expires_at", "revoked_at", "revoked_reason"),
         *("features", "jti", "token", "customer_id", "tier_id", "tier_slug", "metadata"),
-        *("created_at", "updated_at", "version"),
+        *("created_at", "updated_at", "version", "trial"),
         "tier",
     }
 )
-_TIER = frozenset({"id", "slug", "name", "position", "feature_slugs", "created_at", "version", "features"})
+_TIER = frozenset(
+    {
+        *("id", "slug", "name", "position", "feature_slugs", "created_at", "version", "features"),
+        *("duration_days", "trial"),
+    }
+)
 _FEATURE = frozenset({"id", "slug", "name", "description", "created_at", "version"})
 
 OF_LICENSE: Visible = {"License": _LICENSE, "Tier": _TIER, "Feature": _FEATURE}

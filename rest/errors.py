@@ -73,7 +73,7 @@ _TRY_AGAIN = {"Retry-After": "1"}
 # If an input has several faults, the response has the first of these codes that fits any of the faults.
 _FAULTS_BY_CODE = {
     Code.VALIDATION_ERROR: {FaultCode.BLANK, FaultCode.INVALID, FaultCode.TOO_LONG, FaultCode.NOT_FOUND},
-    Code.CONFLICT: {FaultCode.TAKEN, FaultCode.IN_USE, FaultCode.WRONG_STATE},
+    Code.CONFLICT: {FaultCode.TAKEN, FaultCode.IN_USE, FaultCode.WRONG_STATE, FaultCode.TRIAL_USED},
 }
 
 # The input fields whose values come from the path, and what each of them identifies. If such a value is

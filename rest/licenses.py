@@ -17,6 +17,7 @@ from resolvers.licenses import (
     DurationDays,
     ExpiresAfter,
     ExpiresBefore,
+    IsTrial,
     OfInstallation,
     OfTier,
     RevokeLicense,
@@ -34,7 +35,7 @@ from rest.envelopes import ABOUT_META, Answer, AnyMeta, Shows, Versioned, cost_o
 from rest.errors import not_found
 from rest.numeric_strings import NUMERIC
 from rest.operations import Call, operation
-from rest.paging import WITH_PLUS, FilterOf, PageQuery
+from rest.paging import TRUE_OR_FALSE, WITH_PLUS, FilterOf, PageQuery
 from rest.snapshots import AsOfQuery
 
 LICENSES = f"{APP}/licenses"
@@ -118,6 +119,7 @@ class LicensesQuery(PageQuery):
     verified_before: Annotated[VerifiedBefore, WITH_PLUS] = None
     verified_after: Annotated[VerifiedAfter, WITH_PLUS] = None
     search: StartsWith = ""
+    trial: Annotated[IsTrial, TRUE_OR_FALSE] = None
 
 
 class InstallationQuery(Input):
@@ -129,7 +131,10 @@ class InstallationQuery(Input):
 
 
 class NewLicense(CreateLicense):
-    """A new license. Give exactly one of `duration_days`, `expires_at` and `forever`."""
+    """A new license. Give exactly one of `duration_days`, `expires_at` and `forever`.
+
+    None of them is needed if the tier has `duration_days`.
+    """
 
     tier_id: RequiredText = Field(description="Id of a tier of the app.")
     installation_id: Uuid = Field(description="UUID of the customer's installation.")
@@ -148,10 +153,10 @@ class RegenerateLicense(Input):
     )
 
 
-_FIELDS = fields_of(License)
+FIELDS = fields_of(License)
 _WITHOUT_TOKEN = fields_of(License, without="token")
-_ONE, _ONE_WITHOUT_TOKEN = with_version(_FIELDS), with_version(_WITHOUT_TOKEN)
-_ID = (Scalar("id", "id"),)
+_ONE, _ONE_WITHOUT_TOKEN = with_version(FIELDS), with_version(_WITHOUT_TOKEN)
+ID = (Scalar("id", "id"),)
 
 
 @operation(
@@ -176,7 +181,7 @@ async def list_licenses(call: Call) -> Response:
     reads=Scope.READ,
     body=NewLicense,
     check_first=require_app,
-    cost=MUTATION_COST + cost_of(_FIELDS),
+    cost=MUTATION_COST + cost_of(FIELDS),
     answers={201: LicenseAnswer},
 )
 async def create_license(call: Call) -> Response:
@@ -187,7 +192,7 @@ async def create_license(call: Call) -> Response:
     async with call.database.write() as session:
         id = await licenses.create_license(call.viewer, session, call.keyring, values, slug)
     return envelopes.created(
-        await _read(call.viewer, call, id), call.location(f"{APPS}/{slug}/licenses/{id}")
+        await read_license(call.viewer, call, id), call.location(f"{APPS}/{slug}/licenses/{id}")
     )
 
 
@@ -197,7 +202,7 @@ async def create_license(call: Call) -> Response:
     scope=Scope.READ,
     query=InstallationQuery,
     check_first=require_app,
-    cost=1 + cost_of(_FIELDS),
+    cost=1 + cost_of(FIELDS),
     answers={200: LicenseAnswer},
 )
 async def get_license_by_installation(call: Call) -> Response:
@@ -207,12 +212,12 @@ async def get_license_by_installation(call: Call) -> Response:
     """
     query = call.checked(InstallationQuery, call.query)
     fields = _fields_for(call.viewer)
-    return envelopes.one(await _require(call, "installation_id", query.installation_id, fields))
+    return envelopes.one(await require_license(call, "installation_id", query.installation_id, fields))
 
 
 async def _require_license(call: Call) -> None:
     """Raise Problem unless the app in the path has the license in the path."""
-    await _require(call, "id", call.path["id"], _ID)
+    await require_license(call, "id", call.path["id"], ID)
 
 
 @operation(
@@ -221,7 +226,7 @@ async def _require_license(call: Call) -> None:
     scope=Scope.READ,
     query=AsOfQuery,
     check_first=_require_license,
-    cost=1 + cost_of(_FIELDS),
+    cost=1 + cost_of(FIELDS),
     answers={200: LicenseAnswer},
 )
 async def get_license(call: Call) -> Response:
@@ -229,7 +234,7 @@ async def get_license(call: Call) -> Response:
     as_of = call.checked(AsOfQuery, call.query).as_of
     if as_of is not None:
         return await snapshots.in_app(call, "License", as_of)
-    return envelopes.one(await _require(call, "id", call.path["id"], _fields_for(call.viewer)))
+    return envelopes.one(await require_license(call, "id", call.path["id"], _fields_for(call.viewer)))
 
 
 @operation(
@@ -242,7 +247,7 @@ async def get_license(call: Call) -> Response:
 )
 async def delete_license(call: Call) -> Response:
     """Delete a license. Deletion is permanent. To keep the history, revoke the license instead."""
-    await _require(call, "id", call.path["id"], _ID)
+    await require_license(call, "id", call.path["id"], ID)
     if_version = call.if_version
     async with call.database.write() as session:
         await licenses.delete_license(call.viewer, session, call.path["id"], if_version)
@@ -256,7 +261,7 @@ def _require_regeneration(viewer: Viewer) -> None:
 async def _require_writable(call: Call) -> None:
     """Raise unless the key allows new tokens and the license exists."""
     _require_regeneration(call.viewer)
-    await _require(call, "id", call.path["id"], _ID)
+    await require_license(call, "id", call.path["id"], ID)
 
 
 @operation(
@@ -270,7 +275,7 @@ async def _require_writable(call: Call) -> None:
     conditional=True,
     body=RegenerateLicense,
     body_optional=True,
-    cost=MUTATION_COST + cost_of(_FIELDS),
+    cost=MUTATION_COST + cost_of(FIELDS),
     answers={200: LicenseAnswer},
 )
 async def regenerate_license(call: Call) -> Response:
@@ -292,7 +297,7 @@ async def regenerate_license(call: Call) -> Response:
             viewer, call.database, call.keyring, token, addressed=(slug, id), if_version=if_version
         )
         viewer = regenerated.viewer
-    return envelopes.one(await _read(viewer, call, id))
+    return envelopes.one(await read_license(viewer, call, id))
 
 
 @operation(
@@ -309,12 +314,12 @@ async def regenerate_license(call: Call) -> Response:
 async def revoke_license(call: Call) -> Response:
     """Revoke a license. If the license is already revoked, nothing changes."""
     id = call.path["id"]
-    await _require(call, "id", id, _ID)
+    await require_license(call, "id", id, ID)
     if_version = call.if_version
     values = await call.body()
     async with call.database.write() as session:
         await licenses.revoke_license(call.viewer, session, id, values, if_version)
-    return envelopes.one(await _require(call, "id", id, _ONE_WITHOUT_TOKEN))
+    return envelopes.one(await require_license(call, "id", id, _ONE_WITHOUT_TOKEN))
 
 
 @operation(
@@ -323,7 +328,7 @@ async def revoke_license(call: Call) -> Response:
     scope=Scope.WRITE_LICENSES,
     reads=Scope.READ,
     conditional=True,
-    cost=MUTATION_COST + cost_of(_FIELDS),
+    cost=MUTATION_COST + cost_of(FIELDS),
     answers={200: LicenseAnswer},
 )
 async def reinstate_license(call: Call) -> Response:
@@ -333,18 +338,18 @@ async def reinstate_license(call: Call) -> Response:
     license.
     """
     id = call.path["id"]
-    await _require(call, "id", id, _ID)
+    await require_license(call, "id", id, ID)
     if_version = call.if_version
     async with call.database.write() as session:
         await licenses.reinstate_license(call.viewer, session, call.keyring, id, if_version)
-    return envelopes.one(await _read(call.viewer, call, id))
+    return envelopes.one(await read_license(call.viewer, call, id))
 
 
 def _fields_for(viewer: Viewer) -> tuple[Scalar, ...]:
     return _ONE if {Scope.READ_TOKENS, Scope.READ_LICENSE} & viewer.scopes else _ONE_WITHOUT_TOKEN
 
 
-async def _read(viewer: Viewer, call: Call, id: str) -> Json:
+async def read_license(viewer: Viewer, call: Call, id: str) -> Json:
     """Read a license that was just written, for the viewer who wrote it."""
     async with call.database.read() as session:
         license = await licenses.license(viewer, session, id, Selected(_fields_for(viewer)))
@@ -353,7 +358,8 @@ async def _read(viewer: Viewer, call: Call, id: str) -> Json:
     return license
 
 
-async def _require(call: Call, lookup: str, value: str, fields: tuple[Scalar, ...]) -> Json:
+async def require_license(call: Call, lookup: str, value: str, fields: tuple[Scalar, ...] = ID) -> Json:
+    """Return the license that a lookup finds in the app of the path. Raises Problem if there is none."""
     async with call.database.read() as session:
         has_app, license = await licenses.license_in_app(
             call.viewer, session, call.path["slug"], lookup, value, Selected(fields)

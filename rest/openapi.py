@@ -216,8 +216,9 @@ def _operation(operation: Operation, method: str) -> Json:
 
 
 def _tag(operation: Operation) -> str:
-    """Return an operation's tag: the name of the module that declares the operation."""
-    return operation.handle.__module__.rpartition(".")[2]
+    """Return an operation's tag: the noun that names the module of the operation."""
+    module = operation.handle.__module__.rpartition(".")[2]
+    return "licenses" if module == "license_changes" else module
 
 
 def _parameters(operation: Operation) -> Iterator[Json]:

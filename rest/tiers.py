@@ -11,7 +11,7 @@ from resolvers import tiers
 from resolvers.costs import MUTATION_COST
 from resolvers.inputs import UNCHANGED
 from resolvers.reading import Json
-from resolvers.tiers import CreateTier, NewPosition, Position, UpdateTier
+from resolvers.tiers import ChangedTerm, CreateTier, DefaultTerm, NewPosition, Position, UpdateTier
 from resolvers.viewer import Scope
 from rest import envelopes
 from rest.apps import APP, APPS, found_in_app, page_in_app, require_app
@@ -35,6 +35,14 @@ class Tier(Versioned):
         description="Slugs of the tier's features, sorted."
     )
     created_at: datetime = Field(description="When the tier was created.")
+    duration_days: int | None = Field(
+        description="Term of a license of this tier that is issued or renewed without one, in days. Null if "
+        "each license needs a term of its own."
+    )
+    trial: bool = Field(
+        description="Whether licenses of this tier are trials. Each customer and each installation can have "
+        "only one trial of the app. This never changes."
+    )
 
 
 class TierAnswer(Answer):
@@ -54,12 +62,17 @@ class NewTier(CreateTier):
     """A new tier."""
 
     position: Annotated[NewPosition, NUMERIC] = None
+    duration_days: Annotated[DefaultTerm, NUMERIC] = None
 
 
 class ChangedTier(UpdateTier):
-    """Changes to a tier. Fields left out keep their values. Only `features` can be cleared with null."""
+    """Changes to a tier. Fields left out keep their values.
+
+    Only `features` and `duration_days` can be cleared with null.
+    """
 
     position: Annotated[Position, NUMERIC] = UNCHANGED
+    duration_days: Annotated[ChangedTerm, NUMERIC] = UNCHANGED
 
 
 class TiersQuery(PageQuery):

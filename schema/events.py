@@ -103,6 +103,11 @@ class EventType(Enum):
     )
     LICENSE_CREATED = _value(Word.LICENSE_CREATED, "A license was issued.")
     LICENSE_UPDATED = _value(Word.LICENSE_UPDATED, "A license was changed.")
+    LICENSE_RENEWED = _value(Word.LICENSE_RENEWED, "A license got a new term.")
+    LICENSE_TRANSFERRED = _value(
+        Word.LICENSE_TRANSFERRED,
+        "A license was given to another customer. The event is in the histories of both customers.",
+    )
     LICENSE_REGENERATED = _value(Word.LICENSE_REGENERATED, "A license got a new token.")
     LICENSE_REVOKED = _value(Word.LICENSE_REVOKED, "A license was revoked.")
     LICENSE_REINSTATED = _value(Word.LICENSE_REINSTATED, "A revocation was taken back.")

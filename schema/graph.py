@@ -18,6 +18,7 @@ from schema.documents import DocumentMutations, DocumentQueries
 from schema.events import EventQueries, SnapshotQueries
 from schema.features import FeatureMutations
 from schema.keys import ApiKeyMutations, ApiKeyQueries
+from schema.license_changes import LicenseChangeMutations
 from schema.licenses import LicenseMutations, LicenseQueries
 from schema.pipeline.reading import read
 from schema.pipeline.root_fields import root_field
@@ -96,6 +97,7 @@ class Mutation(
     ApiKeyMutations,
     FeatureMutations,
     TierMutations,
+    LicenseChangeMutations,
     LicenseMutations,
     CustomerSessionMutations,
     CustomerMutations,

@@ -94,6 +94,10 @@ class License(Node):
         "`verifyLicenses` or REST. Up to ten seconds late, and not counted in `updatedAt` or `version`. "
         "Software that only checks its token offline is not seen. Null if the license was never verified."
     )
+    trial: bool = strawberry.field(
+        description="Whether the license is a trial: whether its tier is a trial tier. Tokens of trials have "
+        "the claim `trial`."
+    )
 
     @strawberry.field(description=ABOUT_SNAPSHOT.format(noun="license"))
     def snapshot(self, at: SnapshotTime) -> JSONObject | None:
@@ -219,7 +223,7 @@ class RegenerateLicenseInput:
 
 
 @strawberry.type
-class _LicensePayload(Payload):
+class LicensePayload(Payload):
     license_id: strawberry.Private[str | None] = None
 
     @classmethod
@@ -232,17 +236,17 @@ class _LicensePayload(Payload):
 
 
 @strawberry.type(description="Result of createLicense.")
-class CreateLicensePayload(_LicensePayload):
+class CreateLicensePayload(LicensePayload):
     pass
 
 
 @strawberry.type(description="Result of revokeLicense.")
-class RevokeLicensePayload(_LicensePayload):
+class RevokeLicensePayload(LicensePayload):
     pass
 
 
 @strawberry.type(description="Result of reinstateLicense.")
-class ReinstateLicensePayload(_LicensePayload):
+class ReinstateLicensePayload(LicensePayload):
     pass
 
 
@@ -286,7 +290,8 @@ class LicenseQueries:
 class LicenseMutations:
     @mutation(
         description="Issue a license. Fails with TAKEN on installationId if the installation already has an "
-        "active license of the app."
+        "active license of the app. If the tier is a trial tier, fails with TRIAL_USED on customerId or "
+        "installationId if it has had a trial of the app."
     )
     async def create_license(
         self,

@@ -27,6 +27,14 @@ class Tier(Node):
     position: int = strawberry.field(description="Place among the app's tiers. Lower positions come first.")
     created_at: DateTime = strawberry.field(description="When the tier was created.")
     version: int = version_field()
+    duration_days: int | None = strawberry.field(
+        description="Term of a license of this tier that is issued or renewed without one, in days. Null if "
+        "each license needs a term of its own."
+    )
+    trial: bool = strawberry.field(
+        description="Whether licenses of this tier are trials. Each customer and each installation can have "
+        "only one trial of the app. This never changes."
+    )
 
     @strawberry.field(description="The app that the tier belongs to.")
     def app(self) -> Annotated["App", strawberry.lazy("schema.apps")]:
@@ -70,6 +78,7 @@ TierSlugArgument = Annotated[str, strawberry.argument(description="Slug of the t
 @input_of(CreateTier)
 class CreateTierInput:
     app_slug: str = strawberry.field(description="Slug of the app that the tier belongs to.")
+    trial: bool = False
 
 
 @input_of(UpdateTier)

@@ -185,6 +185,7 @@ def event_row(
     position: int | None = None,
     app: App | None = None,
     customer_id: str | None = None,
+    other_customer_id: str | None = None,
     actor: Actor = SERVER,
     caused_by: str | None = None,
     data: Mapping[str, Any] | None = None,
@@ -200,6 +201,7 @@ def event_row(
         "app_id": app and app.id,
         "app_slug": app and app.slug,
         "customer_id": customer_id,
+        "other_customer_id": other_customer_id,
         "subject_type": subject_type,
         "subject_id": subject_id,
         "version": version,
@@ -397,6 +399,8 @@ async def make_tier(
     name: str = "Team",
     position: int = 1,
     features: Sequence[Feature] = (),
+    duration_days: int | None = None,
+    trial: bool = False,
     created_at: datetime | None = None,
 ) -> Tier:
     new = ids.new_id(ids.TIER, created_at)
@@ -412,6 +416,8 @@ async def make_tier(
         position=position,
         rank=rank(position, tier.slug),
         created_at=new.created_at,
+        duration_days=duration_days,
+        trial=trial,
     )
     for feature in features:
         await _insert(database, tier_features, tier_id=new.id, feature_id=feature.id)

@@ -8,7 +8,7 @@ from alembic.ddl.sqlite import SQLiteImpl
 from sqlalchemy import Connection, Table, text
 
 import db.reads  # noqa: F401  (most tables; the next line adds the others)
-from db import accounts, documents, events, idempotency, keys, master_key, usage  # noqa: F401
+from db import accounts, documents, events, idempotency, keys, master_key, trials, usage  # noqa: F401
 from db.metadata import is_modelled, metadata
 from db.types import JsonObject, Texts, UtcDateTime
 

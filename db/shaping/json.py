@@ -390,7 +390,8 @@ def _write_sqlite(text: "_Concatenation", member: Member, value: str, *, has_sel
         case Kind.BOOLEAN:
             text.expression(f"CASE WHEN {value} THEN 'true' ELSE 'false' END", has_select=has_select)
         case Kind.INTEGER:
-            text.expression(f"({value})", has_select=has_select)
+            found = f"coalesce({value}, 'null')" if member.nullable else f"({value})"
+            text.expression(found, has_select=has_select)
         case Kind.JSON:
             text.expression(f"coalesce({value}, 'null')" if member.nullable else value, has_select=has_select)
 

@@ -94,7 +94,8 @@ class ToMany:
     """A field that lists the rows of `noun` whose `column` is this row's id.
 
     `total` is the number of rows, if the database stores this number. Otherwise the rows are counted. `few`
-    means that reading all of the rows is always cheap. `replaced_orders` maps the names of the noun's orders
+    means that reading all of the rows is always cheap. Rows whose `other_column` is this row's id are listed
+    too: no row has the same id in both columns. `replaced_orders` maps the names of the noun's orders
     to those that this field uses in their place.
     """
 
@@ -102,6 +103,7 @@ class ToMany:
     column: str
     total: StoredTotal | None = None
     few: bool = False
+    other_column: str | None = None
     replaced_orders: Mapping[str, str] = field(default_factory=dict)
 
 

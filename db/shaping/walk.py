@@ -22,6 +22,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Text,
+    or_,
     select,
     tuple_,
     union_all,
@@ -89,7 +90,11 @@ class Walk:
         ascending = self.ascends(later)
         row = self.source()
         ranges = ranges_beyond(order, row, after, ascending=ascending, later=later, inclusive=inclusive)
-        walks = [self.in_range(order, row, range, ascending).limit(most) for range in ranges]
+        walks = [
+            self.in_range(order, row, range, ascending, owner=owner).limit(most)
+            for range in ranges
+            for owner in self._owners
+        ]
         if len(walks) == 1:
             return walks[0]
         return union_all(*(select(*walk.subquery().c) for walk in walks))
@@ -102,13 +107,15 @@ class Walk:
         ascending: bool,
         *,
         indexed: bool | None = None,
+        owner: str | None = None,
     ) -> Select[Any]:
         """Return the connection's rows in one range of the order's index, sorted.
 
-        `indexed` has the same meaning as in `passes`.
+        `indexed` has the same meaning as in `passes`. `owner` is the column with the parent's id, if not any
+        column with it counts.
         """
         walk = select(*(row.c[name] for name in self.columns)).where(
-            *self._owned(row), *range, *self.passes(row, indexed=indexed)
+            *self._owned(row, owner), *range, *self.passes(row, indexed=indexed)
         )
         if self.page.offset is not None:
             walk = walk.where(self._from_offset(self.page.offset, row))
@@ -174,22 +181,31 @@ class Walk:
         here = row.c[keys[0]] if len(keys) == 1 else tuple_(*(row.c[name] for name in keys))
         return compared(here, start.scalar_subquery(), not self.page.descending, inclusive=True)
 
-    def _owned(self, row: FromClause) -> list[ColumnElement[bool]]:
+    @property
+    def _owners(self) -> list[str | None]:
+        """The columns of the parent's id, each of which has an index of its own."""
+        if self.parent is None or self.parent[0].other_column is None:
+            return [None]
+        return [self.parent[0].column, self.parent[0].other_column]
+
+    def _owned(self, row: FromClause, owner: str | None = None) -> list[ColumnElement[bool]]:
         """Return the conditions for a row to be in the connection if there are no filters."""
-        found = [self._is_owned(row)]
+        owners = self._owners if owner is None else [owner]
+        found = [or_(*(self._is_owned(row, each) for each in owners))]
         if self.parent is not None and self.noun.visible is not None:
             found.append(self.noun.visible(row.c))
         if self.order.numbers:
             found.append(row.c[self.order.keys[0]].is_not(None))
         return found
 
-    def _is_owned(self, row: FromClause) -> ColumnElement[bool]:
+    def _is_owned(self, row: FromClause, owner: str | None) -> ColumnElement[bool]:
         is_selective = any(condition.selective for condition, _ in self.filters)
         if self.parent is None:
             is_searched = is_selective and self.noun.numerous
             return self.noun.owned(_unindexed_in(row.c, [_ACCOUNT]) if is_searched else row.c)
         relation, parent = self.parent
-        column = row.c.get(_copied(relation.column), row.c[relation.column])
+        name = owner or relation.column
+        column = row.c.get(_copied(name), row.c[name])
         return (unindexed(column) if is_selective and not relation.few else column) == parent.c["id"]
 
     def _with_known_app(self, row: FromClause) -> Row:

@@ -40,6 +40,10 @@ class UserErrorCode(Enum):
     WRONG_STATE = strawberry.enum_value(
         "WRONG_STATE", description="The operation is not possible in the current state."
     )
+    TRIAL_USED = strawberry.enum_value(
+        "TRIAL_USED",
+        description="The customer or the installation has had its only trial of the app.",
+    )
 
 
 P = TypeVar("P", bound="Payload")

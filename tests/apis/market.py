@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import httpx
@@ -64,6 +65,7 @@ class Stock:
             "key": self.key_id,
             "feature_slug": self.feature.slug,
             "customer": who.id,
+            "other_customer": (self.bob if who is self.ada else self.ada).id,
             "email": who.email,
             "external_id": f"crm-{who.email.partition('@')[0]}-{self.app.slug}",
             "license": license.id,
@@ -111,7 +113,14 @@ async def _make_stock(database: Database, app: App) -> Stock:
         for name in ("ada", "bob")
     ]
     of_ada, of_bob = [
-        await make_license(database, each, tier=tier, token=f"token.of.{each.email}") for each in (ada, bob)
+        await make_license(
+            database,
+            each,
+            tier=tier,
+            token=f"token.of.{each.email}",
+            expires_at=clock.now() + timedelta(days=365),
+        )
+        for each in (ada, bob)
     ]
     revoked = {each.id: await make_license(database, each, revoked_at=clock.now()) for each in (ada, bob)}
     spare_tier = await make_tier(database, app, slug=f"{word}_spare")

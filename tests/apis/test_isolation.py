@@ -215,6 +215,21 @@ GRAPH: dict[str, Row] = {
         "{ license { id } userErrors { code } } }",
         needs(LICENSES, READ),
     ),
+    "updateLicense": Row(
+        'mutation { it: updateLicense(input: {id: "$license", features: ["$feature_slug"]}) '
+        "{ license { id } userErrors { code } } }",
+        needs(LICENSES, READ),
+    ),
+    "renewLicense": Row(
+        'mutation { it: renewLicense(input: {id: "$license", durationDays: 30}) '
+        "{ license { id } previousExpiresAt userErrors { code } } }",
+        needs(LICENSES, READ),
+    ),
+    "transferLicense": Row(
+        'mutation { it: transferLicense(input: {id: "$license", customerId: "$other_customer"}) '
+        "{ license { id } userErrors { code } } }",
+        needs(LICENSES, READ),
+    ),
     "regenerateLicense": Row(
         'mutation { it: regenerateLicense(input: {id: "$license"}) { license { id } userErrors { code } } }',
         needs(LICENSES, READ),
@@ -331,7 +346,12 @@ REST: dict[str, Row] = {
         other=NOTHING,
     ),
     "get_license": Row(("GET", LICENSE), needs(READ), own=WORKS, other=NOTHING),
+    "update_license": Row(("PATCH", LICENSE, {"features": ["$feature_slug"]}), needs(LICENSES, READ)),
     "delete_license": Row(("DELETE", LICENSE), needs(LICENSES, READ)),
+    "renew_license": Row(("POST", f"{LICENSE}/renew", {"duration_days": 30}), needs(LICENSES, READ)),
+    "transfer_license": Row(
+        ("POST", f"{LICENSE}/transfer", {"customer_id": "$other_customer"}), needs(LICENSES, READ)
+    ),
     "regenerate_license": Row(
         ("POST", f"{LICENSE}/regenerate"), needs(LICENSES, READ), own=WORKS, other=NOTHING
     ),

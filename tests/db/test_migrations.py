@@ -18,7 +18,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from db import apps, clock, master_key, migrations
+from db import apps, clock, master_key, migrations, trials
 from db.engine import Database, StoreUnavailable
 from db.metadata import is_modelled, metadata
 from db.revisions import REVISIONS, MigrationError, UnfitDatabase
@@ -65,6 +65,7 @@ TABLES = [
     "tier_features",
     "tiers",
     "tokens",
+    "trials",
     "usage",
     "watermarks",
 ]
@@ -221,12 +222,13 @@ async def fill(url: str) -> None:
     app = await make_app(database, account, description="An editor")
     tier = await make_tier(database, app, features=[await make_feature(database, app)])
     customer = await make_customer(database, app, metadata={"plan": "team"})
-    await make_license(database, customer, tier=tier, token="a.b.c")
+    license = await make_license(database, customer, tier=tier, token="a.b.c")
     await make_document(database, account, document_id="x-relay:viewer")
     await make_usage(database, account.id)
     await make_event(database, account, subject_id=customer.id)
     await make_outcome(database, await key_id(database, key))
     async with database.write() as session:
+        await trials.note(session, app.id, license.id, [customer.id])
         await apps.disown(session, account.id, f"deleted-{account.id[-9:]}", "no app")
         await master_key.settle(session, "a fingerprint", clock.now())
         counted = dict.fromkeys((column.name for column in app_days.c), 0)

@@ -363,7 +363,9 @@ class _Graph:
 
     def _customer(self, row: Row) -> Object:
         licenses = [other for other in self._licenses if other["customer_id"] == row["id"]]
-        events = [other for other in self._events if other["customer_id"] == row["id"]]
+        events = [
+            other for other in self._events if row["id"] in {other["customer_id"], other["other_customer_id"]}
+        ]
         return {
             "__typename": "Customer",
             "id": row["id"],
@@ -392,6 +394,8 @@ class _Graph:
             "slug": row["slug"],
             "name": row["name"],
             "position": row["position"],
+            "durationDays": row["duration_days"],
+            "trial": row["trial"],
             "version": lambda _: row["version"],
             "events": lambda _, **arguments: self._own_events(row, arguments),
             "createdAt": clock.as_text(row["created_at"]),
@@ -530,6 +534,7 @@ class _Graph:
             "jti": lambda _: self._token(row)["jti"],
             "token": lambda _: self._token(row)["token"] if self._reads_tokens else None,
             "tier": lambda info: self._one_tier(info, row["tier_id"]),
+            "trial": self._is_trial(row),
             "metadata": row["metadata"],
             "createdAt": clock.as_text(row["created_at"]),
             "updatedAt": clock.as_text(row["updated_at"]),
@@ -598,6 +603,7 @@ class _Graph:
             and (after is None or (expires_at is not None and expires_at > datetime.fromisoformat(after)))
             and (not tier_slug or tier_slug == self._tier_slug(row))
             and (not feature or feature in row["features"])
+            and filter.get("trial") in {None, self._is_trial(row)}
             and (installation is None or UUID(installation) == UUID(row["installation_id"]))
             and (seen_before is None or (seen is not None and seen < datetime.fromisoformat(seen_before)))
             and (seen_after is None or (seen is not None and seen > datetime.fromisoformat(seen_after)))
@@ -612,6 +618,9 @@ class _Graph:
             or (digits != "" and license["installation_id"].replace("-", "").startswith(digits))
             or any(token["jti"].startswith(start) for token in self._tokens(license))
         )
+
+    def _is_trial(self, license: Row) -> bool:
+        return any(tier["trial"] for tier in self._tiers if tier["id"] == license["tier_id"])
 
     def _tier_slug(self, license: Row) -> str | None:
         return next((row["slug"] for row in self._tiers if row["id"] == license["tier_id"]), None)

@@ -519,7 +519,7 @@ def test_installation_that_is_refused(installation_id: object) -> None:
     ],
 )
 def test_term_that_is_accepted(term: dict[str, object], end: datetime | None) -> None:
-    found = check(CreateLicense, {"customer_id": "cus_1", **term}).end(NOW)
+    found = check(CreateLicense, {"customer_id": "cus_1", **term}).end(NOW, None)
 
     assert (found and found.replace(microsecond=0)) == end
 

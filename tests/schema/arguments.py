@@ -245,6 +245,7 @@ class Arguments:
                 "verifiedBefore": ("DateTime", lambda: self._moment(facts.verified)),
                 "verifiedAfter": ("DateTime", lambda: self._moment(facts.verified)),
                 "search": ("String", self._start),
+                "trial": ("Boolean", lambda: self._choices.chance(50)),
             }
         if kind == "ApiKey":
             kinds = ("SECRET", "PUBLIC", "RESTRICTED", "SESSION")

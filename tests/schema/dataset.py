@@ -326,6 +326,8 @@ async def _make_app(
             name=_NAMES[-nth] or "Unnamed",
             position=position,
             features=[by_slug[each] for each in comprised],
+            duration_days=None if nth % 2 else 10 * nth + 1,
+            trial=slug in {"solo", "9"},
             created_at=_day(nth // 2),
         )
         for nth, (slug, position, comprised) in enumerate((("gone", 3, ()), *_TIERS))
@@ -401,12 +403,13 @@ async def _make_events(database: Database) -> None:
         Actor(ActorKind.TOKEN, ids.new_id(ids.LICENSE).id, "a.b-c_d"),
     )
     subjects = [
-        *(("tier", row, apps[row["app_id"]], None) for row in rows.tiers),
-        *(("feature", row, apps[row["app_id"]], None) for row in rows.features),
-        *(("api_key", row, None, None) for row in rows.keys),
-        ("app", {"id": gone.id}, gone, None),
+        *(("tier", row, apps[row["app_id"]]) for row in rows.tiers),
+        *(("feature", row, apps[row["app_id"]]) for row in rows.features),
+        *(("api_key", row, None) for row in rows.keys),
+        ("app", {"id": gone.id}, gone),
     ]
     types = tuple(EventType)
+    customers = [row["id"] for row in rows.customers[:5]]
     for version in range(1, 6):
         made = [
             event_row(
@@ -416,7 +419,8 @@ async def _make_events(database: Database) -> None:
                 subject_id=row["id"],
                 version=version,
                 app=app,
-                customer_id=customer_id,
+                customer_id=customers[number % 5] if number % 2 else None,
+                other_customer_id=customers[(number + 1) % 5] if number % 4 == 1 else None,
                 actor=actors[number % len(actors)],
                 caused_by=causes[number * 7 % len(causes)],
                 data=_METADATA[number % len(_METADATA)],
@@ -424,7 +428,7 @@ async def _make_events(database: Database) -> None:
                 erased=number % 5 == 0,
                 created_at=_day(number % 90),
             )
-            for number, (subject, row, app, customer_id) in enumerate(subjects[:: version * version])
+            for number, (subject, row, app) in enumerate(subjects[:: version * version])
         ]
         await make_events(database, made)
         causes += [str(each["id"]) for each in made]

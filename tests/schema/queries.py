@@ -67,22 +67,12 @@ _ASKED: Mapping[str, Sequence[str]] = {
     ),
     "License": (
         *("id", "installationId", "status", "expiresAt", "revokedAt", "revokedReason", "metadata", *_TIMES),
-        *(
-            "features",
-            "jti",
-            "token",
-            "app",
-            "customer",
-            "tier",
-            "version",
-            "events",
-            "snapshot",
-            "lastVerifiedAt",
-        ),
+        *("features", "jti", "token", "app", "customer", "tier", "version", "events", "snapshot"),
+        *("lastVerifiedAt", "trial"),
     ),
     "Tier": (
         *("id", "slug", "name", "position", "createdAt", "app", "features", "licenses"),
-        *("version", "events"),
+        *("version", "events", "durationDays", "trial"),
     ),
     "Feature": ("id", "slug", "name", "description", "createdAt", "app", "version", "events"),
     "ApiKey": (

@@ -14,6 +14,8 @@ const TYPES: Record<EventType, string> = {
   CUSTOMER_DELETED: "Customer deleted",
   LICENSE_CREATED: "License issued",
   LICENSE_UPDATED: "License changed",
+  LICENSE_RENEWED: "License renewed",
+  LICENSE_TRANSFERRED: "License transferred",
   LICENSE_REGENERATED: "License given a new token",
   LICENSE_REVOKED: "License revoked",
   LICENSE_REINSTATED: "License reinstated",
