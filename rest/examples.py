@@ -64,8 +64,6 @@ _TIER = {
     "position": 1,
     "features": ["export"],
     "created_at": "2026-01-23T10:02:00Z",
-    "duration_days": 365,
-    "trial": False,
 }
 _FEATURE = {
     "id": "feat_01kfn2sy7hf6e5d4c3b2a1z0yx",
@@ -162,7 +160,7 @@ _BY_MODEL: Mapping[str, Any] = {
     "CreateApp": {"name": _APP["name"], "slug": _SLUG, "signing_algorithm": "EdDSA"},
     "UpdateApp": {"description": "Drawing for architects"},
     "Rotation": {},  # Without `retire`, because someone may send the example unchanged.
-    "NewTier": {"slug": _TIER["slug"], "name": _TIER["name"], "features": _TIER["features"]},
+    "NewTier": {**{key: _TIER[key] for key in ("slug", "name", "features")}, "duration_days": 365},
     "ChangedTier": {"position": 2},
     "CreateFeature": {key: _FEATURE[key] for key in ("slug", "name", "description")},
     "UpdateFeature": {"description": None},

@@ -35,14 +35,6 @@ class Tier(Versioned):
         description="Slugs of the tier's features, sorted."
     )
     created_at: datetime = Field(description="When the tier was created.")
-    duration_days: int | None = Field(
-        description="Term of a license of this tier that is issued or renewed without one, in days. Null if "
-        "each license needs a term of its own."
-    )
-    trial: bool = Field(
-        description="Whether licenses of this tier are trials. Each customer and each installation can have "
-        "only one trial of the app. This never changes."
-    )
 
 
 class TierAnswer(Answer):

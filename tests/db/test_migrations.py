@@ -360,6 +360,7 @@ async def test_constraints_of_the_migrated_database(database_url: str) -> None:
         "fk_tier_features_tier_id": ("tiers", {"ondelete": "CASCADE"}),
         "fk_tiers_app_id": ("apps", {"ondelete": "CASCADE"}),
         "fk_tokens_license_id": ("licenses", {"ondelete": "CASCADE"}),
+        "fk_trials_app_id": ("apps", {"ondelete": "CASCADE"}),
     }
 
 
