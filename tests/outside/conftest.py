@@ -1,7 +1,9 @@
 """A server with one app for each algorithm, and helpers for verifying the tokens of its licenses."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -21,7 +23,13 @@ _MAKE = """mutation {
 _ISSUE = """mutation($customer: ID!) {
   createLicense(input: {customerId: $customer, durationDays: 30}) { license { token } }
 }"""
+_ISSUE_UNTIL = """mutation($customer: ID!, $until: DateTime!) {
+  createLicense(input: {customerId: $customer, expiresAt: $until}) { license { id token } }
+}"""
 _CUSTOMER = "query($slug: String!) { app(slug: $slug) { customers(first: 1) { nodes { id } } } }"
+_RENEW = """mutation($id: ID!) {
+  renewLicense(input: {id: $id, durationDays: 365}) { userErrors { code } }
+}"""
 _PEM = "query($slug: String!) { app(slug: $slug) { publicKeyPem } }"
 _ROTATE = """mutation($slug: String!, $retire: RetireOldKey!) {
   rotateAppKeys(input: {appSlug: $slug, retire: $retire}) { userErrors { code } }
@@ -42,8 +50,20 @@ class Vendor:
 
     def issue(self, slug: str) -> str:
         """Issue a license that expires in thirty days, and return its token."""
-        customer = self.ask(_CUSTOMER, slug=slug)["app"]["customers"]["nodes"][0]
-        return str(self.ask(_ISSUE, customer=customer["id"])["createLicense"]["license"]["token"])
+        return str(self.ask(_ISSUE, customer=self._customer(slug))["createLicense"]["license"]["token"])
+
+    def issue_until(self, slug: str, until: datetime) -> tuple[str, str]:
+        """Issue a license that expires at a given time, and return its id and its token."""
+        values = {"customer": self._customer(slug), "until": f"{until:%Y-%m-%dT%H:%M:%SZ}"}
+        license = self.ask(_ISSUE_UNTIL, **values)["createLicense"]["license"]
+        return license["id"], license["token"]
+
+    def renew(self, id: str) -> None:
+        """Renew a license for a year."""
+        assert self.ask(_RENEW, id=id)["renewLicense"]["userErrors"] == []
+
+    def _customer(self, slug: str) -> str:
+        return str(self.ask(_CUSTOMER, slug=slug)["app"]["customers"]["nodes"][0]["id"])
 
     def pem(self, slug: str) -> str:
         return str(self.ask(_PEM, slug=slug)["app"]["publicKeyPem"])
@@ -82,6 +102,32 @@ def algorithm(request: pytest.FixtureRequest) -> str:
 def slug(algorithm: str) -> str:
     """The slug of the app that uses the algorithm."""
     return ALGORITHMS[algorithm]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """A token that has expired, and the one that its holder got for it."""
+
+    old: str
+    new: str
+
+
+@pytest.fixture(scope="module")
+def exchanged(vendor: Vendor) -> dict[str, Exchanged]:
+    """The tokens of installations whose licenses were renewed after they had expired, one for each app.
+
+    Each installation has nothing but its old token. It sends no key.
+    """
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
+    issued = {slug: vendor.issue_until(slug, until) for slug in ALGORITHMS.values()}
+    time.sleep(max(0, (until - datetime.now(UTC)).total_seconds()) + 0.1)
+    tokens = {}
+    for slug, (id, old) in issued.items():
+        vendor.renew(id)
+        path = f"{vendor.url}/api/v1/apps/{slug}/licenses/{id}/regenerate"
+        answer = httpx.post(path, json={"current_token": old}, timeout=60)
+        tokens[slug] = Exchanged(old, answer.json()["data"]["token"])
+    return tokens
 
 
 def altered(token: str) -> str:

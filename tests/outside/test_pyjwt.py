@@ -4,7 +4,9 @@ import jwt
 import pytest
 from jwt import PyJWKClient, PyJWKClientError
 
-from tests.outside.conftest import Vendor, altered
+from tests.outside.conftest import Exchanged, Vendor, altered
+
+DAY = 24 * 60 * 60
 
 
 def claims(vendor: Vendor, slug: str, algorithm: str, token: str) -> dict[str, object]:
@@ -33,6 +35,22 @@ def test_a_token_is_valid_through_a_rotation_until_its_key_is_dropped(
         with pytest.raises(jwt.InvalidSignatureError):
             jwt.decode(dropped, vendor.pem(slug), algorithms=[algorithm], audience=slug)
     assert claims(vendor, slug, algorithm, vendor.issue(slug))["aud"] == slug
+
+
+def test_an_installation_whose_license_was_renewed_after_it_expired_gets_its_token_by_itself(
+    vendor: Vendor, exchanged: dict[str, Exchanged], algorithm: str, slug: str
+) -> None:
+    tokens = exchanged[slug]
+
+    with pytest.raises(jwt.ExpiredSignatureError):
+        claims(vendor, slug, algorithm, tokens.old)
+    old = jwt.decode(tokens.old, options={"verify_signature": False})
+    new = claims(vendor, slug, algorithm, tokens.new)
+    assert 364 * DAY < int(str(new["exp"])) - old["exp"] < 366 * DAY
+    changed = {"exp", "iat", "jti"}
+    assert {name: new[name] for name in old if name not in changed} == {
+        name: old[name] for name in old if name not in changed
+    }
 
 
 def test_a_token_that_was_altered_or_is_of_another_app_is_invalid(

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.error import HTTPError
 
 import httpx
 import pytest
@@ -280,11 +281,11 @@ def test_an_expired_license_has_a_grace_period_and_can_be_renewed(
     )
     customer = vendor.ask('{ app(slug: "my-app") { customer(by: {externalId: "shop-7"}) { id } } }')
     soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3))
-    vendor.ask(
+    issued = vendor.ask(
         """mutation($customer: ID!, $installation: UUID!, $soon: DateTime!) {
           createLicense(input: {
             customerId: $customer, installationId: $installation, expiresAt: $soon
-          }) { userErrors { code } } }""",
+          }) { license { id } } }""",
         customer=customer["app"]["customer"]["id"],
         installation=app.installation_id(),
         soon=soon,
@@ -295,9 +296,30 @@ def test_an_expired_license_has_a_grace_period_and_can_be_renewed(
     app.GRACE = 0
     assert app.claims() is None
 
+    vendor.renew(issued["createLicense"]["license"]["id"])
+    app.exchange()
+    assert not app.is_in_grace(app.claims())
+
     event(shop, "checkout", order_of(app, "order-4"))
     app.once_a_day()
     assert not app.is_in_grace(app.claims())
+
+
+def test_an_installation_forgets_a_license_that_has_moved(app: Any, shop: Any, vendor: Vendor) -> None:
+    event(shop, "checkout", order_of(app, "order-6"))
+    app.ask()
+    vendor.ask(
+        """mutation($id: ID!, $installation: UUID!) {
+          updateLicense(input: {id: $id, installationId: $installation}) { userErrors { code } } }""",
+        id=shop.present_license(order_of(app, "order-6"))["id"],
+        installation="3c9e1b52-0d5f-4d0c-9a53-6f2f1f0a7b10",
+    )
+    assert app.claims() is not None  # without a network, the token counts until it expires
+
+    with pytest.raises(HTTPError, match="401"):
+        app.exchange()
+    app.once_a_day()
+    assert app.claims() is None
 
 
 def test_a_token_of_another_installation_or_a_spoilt_one_is_refused(

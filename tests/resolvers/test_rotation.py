@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import jwt
 import pytest
@@ -23,6 +24,7 @@ from resolvers.apps import delete_app
 from resolvers.customers import delete_customer
 from resolvers.errors import Faults
 from resolvers.keyring import Keyring
+from resolvers.license_changes import update_license
 from resolvers.licenses import (
     create_license,
     delete_license,
@@ -32,7 +34,7 @@ from resolvers.licenses import (
 )
 from resolvers.rotation import RotatedApp, rotate, rotate_app_keys
 from resolvers.signing_keys import key_set, make_missing, public_key_pem
-from resolvers.verification import Reason, verify_license
+from resolvers.verification import Reason, verify_license, verify_licenses
 from resolvers.viewer import Policy, Viewer
 from tests.factories import Account, App, Customer, make_app, make_customer, make_feature, make_tier
 from tests.keyrings import KEYRING
@@ -263,6 +265,28 @@ async def test_whatever_is_done_to_licenses_before_the_switch_holds_after_it(
     assert await tokens_of(database, renewed) == [(1, False), (2, False), (1, False), (2, True)]
     await write(database, reinstate_license, viewer, revoked)
     assert is_signed_by(pem, await shop.token(revoked))
+
+
+async def test_a_license_that_moves_before_the_switch_is_for_its_new_installation_after_it(
+    monkeypatch: pytest.MonkeyPatch, database: Database, viewer: Viewer, shop: Shop
+) -> None:
+    """The token that was signed ahead for the old installation never counts."""
+    id = await shop.issue()
+    elsewhere = str(uuid4())
+
+    async with before_the_switch(monkeypatch, shop):
+        await write(database, update_license, viewer, id, {"installation_id": elsewhere})
+        assert claims(await shop.token(id))["sub"] == elsewhere
+
+    token = await shop.token(id)
+    assert is_signed_by(await shop.pem(), token)
+    assert claims(token)["sub"] == elsewhere
+    statement = select(tokens.c.jti).where(tokens.c.license_id == id).order_by(tokens.c.number)
+    async with database.write() as session:
+        jtis = (await session.execute(statement)).scalars().all()
+    async with database.read() as session:
+        found = await verify_licenses(viewer, session, shop.slug, "jti", jtis)
+    assert [each.reason for each in found or ()] == [*[Reason.MOVED] * 2, *[Reason.VALID] * 2]
 
 
 async def test_a_license_that_was_revoked_through_it_all_gets_its_token_when_it_is_reinstated(
