@@ -283,6 +283,6 @@ async def test_a_thousand_verifications_a_second_on_two_processes(
 
     wrong = {id: (last[id], at) for id, at in times.items() if not last[id][0] <= (at or "") <= last[id][1]}
     assert wrong == {}
-    assert sent >= 0.9 * RATE * took
+    assert sent == RATE * seconds
     # Each process adds its notes every ten seconds, from its start to the end.
     assert written <= 2 * ((took + 11) / 10 + 1)
