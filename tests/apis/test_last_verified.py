@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from string import Template
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -34,6 +35,7 @@ from tests.factories import (
     make_app,
     make_customer,
     make_license,
+    make_token,
     note_verified,
 )
 from tests.keyrings import MASTER_KEY
@@ -129,14 +131,17 @@ async def test_a_license_that_is_not_valid_is_not_in_use(
     now = clock.now()
     expired = await make_license(database, customer, expires_at=now - DAY)
     revoked = await make_license(database, customer, revoked_at=now)
+    moved = await make_license(database, customer, moved_at=now)
+    left = await make_token(database, moved, 1, installation_id=str(uuid4()))
+    jtis = [expired.jti, revoked.jti, left]
     async with noting(app.state.database):
-        for license in (expired, revoked):
-            answer = await apis.client.get(VERIFY, params={"jti": license.jti})
+        for jti in jtis:
+            answer = await apis.client.get(VERIFY, params={"jti": jti})
             assert answer.json()["data"]["valid"] is False
-        answer = await apis.client.post(BATCH, json={"jtis": [expired.jti, revoked.jti, "no"]})
-        assert answer.status_code == 200
+        answer = await apis.client.post(BATCH, json={"jtis": [*jtis, "no"]})
+        assert [each["valid"] for each in answer.json()["data"]["results"].values()] == [False] * 4
 
-    for license in (expired, revoked):
+    for license in (expired, revoked, moved):
         assert (await of_license(apis, license.id))["lastVerifiedAt"] is None
 
 
@@ -188,21 +193,39 @@ async def test_a_license_keeps_its_place_among_those_of_its_new_tier(
     assert found["app"]["tier"]["licenses"]["nodes"] == [{"id": license.id}]
 
 
-@pytest.mark.parametrize("notes", ["true", "false"])
-async def test_a_server_stores_its_notes_when_it_stops_unless_this_is_turned_off(
-    tmp_path: Path, database: Database, database_url: str, account: Account, notes: str
+async def test_a_server_stores_its_notes_when_it_stops(
+    tmp_path: Path, database: Database, database_url: str, account: Account
 ) -> None:
+    start = clock.as_text(clock.now())
+
+    (at,) = await times_after_a_verification(tmp_path, database, database_url, account)
+
+    assert at is not None
+    assert start <= at <= clock.as_text(clock.now())
+
+
+@pytest.mark.parametrize("template", ["sqlite"], indirect=True)
+async def test_noting_verifications_can_be_turned_off(
+    tmp_path: Path, database: Database, database_url: str, account: Account
+) -> None:
+    off = {"LICENSEGRAPH_NOTE_VERIFICATIONS": "false"}
+
+    assert await times_after_a_verification(tmp_path, database, database_url, account, **off) == [None]
+
+
+async def times_after_a_verification(
+    folder: Path, database: Database, database_url: str, account: Account, **variables: str
+) -> list[str | None]:
+    """Issue a license, verify it on a server, and stop the server. Return the times that are stored."""
     customer = await make_customer(database, await make_app(database, account, slug="atlas"))
     license = await make_license(database, customer)
-    variables = {"DATABASE_URL": database_url, "LICENSEGRAPH_MASTER_KEY": MASTER_KEY}
-    with serving(tmp_path, **variables, LICENSEGRAPH_NOTE_VERIFICATIONS=notes) as server:
+    variables |= {"DATABASE_URL": database_url, "LICENSEGRAPH_MASTER_KEY": MASTER_KEY}
+    with serving(folder, **variables) as server:
         async with httpx.AsyncClient(base_url=server.url) as client:
             answer = await client.get(VERIFY, params={"jti": license.jti})
         assert answer.json()["data"]["valid"] is True
         assert server.stop() == 0
-
-    times = await times_of(database)
-    assert [at is not None for at in times.values()] == [notes == "true"]
+    return list((await times_of(database)).values())
 
 
 async def times_of(database: Database) -> dict[str, str | None]:
