@@ -17,6 +17,7 @@ from sqlalchemy import text
 from commands.believable import CUSTOMER_COLUMNS, LICENSE_COLUMNS, TIERS, Believable
 from db import clock, migrations, reads
 from db.customers import customers as customers_table
+from db.deadlines import UNLIMITED
 from db.engine import Database
 from db.licenses import licenses as licenses_table
 from db.shaping.selection import (
@@ -104,7 +105,7 @@ async def measure(
 
 async def main(url: str, count: int) -> None:
     await migrations.upgrade(url)
-    database = Database(url)
+    database = Database(url, timeouts=UNLIMITED)
     begun = time.perf_counter()
     account, app = await fill(database, count)
     print(f"{count:,} licenses loaded in {time.perf_counter() - begun:.0f} s")
