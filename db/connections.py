@@ -112,7 +112,7 @@ class Connections(ABC):
         """
         connection = await self.take(deadline)
         try:
-            rows = await self.run_both(connection, first, second, deadline)
+            rows = await self.run_alone(connection, first, second, deadline)
         except BaseException as error:
             self.give_back(connection, error)
             raise
@@ -122,12 +122,19 @@ class Connections(ABC):
     async def run_both(
         self, connection: Any, first: Statement, second: Statement, deadline: float | None
     ) -> Sequence[ResultRow]:
+        """Run a statement in the caller's transaction and, if it returns rows, a second one."""
+        rows = await self.run(connection, *first, deadline)
+        if rows:
+            await self.run(connection, *second, deadline)
+        return rows
+
+    async def run_alone(
+        self, connection: Any, first: Statement, second: Statement, deadline: float | None
+    ) -> Sequence[ResultRow]:
         """Run two statements like `fetch_both`, on a connection that the caller has taken."""
         await self.begin(connection, Deadlines(deadline, deadline))
         try:
-            rows = await self.run(connection, *first, deadline)
-            if rows:
-                await self.run(connection, *second, deadline)
+            rows = await self.run_both(connection, first, second, deadline)
         except Exception as error:
             if not self.is_cut_short(error):
                 await self.run(connection, "ROLLBACK", (), deadline)

@@ -126,9 +126,16 @@ class WriteSession:
         query = self.database.statements.compile(statement)
         return query.result(await self._fetch(query.sql, query.arguments(values or {})))
 
-    async def rows(self, query: Query, values: Mapping[str, object]) -> Sequence[ResultRow]:
-        """Run a query inside the transaction, and return its rows."""
-        return query.rows(await self._fetch(query.sql, query.arguments(values)))
+    async def rows(
+        self, query: Query, values: Mapping[str, object], then: Query | None = None
+    ) -> Sequence[ResultRow]:
+        """Run a query inside the transaction, and return its rows. If there are rows, `then` runs too."""
+        if then is None:
+            return query.rows(await self._fetch(query.sql, query.arguments(values)))
+        first, second = ((each.sql, each.arguments(values)) for each in (query, then))
+        connection = self._connection or await self._begin()
+        rows = await self._connections.run_both(connection, first, second, self._deadlines.statement)
+        return query.rows(rows)
 
     async def insert_if_free(
         self, table: Table, values: Mapping[str, object], wait_s: float | None = None
@@ -319,9 +326,8 @@ class Database:
             self.raise_if_unavailable(error)
             raise
 
-    @property
-    def apart(self) -> "Database":
-        """The database for work ahead: its blocks are transactions of their own (`db.one_transaction`)."""
+    async def apart(self) -> "Database":
+        """Return the database for work whose blocks are transactions of their own (`db.one_transaction`)."""
         return self
 
     async def after_commit(self, work: "AfterCommit") -> None:

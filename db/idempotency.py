@@ -6,8 +6,9 @@ from datetime import datetime
 from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table, Text, bindparam, select, tuple_
 
 from db import clock
-from db.engine import ReadSession, WriteSession
+from db.engine import Database, ReadSession, WriteSession
 from db.metadata import metadata
+from db.statements import insertion
 from db.types import PlainText, UtcDateTime
 
 idempotency = Table(
@@ -89,22 +90,32 @@ async def take(session: WriteSession, claim: Claim, wait_s: float) -> StoredOutc
     If another transaction is storing it, wait for the end of that transaction. Raises TimeoutError after
     `wait_s` seconds.
     """
-    row = {
+    if await session.insert_if_free(idempotency, _row(claim), wait_s):
+        return None
+    found = (await session.execute(_FIND, claim.id)).one()
+    return StoredOutcome(found.fingerprint, found.outcome)
+
+
+async def add(database: Database, claim: Claim, sealed: bytes, customer_id: str | None) -> bool:
+    """Store a claim and its outcome. Return False if the claim is stored already."""
+    row = {**_row(claim), "outcome": sealed, "customer_id": customer_id}
+    query = database.statements.compile(insertion(idempotency, tuple(row)))
+    return bool(await database.execute(query, row))
+
+
+async def settle(session: WriteSession, claim: Claim, sealed: bytes, customer_id: str | None) -> None:
+    """Store the outcome of a claim that this transaction has taken."""
+    await session.execute(_SETTLE, {**claim.id, "sealed": sealed, "about": customer_id})
+
+
+def _row(claim: Claim) -> dict[str, object]:
+    return {
         "key_id": claim.key_id,
         "scope": claim.scope,
         "key": claim.key,
         "fingerprint": claim.fingerprint,
         "created_at": clock.now(),
     }
-    if await session.insert_if_free(idempotency, row, wait_s):
-        return None
-    found = (await session.execute(_FIND, claim.id)).one()
-    return StoredOutcome(found.fingerprint, found.outcome)
-
-
-async def settle(session: WriteSession, claim: Claim, sealed: bytes, customer_id: str | None) -> None:
-    """Store the outcome of a claim that this transaction has taken."""
-    await session.execute(_SETTLE, {**claim.id, "sealed": sealed, "about": customer_id})
 
 
 async def has_old(session: ReadSession, before: datetime) -> bool:

@@ -11,6 +11,7 @@ from db.engine import AfterCommit, Database, ReadSession, ResultRow, WriteSessio
 from db.statements import Query
 
 First: TypeAlias = Callable[[WriteSession], Awaitable[object]]
+BeforeApart: TypeAlias = Callable[[], Awaitable[object]]
 
 
 class OneTransaction(Database):
@@ -18,15 +19,17 @@ class OneTransaction(Database):
 
     The transaction begins with the first block that writes, and then `first` runs in it. It is committed when
     the `async with` ends, and rolled back if an exception leaves it. Blocks that read before it begins use
-    the usual connections. Later ones read inside the transaction, so they see what it has written.
+    the usual connections. Later ones read inside the transaction, so they see what it has written. Work
+    that is not part of the transaction (`apart`) waits for `before_apart`.
     """
 
-    def __init__(self, database: Database, first: First) -> None:
+    def __init__(self, database: Database, first: First, before_apart: BeforeApart) -> None:
         # Everything else is shared with `database`, so its constructor is not called.
         vars(self).update(vars(database))
         self.recorded = self._note_events
         self._database = database
         self._first = first
+        self._before_apart = before_apart
         self._stack = AsyncExitStack()
         self._session: WriteSession | None = None
         self._has_failed = False
@@ -44,6 +47,11 @@ class OneTransaction(Database):
         await self._stack.__aexit__(type, error, traceback)
         for work in () if error is not None else self._later:
             await done(work, self._database)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a block has written."""
+        return self._session is not None
 
     def read(self) -> ReadSession:
         """Return a session for reading: inside the transaction, if it has begun."""
@@ -71,14 +79,11 @@ class OneTransaction(Database):
         If there are rows, `then` runs too.
         """
         async with self.write() as session:
-            rows = await session.rows(query, values)
-            if rows and then is not None:
-                await session.rows(then, values)
-            return rows
+            return await session.rows(query, values, then)
 
-    @property
-    def apart(self) -> Database:
-        """The database whose blocks are transactions of their own, for work that may be done again."""
+    async def apart(self) -> Database:
+        """Return the database whose blocks are transactions of their own, for work that may be done again."""
+        await self._before_apart()
         return self._database
 
     async def after_commit(self, work: AfterCommit) -> None:

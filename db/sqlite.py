@@ -86,11 +86,27 @@ class SqliteConnections(Connections):
     async def run_both(
         self, connection: aiosqlite.Connection, first: Statement, second: Statement, deadline: float | None
     ) -> Sequence[ResultRow]:
+        """Run two statements in the caller's transaction, in one thread hop."""
+        return await self._in_one_hop(_both, connection, first, second, deadline)
+
+    async def run_alone(
+        self, connection: aiosqlite.Connection, first: Statement, second: Statement, deadline: float | None
+    ) -> Sequence[ResultRow]:
         """Run two statements in a transaction, in one thread hop."""
+        return await self._in_one_hop(_alone, connection, first, second, deadline)
+
+    async def _in_one_hop(
+        self,
+        work: Callable[[sqlite3.Connection, Statement, Statement], Sequence[ResultRow]],
+        connection: aiosqlite.Connection,
+        first: Statement,
+        second: Statement,
+        deadline: float | None,
+    ) -> Sequence[ResultRow]:
         # aiosqlite has no public way to run a function in a connection's thread.
         run: Callable[..., Awaitable[Any]] = connection._execute  # noqa: SLF001
         raw = connection._conn  # noqa: SLF001
-        return await self._until_unlocked(lambda: run(_both, raw, first, second), deadline)
+        return await self._until_unlocked(lambda: run(work, raw, first, second), deadline)
 
     async def begin(self, connection: aiosqlite.Connection, deadlines: Deadlines) -> None:
         """Begin a transaction and take the write lock immediately.
@@ -147,11 +163,16 @@ class SqliteConnections(Connections):
 
 
 def _both(connection: sqlite3.Connection, first: Statement, second: Statement) -> Sequence[ResultRow]:
+    rows: Sequence[ResultRow] = connection.execute(*first).fetchall()
+    if rows:
+        connection.execute(*second)
+    return rows
+
+
+def _alone(connection: sqlite3.Connection, first: Statement, second: Statement) -> Sequence[ResultRow]:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        rows: Sequence[ResultRow] = connection.execute(*first).fetchall()
-        if rows:
-            connection.execute(*second)
+        rows = _both(connection, first, second)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # some errors end the transaction

@@ -1,11 +1,13 @@
 """Idempotency keys: a request that is sent again with its key has its effect once, and the same outcome.
 
-    lookup → the operation: reads, then one transaction: claim, changes, outcome → commit
+    the operation: reads, then one transaction: claim, changes, outcome → commit
 
 The whole operation gets one transaction (`db.one_transaction`). Its first statement inserts the claim, so a
 second request with the same key waits for it, and its last statement stores the outcome. So the changes and
 the outcome are committed together or not at all. A refusal rolls back, so its repeat counts as a first
-request.
+request. The operation is not looked up before it runs, because almost every request is a first one. A repeat
+fails to insert the claim, or fails earlier, because what it does is done already. Then it gets the stored
+outcome. If an operation writes nothing, one statement stores the claim with the outcome.
 
 An outcome is JSON, and only its caller knows its form. It is stored sealed, because it may have secrets that
 are shown once.
@@ -72,22 +74,23 @@ async def once(
 
     `work` gets the database that it writes to. Raises KeyReused, InProgress, and what `work` raises.
     """
+    take, look = partial(_take, keyring, claim), partial(_look, database, keyring, claim)
     async with _turn(claim):
-        found = await _find(database, keyring, claim)
-        if found is not None:
-            return found
         try:
-            async with OneTransaction(database, partial(_take, keyring, claim)) as transaction:
+            async with OneTransaction(database, take, look) as transaction:
                 outcome = await work(transaction)
-                async with transaction.write() as session:
-                    sealed = keyring.seal(outcome.json, _about(claim))
-                    await stored.settle(session, claim, sealed, outcome.customer_id)
+                sealed = keyring.seal(outcome.json, _about(claim))
+                if transaction.has_begun:
+                    async with transaction.write() as session:
+                        await stored.settle(session, claim, sealed, outcome.customer_id)
+                elif not await stored.add(database, claim, sealed, outcome.customer_id):
+                    await look()
         except _Repeated as repeated:
             return repeated.outcome
         except (KeyReused, InProgress):
             raise
         except Exception:
-            # Another process may have done the work in the meantime, which can be why it failed here.
+            # An earlier request may have done the work, which can be why it failed here.
             found = await _find(database, keyring, claim)
             if found is None:
                 raise
@@ -116,7 +119,7 @@ def forgetting(database: Database, hours: int) -> AbstractAsyncContextManager[No
 
 
 class _Repeated(Exception):
-    """An earlier request with the same key has succeeded while this one was running."""
+    """An earlier request with the same key has succeeded."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__()
@@ -153,6 +156,13 @@ async def _take(keyring: Keyring, claim: Claim, session: WriteSession) -> None:
         raise InProgress from None
     if found is not None:
         raise _Repeated(_replay(keyring, claim, found))
+
+
+async def _look(database: Database, keyring: Keyring, claim: Claim) -> None:
+    """Raise _Repeated if an earlier request has succeeded, and KeyReused."""
+    found = await _find(database, keyring, claim)
+    if found is not None:
+        raise _Repeated(found)
 
 
 async def _find(database: Database, keyring: Keyring, claim: Claim) -> Outcome | None:

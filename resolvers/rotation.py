@@ -112,9 +112,10 @@ async def rotate(
     generation = app.generation + 1
     # Repeating the work until the switch changes nothing, so only the switch belongs to the caller's
     # transaction, if there is one.
-    key = await _next_key(database.apart, keyring, app, generation)
+    apart = await database.apart()
+    key = await _next_key(apart, keyring, app, generation)
     if key is not None:
-        await _sign_ahead(database.apart, keyring, app, key, progress)
+        await _sign_ahead(apart, keyring, app, key, progress)
     async with database.read() as session:
         signed = await rotation.count_signed(session, app.id, generation, clock.now())
     await _switch(database, actor, RotatedApp(app.id, signed), app, generation, immediately=immediately)

@@ -171,13 +171,17 @@ async def _once(
 ) -> Any:
     """Return what a resolver returns, or returned when the same call was first made."""
     context, form = context_of(info), _form_of(payload.of)
+    returned = None
 
     async def work(database: Database) -> Outcome:
-        return Outcome(form.dump_json(await run(database)))
+        nonlocal returned
+        returned = await run(database)
+        return Outcome(form.dump_json(returned))
 
     outcome = await once(context.database, context.keyring, claim, work)
-    if outcome.is_replay:
-        context.replayed.append(path_of(info)[-1])
+    if not outcome.is_replay:
+        return returned
+    context.replayed.append(path_of(info)[-1])
     return form.validate_json(outcome.json)
 
 

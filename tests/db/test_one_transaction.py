@@ -30,6 +30,10 @@ class Begun:
         self.times += 1
 
 
+async def nothing() -> None:
+    """The check before work that is apart."""
+
+
 async def name_in(session: ReadSession) -> str:
     async with session:
         row = await session.row(select(customers.c.name), {})
@@ -39,7 +43,7 @@ async def name_in(session: ReadSession) -> str:
 
 async def test_it_begins_with_the_first_block_that_writes(database: Database, atlas: App) -> None:
     begun = Begun()
-    async with OneTransaction(database, begun) as transaction:
+    async with OneTransaction(database, begun, nothing) as transaction:
         before = await name_in(transaction.read())
         assert begun.times == 0
         for _ in range(2):
@@ -54,7 +58,7 @@ async def test_it_begins_with_the_first_block_that_writes(database: Database, at
 
 async def test_an_error_rolls_back_every_block(database: Database, atlas: App) -> None:
     with suppress(RuntimeError):
-        async with OneTransaction(database, Begun()) as transaction:
+        async with OneTransaction(database, Begun(), nothing) as transaction:
             async with transaction.write() as session:
                 await session.execute(RENAME)
             raise RuntimeError
@@ -63,7 +67,7 @@ async def test_an_error_rolls_back_every_block(database: Database, atlas: App) -
 
 
 async def test_a_block_that_failed_cannot_be_ignored(database: Database, atlas: App) -> None:
-    async with OneTransaction(database, Begun()) as transaction:
+    async with OneTransaction(database, Begun(), nothing) as transaction:
         with pytest.raises(RuntimeError):
             async with transaction.write():
                 raise RuntimeError
@@ -73,10 +77,20 @@ async def test_a_block_that_failed_cannot_be_ignored(database: Database, atlas: 
 
 
 async def test_work_apart_is_committed_at_once(database: Database, atlas: App) -> None:
-    async with OneTransaction(database, Begun()) as transaction, transaction.apart.write() as session:
-        await session.execute(RENAME)
+    async with OneTransaction(database, Begun(), nothing) as transaction:
+        apart = await transaction.apart()
+        async with apart.write() as session:
+            await session.execute(RENAME)
+        assert await name_in(database.read()) == "Lena"
 
-    assert await name_in(database.read()) == "Lena"
+
+async def test_nothing_is_done_apart_if_the_check_before_it_fails(database: Database, atlas: App) -> None:
+    async def fails() -> None:
+        raise RuntimeError
+
+    async with OneTransaction(database, Begun(), fails) as transaction:
+        with pytest.raises(RuntimeError):
+            await transaction.apart()
 
 
 async def test_work_after_the_commit_gets_the_database(database: Database, atlas: App) -> None:
@@ -85,7 +99,7 @@ async def test_work_after_the_commit_gets_the_database(database: Database, atlas
     async def look(committed: Database) -> None:
         seen.append((committed, await name_in(committed.read())))
 
-    async with OneTransaction(database, Begun()) as transaction:
+    async with OneTransaction(database, Begun(), nothing) as transaction:
         await transaction.after_commit(look)
         async with transaction.write() as session:
             await session.execute(RENAME)
@@ -98,7 +112,7 @@ async def test_work_after_the_commit_gets_the_database(database: Database, atlas
 async def test_work_after_the_commit_is_left_out_if_there_is_none(database: Database, atlas: App) -> None:
     seen: list[Database] = []
     with suppress(RuntimeError):
-        async with OneTransaction(database, Begun()) as transaction:
+        async with OneTransaction(database, Begun(), nothing) as transaction:
             await transaction.after_commit(seen.append)
             raise RuntimeError
 
@@ -108,7 +122,7 @@ async def test_work_after_the_commit_is_left_out_if_there_is_none(database: Data
 async def test_events_are_noted_after_the_commit(database: Database, atlas: App) -> None:
     told: list[None] = []
     database.recorded = lambda: told.append(None)
-    async with OneTransaction(database, Begun()) as transaction:
+    async with OneTransaction(database, Begun(), nothing) as transaction:
         async with transaction.write():
             pass
         transaction.recorded()

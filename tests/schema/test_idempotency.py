@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from starlette.applications import Starlette
 
 from db.engine import Database
 from db.events import events
@@ -22,10 +23,14 @@ from tests.factories import (
     make_license,
 )
 from tests.schema.conftest import Graph
+from tests.statements import Statements
 
 ERRORS = "userErrors { code field }"
 CREATE = f"""mutation($input: CreateLicenseInput!, $key: String) {{
   createLicense(input: $input, idempotencyKey: $key) {{ license {{ id status }} {ERRORS} }} }}"""
+
+GET_OR_CREATE = f"""mutation($input: CreateCustomerInput!, $key: String) {{
+  getOrCreateCustomer(input: $input, idempotencyKey: $key) {{ created customer {{ id }} {ERRORS} }} }}"""
 
 
 @pytest.fixture
@@ -77,6 +82,26 @@ async def test_a_repeated_mutation_has_its_effect_once(
     assert (replayed(first), replayed(again), replayed(other)) == ([], ["createLicense"], [])
     assert other["data"]["createLicense"]["license"]["id"] != first["data"]["createLicense"]["license"]["id"]
     assert await count_events(database) == recorded + 1
+
+
+async def test_a_call_that_changes_nothing_is_stored_too(
+    app: Starlette, graph: Graph, statements: Statements, lena: Customer
+) -> None:
+    found = {"appSlug": "atlas", "email": "lena@orbit.example"}
+
+    with statements.recorded(app.state.database) as ran:
+        first = await sent(graph, GET_OR_CREATE, input=found, key="order-1")
+    again = await sent(graph, GET_OR_CREATE, input=found, key="order-1")
+    other = await sent(graph, GET_OR_CREATE, input={**found, "email": "max@orbit.example"}, key="order-1")
+
+    assert [each for each in ran if "idempotency" in each] == ran[-1:], "one statement stores the outcome"
+    assert (
+        first["data"]
+        == again["data"]
+        == {"getOrCreateCustomer": {"created": False, "customer": {"id": lena.id}, "userErrors": []}}
+    )
+    assert (replayed(first), replayed(again)) == ([], ["getOrCreateCustomer"])
+    assert other["errors"][0]["extensions"]["code"] == "IDEMPOTENCY_MISMATCH"
 
 
 async def test_a_replay_reads_the_object_as_it_is_now(
