@@ -10,7 +10,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import hypothesis
@@ -18,6 +18,7 @@ import pytest
 from starlette.applications import Starlette
 
 from db.engine import Database
+from db.statements import Statements as CompiledStatements
 from resolvers.keyring import Keyring
 from tests.databases import (
     PostgresTemplate,
@@ -124,8 +125,16 @@ def statements() -> Iterator[Statements]:
 
 
 @pytest.fixture
-async def database(database_url: str, statements: Statements) -> AsyncIterator[Database]:
-    """An open database."""
+def database(request: pytest.FixtureRequest) -> Database:
+    """An open database. It is the application's, if the test has one, because connecting takes long."""
+    if "app" in request.fixturenames:
+        found: Database = request.getfixturevalue("app").state.database
+        return found
+    return cast("Database", request.getfixturevalue("_database"))
+
+
+@pytest.fixture
+async def _database(database_url: str, statements: Statements) -> AsyncIterator[Database]:
     database = Database(database_url)
     statements.watch(database)
     yield database
@@ -146,9 +155,19 @@ def settings() -> Mapping[str, Any]:
     return SETTINGS
 
 
+@pytest.fixture(scope="session")
+def compiled() -> dict[bool, CompiledStatements]:
+    """The compiled statements of SQLite and of PostgreSQL, which the applications of all tests share."""
+    return {}
+
+
 @pytest.fixture
 async def app(
-    database_url: str, settings: Mapping[str, Any], statements: Statements, monkeypatch: pytest.MonkeyPatch
+    database_url: str,
+    settings: Mapping[str, Any],
+    statements: Statements,
+    compiled: dict[bool, CompiledStatements],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Starlette]:
     """The started application. Its database is ``app.state.database``.
 
@@ -169,7 +188,9 @@ async def app(
     monkeypatch.setattr("server.noting", lambda _database: nullcontext())
     monkeypatch.setattr("server.GraphQLEndpoint.running", lambda _endpoint, **_: nullcontext())
     app = create_app(Settings(database_url=database_url, **settings))
-    statements.watch(app.state.database)
+    database = app.state.database
+    statements.watch(database)
+    database.statements = compiled.setdefault(database.is_sqlite, database.statements)
     async with app.router.lifespan_context(app):
         yield app
 

@@ -14,7 +14,8 @@ import pytest
 
 from db.engine import Database
 from tests.apis.both import BY_GRAPH, BY_REST, BothApis
-from tests.apis.market import As, Caller, Market, make_market
+from tests.apis.market import As, Caller, Market, fill_with_market, market_in
+from tests.databases import PostgresTemplate, SqliteTemplate
 from tests.factories import Account, App, make_account, make_app, make_key
 from tests.keyrings import MASTER_KEY
 from tests.log import check_log
@@ -58,8 +59,17 @@ async def atlas(database: Database, account: Account) -> App:
 
 
 @pytest.fixture
-async def market(database: Database) -> Market:
-    return await make_market(database)
+def database_url(
+    request: pytest.FixtureRequest, template: SqliteTemplate | PostgresTemplate
+) -> Iterator[str]:
+    """The URL of a database, which has the rows of the fixture `market` if a test uses it."""
+    with template.copied(fill_with_market if "market" in request.fixturenames else None) as url:
+        yield url
+
+
+@pytest.fixture
+def market(database_url: str) -> Market:
+    return market_in(database_url)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import httpx
 
 from db import clock
 from db.engine import Database
+from db.urls import parse_url
 from tests.factories import (
     Account,
     App,
@@ -100,6 +101,21 @@ async def make_market(database: Database, suffix: str = "") -> Market:
         for slug, owner in (("atlas", account), ("borealis", account), ("cirrus", other))
     ]
     return Market(account, *stocks)
+
+
+_MADE: dict[bool, Market] = {}
+
+
+async def fill_with_market(url: str) -> None:
+    """Create a market in a template of databases. `market_in` returns it."""
+    database = Database(url)
+    _MADE[database.is_sqlite] = await make_market(database)
+    await database.close()
+
+
+def market_in(url: str) -> Market:
+    """Return the market in a copy of the template at this URL."""
+    return _MADE[parse_url(url).is_sqlite]
 
 
 async def _make_stock(database: Database, app: App) -> Stock:

@@ -438,8 +438,10 @@ async def restricted(database: Database, market: Market, scopes: Iterable[Scope]
 
 
 @each_row
-async def test_a_restricted_key_needs_exactly_these_scopes(database: Database, by: As, name: str) -> None:
-    row, market = TABLE[name], await make_market(database)
+async def test_a_restricted_key_needs_exactly_these_scopes(
+    database: Database, market: Market, by: As, name: str
+) -> None:
+    row = TABLE[name]
     every = ALL_SCOPES - {Scope.WRITE}
     values = market.atlas.values()
     before = await everything(database)
@@ -464,9 +466,9 @@ async def test_a_restricted_key_needs_exactly_these_scopes(database: Database, b
 
 @each_row
 async def test_a_public_key_reads_and_a_request_without_a_key_only_verifies(
-    database: Database, by: As, name: str
+    database: Database, market: Market, by: As, name: str
 ) -> None:
-    row, market = TABLE[name], await make_market(database)
+    row = TABLE[name]
     public = by(await make_key(database, market.account, kind="public"))
     values = market.atlas.values()
     before = _without_keys(await everything(database))
@@ -485,9 +487,9 @@ async def test_a_public_key_reads_and_a_request_without_a_key_only_verifies(
 
 @each_row
 async def test_a_key_that_is_limited_to_an_app_reaches_no_other_app(
-    database: Database, app: Starlette, by: As, statements: Statements, name: str
+    database: Database, market: Market, app: Starlette, by: As, statements: Statements, name: str
 ) -> None:
-    row, market = TABLE[name], await make_market(database)
+    row = TABLE[name]
     limited = by(await make_key(database, market.account, apps=[market.atlas.app]))
     before = _without_keys(await everything(database))
     unreachable = [market.borealis, market.cirrus]
@@ -524,8 +526,10 @@ async def test_a_key_that_is_limited_to_an_app_reaches_no_other_app(
 
 
 @each_row
-async def test_a_session_reaches_only_its_customer(database: Database, by: As, name: str) -> None:
-    row, market = TABLE[name], await make_market(database)
+async def test_a_session_reaches_only_its_customer(
+    database: Database, market: Market, by: As, name: str
+) -> None:
+    row = TABLE[name]
     ada = market.atlas.ada
     session = by(
         await make_key(database, market.account, kind="session", scopes=["read", "read_tokens"], customer=ada)
