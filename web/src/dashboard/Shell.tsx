@@ -10,6 +10,7 @@ import type { Scope } from "./graph/graphql";
 import { KINDS, nameOf } from "./keys/words";
 import { paths } from "./navigation";
 import styles from "./Shell.module.css";
+import { FindAnything } from "./search/FindAnything";
 import { useSession } from "./session/Session";
 import { leave } from "./unsaved";
 
@@ -50,6 +51,7 @@ export function Shell({ children }: { children: ReactNode }) {
         </Link>
         {!CHANGES.some(may) && <Badge tone="accent">Read only</Badge>}
         <Toasts />
+        {may("READ_CUSTOMERS") && <FindAnything />}
         {may("MANAGE_KEYS") && (
           <Link to={paths.keys()} className={styles.link} aria-current={isAtKeys ? "page" : undefined}>
             Keys

@@ -62,6 +62,7 @@ export function makeClient(key: string, { onRefused, onForbidden }: KeyEvents = 
           Actor: () => null,
           KeyUsage: () => null,
           PageInfo: () => null,
+          SearchHit: () => null,
           UserError: () => null,
           Viewer: () => null,
           SigningKey: (key) => key.kid as string,

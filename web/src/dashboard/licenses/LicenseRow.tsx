@@ -1,5 +1,5 @@
 import { Ban, Ellipsis, History, KeySquare, RefreshCw, ScrollText, Trash2 } from "lucide-react";
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
 import { useQuery } from "urql";
 import { useLocation } from "wouter";
 import { sentencesOf } from "../client/faults";
@@ -34,12 +34,8 @@ import { paths } from "../navigation";
 import { useSession } from "../session/Session";
 import { leave } from "../unsaved";
 import styles from "./Licenses.module.css";
-
-const STATUS = {
-  ACTIVE: { tone: "good", label: "Active" },
-  EXPIRED: { tone: "warn", label: "Expired" },
-  REVOKED: { tone: "bad", label: "Revoked" },
-} as const;
+import { useWanted } from "./useWanted";
+import { STATUS } from "./words";
 
 /** The license's customer. */
 type Holder = Pick<NonNullable<CustomerQuery["customer"]>, "email" | "app">;
@@ -60,6 +56,13 @@ export function LicenseRow({ license, customer }: { license: LicenseDetailsFragm
   const { tone, label } = STATUS[license.status];
   const isRevoked = license.status === "REVOKED";
   const close = () => setOpen(null);
+  const row = useRef<HTMLLIElement>(null);
+  const isWanted = useWanted() === license.id;
+  useEffect(() => {
+    if (!isWanted) return;
+    row.current?.scrollIntoView({ block: "center" });
+    row.current?.focus({ preventScroll: true });
+  }, [isWanted]);
 
   const items = [
     {
@@ -107,7 +110,13 @@ export function LicenseRow({ license, customer }: { license: LicenseDetailsFragm
 
   const names = namesOf(license.features, customer.app);
   return (
-    <li className={styles.row} aria-label={`${label} license for ${license.installationId}`}>
+    <li
+      ref={row}
+      id={isWanted ? license.id : undefined}
+      className={`${styles.row} ${isWanted ? styles.wanted : ""}`}
+      aria-label={`${label} license for ${license.installationId}`}
+      tabIndex={isWanted ? -1 : undefined}
+    >
       <span className={styles.status}>
         <Badge tone={tone}>{label}</Badge>
       </span>

@@ -1,5 +1,5 @@
 import { FileKey2, Plus } from "lucide-react";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { useQuery } from "urql";
 import { useSearchParams } from "wouter";
 import { useFailure } from "../client/useFailure";
@@ -13,6 +13,7 @@ import { useSession } from "../session/Session";
 import { IssueLicense } from "./IssueLicense";
 import { LicenseRow } from "./LicenseRow";
 import styles from "./Licenses.module.css";
+import { useWanted } from "./useWanted";
 
 type CustomerView = NonNullable<CustomerQuery["customer"]>;
 type LicensePage = CustomerView["licenses"];
@@ -157,6 +158,12 @@ function MoreLicenses({
 
 function Rows({ page, customer, isLast, more }: PageProps & { page: LicensePage }) {
   const { nodes, pageInfo, totalCount } = page;
+  const wanted = useWanted();
+  const next = isLast && pageInfo.hasNextPage ? pageInfo.endCursor : null;
+  // The license that the URL points to may be on a later page.
+  useEffect(() => {
+    if (wanted?.startsWith("lic_") && next && !document.getElementById(wanted)) more(next);
+  }, [wanted, next, more]);
   return (
     <>
       {nodes.map((license) => (
