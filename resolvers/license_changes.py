@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
@@ -128,7 +128,9 @@ class RenewLicense(Input):
     )
     forever: bool | None = Field(None, description="true for a license that never expires.")
     # "from" is a keyword of Python.
-    from_: Annotated[RenewFrom, BeforeValidator(_start, json_schema_input_type=RenewFrom)] = Field(
+    from_: Annotated[
+        RenewFrom, BeforeValidator(_start, json_schema_input_type=Literal["expiry", "now", "expiry_or_now"])
+    ] = Field(
         RenewFrom.EXPIRY_OR_NOW,
         alias="from",
         description="When a term of some days begins: at the license's expiry, now, or at the later of both.",

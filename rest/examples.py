@@ -39,7 +39,6 @@ _CUSTOMER = {
     "metadata": {"region": "eu", "seats": 12},
     "created_at": "2026-01-23T10:05:00Z",
 }
-_OTHER_CUSTOMER_ID = "cus_01kfn2v9m3e7r5t1y8u4i6o2pq"
 _SESSION = {
     "token": "cs_live_4fQ9xWm2Zt7Kc1Lb8Vn3Rj6Hd5Ps0Gy2",
     "expires_at": "2026-01-23T10:20:00Z",
@@ -171,9 +170,9 @@ _BY_MODEL: Mapping[str, Any] = {
         **{key: _LICENSE[key] for key in ("customer_id", "tier_id", "installation_id", "metadata")},
         "duration_days": 365,
     },
-    "ChangedLicense": {"features": [], "metadata": {"order": "A-1018"}},
+    "ChangedLicense": {"features": [], "duration_days": 365},
     "RenewedLicense": {"duration_days": 365, "from": "expiry_or_now"},
-    "TransferLicense": {"customer_id": _OTHER_CUSTOMER_ID},
+    "TransferLicense": {"customer_id": _CUSTOMER["id"]},
     "RegenerateLicense": {"current_token": _TOKEN},
     "RevokeLicense": {"reason": "Refunded"},
     "VerificationBatch": {"installation_ids": [_INSTALLATION_ID]},
@@ -193,9 +192,6 @@ _BY_MODEL: Mapping[str, Any] = {
 _DATA_BY_OPERATION: Mapping[str, Any] = {
     "list_licenses": [_WITHOUT_TOKEN],
     "revoke_license": {**_WITHOUT_TOKEN, "status": "revoked", "revoked_at": "2026-03-01T09:30:00Z"},
-    "update_license": {**_LICENSE, "metadata": {"order": "A-1018"}},
-    "renew_license": {**_LICENSE, "expires_at": "2028-01-23T10:06:00Z"},
-    "transfer_license": {**_LICENSE, "customer_id": _OTHER_CUSTOMER_ID},
     "update_app": {**_APP, "description": "Drawing for architects"},
     "update_tier": {**_TIER, "position": 2},
     "update_feature": {**_FEATURE, "description": None},

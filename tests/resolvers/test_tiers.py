@@ -64,6 +64,8 @@ async def test_create_tier_stores_what_was_given(
             "rank": "2147483645.team_2",
             "created_at": clock.now,
             "version": 1,
+            "duration_days": None,
+            "trial": False,
         }
     ]
     assert await comprised(database, id) == ["export", "sso"]
