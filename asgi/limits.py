@@ -36,7 +36,7 @@ class Quota(StrEnum):
     REQUESTS = "requests"
     VERIFICATION = "verification"
     BATCH = "batch"
-    RENEWAL = "renewal"
+    EXCHANGE = "exchange"
     REFUSED = "refused"
 
 
@@ -44,7 +44,7 @@ _COUNTED = {
     Quota.REQUESTS: "requests with this key",
     Quota.VERIFICATION: "verifications from one address",
     Quota.BATCH: "batch verifications from one address",
-    Quota.RENEWAL: "renewals by token from one address",
+    Quota.EXCHANGE: "exchanges of tokens from one address",
     Quota.REFUSED: "refused keys from one address",
 }
 

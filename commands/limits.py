@@ -39,7 +39,7 @@ def rates_of(settings: Settings) -> Rates:
         Quota.REQUESTS: settings.rate_limit_per_minute,
         Quota.VERIFICATION: settings.verify_limit_per_minute,
         Quota.BATCH: settings.batch_limit_per_minute,
-        Quota.RENEWAL: settings.renewal_limit_per_minute,
+        Quota.EXCHANGE: settings.renewal_limit_per_minute,
         Quota.REFUSED: settings.refused_limit_per_minute,
     }
     return Rates(per_minute, settings.budget_burst, settings.budget_per_second)

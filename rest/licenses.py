@@ -292,7 +292,7 @@ async def regenerate_license(call: Call) -> Response:
         async with call.database.write() as session:
             await licenses.regenerate_license(viewer, session, call.keyring, id, if_version)
     else:
-        call.count(Quota.RENEWAL)
+        call.count(Quota.EXCHANGE)
         regenerated = await licenses.exchange_token(
             viewer, call.database, call.keyring, token, addressed=(slug, id), if_version=if_version
         )

@@ -312,7 +312,7 @@ class LicenseMutations:
         metadata=root_field(
             open_if=lambda arguments: "currentToken" in arguments["input"],
             may_show=lambda fields: are_visible("License", fields, OF_LICENSE),
-            quota=Quota.RENEWAL,
+            quota=Quota.EXCHANGE,
         ),
         description="Give a license a new token with the current features of its tier. If one of the "
         "license's own tokens is given, no API key is needed. Without a key, only the license, its tier and "

@@ -245,9 +245,9 @@ def test_an_app_is_licensed_from_the_purchase_to_the_refund(app: Any, shop: Any,
     assert (found["tier"], found["features"]) == ("team", ["export", "sso"])
     assert not app.is_in_grace(found)
 
-    event(shop, "checkout", order_of(app, "order-2", "solo-monthly"))  # a new order replaces the license
+    event(shop, "checkout", order_of(app, "order-2", "solo-monthly"))  # a new order changes the license
     event(shop, "checkout", order_of(app, "order-1"))  # an old event that is sent again changes nothing
-    # a refund of the old order does not revoke the new license
+    # a refund of the old order does not revoke the license
     event(shop, "refund", order_of(app, "order-1"))
     app.once_a_day()
     assert app.claims()["tier"] == "solo"
@@ -263,12 +263,23 @@ def test_an_app_is_licensed_from_the_purchase_to_the_refund(app: Any, shop: Any,
     assert licenses == {
         "email": "grace@example.com",
         "licenses": {
-            "nodes": [
-                {"status": "REVOKED", "revokedReason": "Refunded"},
-                {"status": "REVOKED", "revokedReason": "Replaced by order order-2"},
-            ]
+            "nodes": [{"status": "REVOKED", "revokedReason": "Refunded"}],
         },
     }
+
+
+def test_a_paid_invoice_renews_the_license_once(app: Any, shop: Any) -> None:
+    event(shop, "checkout", order_of(app, "order-7"))
+    app.ask()
+    before = app.claims()
+
+    for _ in range(2):  # a repeated event adds no second term
+        event(shop, "renewal", {**order_of(app, "order-7"), "invoice": "invoice-1"})
+    app.once_a_day()
+
+    after = app.claims()
+    assert after["exp"] - before["exp"] == 365 * 24 * 60 * 60
+    assert (after["lic_id"], after["tier"]) == (before["lic_id"], "team")
 
 
 def test_an_expired_license_has_a_grace_period_and_can_be_renewed(
