@@ -66,8 +66,11 @@ def _licenses(chance: random.Random) -> str:
         f'tierSlug: "{chance.choice(("team", "starter", "nope"))}"',
         f'expiresAfter: "{chance.choice(_MOMENTS)}"',
         f'expiresBefore: "{chance.choice(_MOMENTS)}"',
+        f'verifiedAfter: "{chance.choice(_MOMENTS)}"',
+        f'verifiedBefore: "{chance.choice(_MOMENTS)}"',
+        f'search: "{chance.choice(("8", "8f1", "lic_", "lic_z"))}"',
     ]
-    return _connection(chance, filters, ("CREATED_AT", "EXPIRES_AT"))
+    return _connection(chance, filters, ("CREATED_AT", "EXPIRES_AT", "LAST_VERIFIED_AT"))
 
 
 def _connection(chance: random.Random, filters: list[str], orders: tuple[str, ...]) -> str:

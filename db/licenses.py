@@ -395,13 +395,13 @@ LICENSE = Noun(
         "verified_before": Condition(
             lambda row, value: last_verified_at(row) < value,
             clock.as_end,
-            scan=ROW_SCAN,
+            scan=2 * ROW_SCAN,
             without_null="last_verified_at",
         ),
         "verified_after": Condition(
             lambda row, value: last_verified_at(row) > value,
             clock.as_text,
-            scan=ROW_SCAN,
+            scan=2 * ROW_SCAN,
             without_null="last_verified_at",
         ),
         "search": Condition(
