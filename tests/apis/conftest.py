@@ -3,6 +3,7 @@
 `apis` is for tests that write to one app through REST and to another through GraphQL, and compare both.
 `market` has apps of two accounts, for tests of what a key can reach. `servers` are two processes on one
 database, for tests of concurrent calls. `log_agrees` checks the log of events at the end of a test.
+`module_url` is a database that all tests of a module share.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -33,6 +34,17 @@ async def apis(client: httpx.AsyncClient, database: Database, account: Account) 
         await make_app(database, account, slug=slug, name="Twin")
     client.headers["Authorization"] = f"Bearer {await make_key(database, account)}"
     return BothApis(client)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def module_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a migrated database for all tests of a module, empty at first.
+
+    Tests that use it run on SQLite and on PostgreSQL.
+    """
+    template: SqliteTemplate | PostgresTemplate = request.getfixturevalue(f"{request.param}_template")
+    with template.copied() as url:
+        yield url
 
 
 @pytest.fixture
