@@ -136,6 +136,15 @@ def _create_key(page: Page) -> None:
     page.get_by_role("dialog", name="Copy the key now").wait_for()
 
 
+def _show_numbers(page: Page) -> None:
+    page.get_by_text("Show numbers").click()
+
+
+def _switch_app(page: Page) -> None:
+    page.get_by_role("button", name="switch app").click()
+    page.get_by_role("link", name="Lumen Cast").wait_for()
+
+
 def _show_state(page: Page) -> None:
     page.get_by_role("button", name="Show state: Customer changed").click()
     page.get_by_role("dialog").wait_for()
@@ -165,6 +174,11 @@ VIEWS = (
     View("sign-in", "/", key=None),
     View("apps", "/"),
     View("new-app", "/", _press("New app")),
+    View("overview", "/apps/demo"),
+    View("overview-30-days", "/apps/demo?range=30d&tier=team", _show_numbers),
+    View("overview-all", "/apps/demo?range=all"),
+    View("overview-empty", "/apps/lumen-cast"),
+    View("switch-app", "/apps/demo", _switch_app),
     View("customers", "/apps/demo/customers"),
     View("customers-found", "/apps/demo/customers?search=ma&order=name"),
     View("customers-none-found", "/apps/demo/customers?search=nobody"),

@@ -70,6 +70,7 @@ def test_axe_finds_nothing_serious_in_any_view(
     axe(stranger)
     for path, name in (
         ("/", "Atlas"),
+        ("/apps/atlas", "Now: "),
         ("/apps/atlas/customers", "Jane Doe"),
         (f"/apps/atlas/customers/{jane.id}", "Jane Doe"),
         ("/apps/atlas/activity", "by the key ending in"),
@@ -85,6 +86,11 @@ def test_axe_finds_nothing_serious_in_any_view(
         expect(page.get_by_role("main").get_by_text(name).first).to_be_visible()
         axe(page)
     site.make_app("globe", name="Globe")
+    page.goto("/apps/globe")
+    page.get_by_text("Show numbers").click()
+    page.get_by_role("button", name="Globe: switch app").click()
+    expect(page.get_by_role("list", name="Apps").get_by_role("link")).to_have_count(2)
+    axe(page)
     page.goto("/apps/globe/customers")
     expect(page.get_by_role("heading", name="No customers yet")).to_be_visible()
     axe(page)

@@ -213,6 +213,7 @@ def test_a_customer_is_deleted_once_its_email_is_typed(page: Page, site: Site, j
     atlas = page.get_by_role("listitem").filter(has_text="Atlas Editor")
     expect(atlas).to_contain_text("Customers1Licenses2Active1")
     atlas.get_by_role("link", name="Atlas Editor").click()
+    page.get_by_role("link", name="Customers").click()
     page.get_by_role("link", name="Jane Doe").click()
 
     page.get_by_role("button", name="Delete", exact=True).click()

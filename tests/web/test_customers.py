@@ -219,6 +219,7 @@ def test_a_customer_is_added_and_the_addition_undone(page: Page, site: Site) -> 
     site.make_app("atlas", name="Atlas")
     page.goto("/")
     page.get_by_role("link", name="Atlas").click()
+    page.get_by_role("link", name="Customers").click()
     expect(page.get_by_role("heading", name="No customers yet")).to_be_visible()
     page.get_by_role("button", name="New customer").click()
     form = page.get_by_role("dialog", name="New customer")

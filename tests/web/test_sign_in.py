@@ -119,6 +119,7 @@ def test_a_key_of_another_account_shows_no_data_of_the_previous_one(
     other.make_app("borealis", name="Borealis")
     page.goto("/")
     page.get_by_role("link", name="Atlas").click()
+    page.get_by_role("link", name="Customers").click()
     page.get_by_role("link", name="Jane Roe").click()
     expect(page.get_by_role("heading", name="Jane Roe")).to_be_visible()
 
@@ -129,6 +130,7 @@ def test_a_key_of_another_account_shows_no_data_of_the_previous_one(
     expect(page.get_by_role("banner")).to_contain_text(other.account.name)
     page.go_back()
     expect(page.get_by_role("heading", name="App not found")).to_be_visible()
+    page.go_back()
     page.go_back()
     expect(page.get_by_role("link", name="Borealis")).to_be_visible()
     expect(page.get_by_text("Atlas")).to_have_count(0)

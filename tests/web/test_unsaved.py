@@ -172,7 +172,7 @@ LEAVE: dict[str, tuple[Callable[[Page], object], str]] = {
     "a tab of the app": (lambda page: page.get_by_role("link", name="Customers").click(), "Jane Doe"),
     "the breadcrumb": (lambda page: page.get_by_role("link", name="Apps", exact=True).click(), "1 app"),
     "the brand": (lambda page: page.get_by_role("link", name="Licensegraph").click(), "1 app"),
-    "the back button": (lambda page: page.evaluate("history.back()"), "Jane Doe"),
+    "the back button": (lambda page: page.evaluate("history.back()"), "Active licenses"),
     "two steps back": (lambda page: page.evaluate("history.go(-2)"), "1 app"),
     "GraphiQL": (lambda page: page.get_by_role("link", name="GraphiQL").click(), "Dashboard"),
     "sign out": (lambda page: open_account_menu(page, "Sign out"), "Sign in to Licensegraph"),

@@ -3,7 +3,6 @@ import { Redirect, Route, Router, Switch, useLocation } from "wouter";
 import { AppActivity } from "./activity/AppActivity";
 import { Apps } from "./apps/Apps";
 import { Settings } from "./apps/Settings";
-import { useAppPath } from "./apps/useAppPath";
 import { Customer } from "./customers/Customer";
 import { Customers } from "./customers/Customers";
 import { ConfirmDiscard } from "./design/Dialog";
@@ -15,6 +14,7 @@ import { NotFound } from "./NotFound";
 import { BASE_PATH, cameBack, paths } from "./navigation";
 import { Shell } from "./Shell";
 import { SessionProvider } from "./session/Session";
+import { Overview } from "./statistics/Overview";
 import { answerLeave, useWaiting } from "./unsaved";
 
 /** The dashboard. Every view has its own URL. */
@@ -34,7 +34,7 @@ export function App() {
                 <Route path="/apps">
                   <Redirect to={paths.apps()} replace />
                 </Route>
-                <Route path="/apps/:slug">{({ slug }) => <ToApp slug={slug} />}</Route>
+                <Route path="/apps/:slug">{({ slug }) => <Overview key={slug} slug={slug} />}</Route>
                 <Route path="/apps/:slug/customers">
                   {({ slug }) => <Customers key={slug} slug={slug} />}
                 </Route>
@@ -63,11 +63,6 @@ export function App() {
       </SessionProvider>
     </Router>
   );
-}
-
-/** Opens an app's first view. */
-function ToApp({ slug }: { slug: string }) {
-  return <Redirect to={useAppPath()(slug)} replace />;
 }
 
 /** Scrolls a new view to the top, and focuses it if the user followed a link. If the user went back to a list, the list

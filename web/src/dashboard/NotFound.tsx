@@ -1,6 +1,5 @@
 import { SearchX } from "lucide-react";
 import { Link } from "wouter";
-import { useAppPath } from "./apps/useAppPath";
 import { Empty } from "./design/States";
 import { useTitle } from "./design/useTitle";
 import { paths } from "./navigation";
@@ -19,14 +18,13 @@ export function NotFound({
   id?: string;
 }) {
   const { may } = useSession();
-  const pathOf = useAppPath();
   useTitle("Not found");
   return (
     <Empty icon={<SearchX size={20} />} title={`${what.charAt(0).toUpperCase()}${what.slice(1)} not found`}>
       <p>It may have been deleted, or the address may be wrong.</p>
       {app !== undefined && (
-        <Link to={pathOf(app)}>
-          {may("READ_CUSTOMERS") ? "Customers" : "Settings"} of <bdi>{app}</bdi>
+        <Link to={paths.app(app)}>
+          Overview of <bdi>{app}</bdi>
         </Link>
       )}
       {app !== undefined && id !== undefined && may("READ_EVENTS") && (

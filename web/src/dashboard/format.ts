@@ -3,6 +3,7 @@
 const NUMBER = new Intl.NumberFormat();
 const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeZone: "UTC" });
+const MONTH = new Intl.DateTimeFormat(undefined, { month: "short", year: "numeric", timeZone: "UTC" });
 const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const RELATIVE = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 
@@ -26,6 +27,13 @@ export const date = (moment: string): string => DATE.format(new Date(moment));
 
 /** Formats a day that is given in UTC, such as 2026-01-23. */
 export const day = (day: string): string => DAY.format(new Date(day));
+
+/** Formats the month of a day that is given in UTC: "Jan 2026". */
+export const month = (day: string): string => MONTH.format(new Date(day));
+
+/** Formats the days from one to another, both in UTC, as short as possible: "Jan 5 – 11, 2026". */
+export const period = (first: string, last: string): string =>
+  DAY.formatRange(new Date(first), new Date(last));
 
 export const dateAndTime = (moment: string): string => MOMENT.format(new Date(moment));
 

@@ -66,6 +66,7 @@ export function isAt(path: string): boolean {
 
 export const paths = {
   apps: () => "/",
+  app: (slug: string) => `/apps/${encodeURIComponent(slug)}`,
   customers: (slug: string) => `/apps/${encodeURIComponent(slug)}/customers`,
   customer: (slug: string, id: string) =>
     `/apps/${encodeURIComponent(slug)}/customers/${encodeURIComponent(id)}`,

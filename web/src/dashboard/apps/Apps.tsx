@@ -8,10 +8,10 @@ import { Empty, Failed, FailureNote, Loading } from "../design/States";
 import { useTitle } from "../design/useTitle";
 import { counted, date, number } from "../format";
 import { AppsDocument, type AppsQuery } from "../graph/graphql";
+import { paths } from "../navigation";
 import { useSession } from "../session/Session";
 import { CreateApp } from "./AppForm";
 import styles from "./Apps.module.css";
-import { useAppPath } from "./useAppPath";
 
 type AppRow = AppsQuery["apps"]["nodes"][number];
 
@@ -19,7 +19,6 @@ type AppRow = AppsQuery["apps"]["nodes"][number];
 export function Apps() {
   useTitle("Apps");
   const { may, viewer } = useSession();
-  const pathOf = useAppPath();
   const [, navigate] = useLocation();
   const [isCreating, setIsCreating] = useState(false);
   const [starts, setStarts] = useState<readonly (string | null)[]>([null]);
@@ -70,7 +69,7 @@ export function Apps() {
           onClose={() => setIsCreating(false)}
           onCreated={(slug) => {
             setIsCreating(false);
-            navigate(pathOf(slug));
+            navigate(paths.app(slug));
           }}
         />
       )}
@@ -117,11 +116,10 @@ function AppPage({
 }
 
 function AppCard({ app }: { app: AppRow }) {
-  const pathOf = useAppPath();
   return (
     <li className={styles.card}>
       <h2>
-        <Link to={pathOf(app.slug)}>
+        <Link to={paths.app(app.slug)}>
           <bdi>{app.name}</bdi>
         </Link>
       </h2>

@@ -59,6 +59,9 @@ export function makeClient(key: string, { onRefused, onForbidden }: KeyEvents = 
           FeatureConnection: () => null,
           ApiKeyConnection: () => null,
           EventConnection: () => null,
+          Statistic: () => null,
+          Standing: () => null,
+          TierStanding: () => null,
           Actor: () => null,
           KeyUsage: () => null,
           PageInfo: () => null,
@@ -80,6 +83,9 @@ export function makeClient(key: string, { onRefused, onForbidden }: KeyEvents = 
   });
 }
 
+/** The fields of an app that a change of its licenses changes. */
+const OF_LICENSES = ["licenses", "statistics", "standing"];
+
 /** For each mutation that may change lists or totals: a function that removes these from the cache. The fields of a
  *  changed object itself are updated from the payload. */
 const UPDATES = {
@@ -98,11 +104,11 @@ const UPDATES = {
   },
   createCustomer: (result: CreateCustomerMutation, _: unknown, cache: Cache) => {
     const customer = result.createCustomer?.customer;
-    if (customer) forget(cache, { __typename: "App", id: customer.app.id }, ["customers"]);
+    if (customer) forget(cache, { __typename: "App", id: customer.app.id }, ["customers", "statistics"]);
   },
   deleteCustomer: (result: DeleteCustomerMutation, _: unknown, cache: Cache) => {
     forgetObject(cache, "Customer", result.deleteCustomer?.deletedCustomerId);
-    forgetInApps(cache, ["customers", "licenses"]);
+    forgetInApps(cache, ["customers", ...OF_LICENSES]);
   },
   createLicense: (result: CreateLicenseMutation, _: unknown, cache: Cache) =>
     forgetLicensesOf(cache, result.createLicense?.license?.customer.id),
@@ -178,9 +184,9 @@ function forgetInApps(cache: Cache, fields: readonly string[]): void {
   forget(cache, "Query", ["apps"]);
 }
 
-/** Removes the totals of licenses of all apps from the cache and, if a customer is given, the licenses of this
+/** Removes the lists and totals of licenses of all apps from the cache and, if a customer is given, the licenses of this
  *  customer. */
 function forgetLicensesOf(cache: Cache, customerId: string | undefined): void {
   if (customerId) forget(cache, { __typename: "Customer", id: customerId }, ["licenses"]);
-  forgetInApps(cache, ["licenses"]);
+  forgetInApps(cache, OF_LICENSES);
 }

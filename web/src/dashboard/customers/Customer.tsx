@@ -3,6 +3,7 @@ import { useState } from "react";
 import { useQuery } from "urql";
 import { Link, useLocation } from "wouter";
 import { Activity } from "../activity/Activity";
+import { AppSwitcher } from "../apps/AppSwitcher";
 import { useFailure } from "../client/useFailure";
 import { Avatar } from "../design/Avatar";
 import { Button } from "../design/Button";
@@ -79,13 +80,14 @@ function CustomerHeader({ customer }: { customer: CustomerView }) {
   const { app, email, name } = customer;
   return (
     <header className={styles.header}>
-      <p className={styles.crumbs}>
+      <div className={styles.crumbs}>
         <Link to={paths.apps()}>Apps</Link>
         <span aria-hidden>/</span>
         <Link to={paths.customers(app.slug)} onClick={backToList}>
           <bdi>{app.name}</bdi>
         </Link>
-      </p>
+        <AppSwitcher slug={app.slug} />
+      </div>
       <div className={styles.title}>
         <Avatar name={name} email={email} isLarge />
         <div className={styles.names}>
