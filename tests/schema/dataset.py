@@ -391,6 +391,11 @@ async def _make_licenses(database: Database, sold: _Sold, customer: Customer, nu
             await make_token(database, license, generation, f"again.by-{generation}.{number}_{place}")
 
 
+def _nth(customers: Sequence[str], number: int) -> str | None:
+    """Return one of two customers, or None for every other number and if there are fewer."""
+    return customers[number // 2 % 2] if number % 2 and len(customers) == 2 else None
+
+
 async def _make_events(database: Database) -> None:
     """Add some events of tiers, features, keys and a deleted app, and number all but the last ones."""
     rows = await load(database)
@@ -409,7 +414,10 @@ async def _make_events(database: Database) -> None:
         ("app", {"id": gone.id}, gone),
     ]
     types = tuple(EventType)
-    customers = [row["id"] for row in rows.customers[:5]]
+    customers = {
+        app: [row["id"] for row in rows.customers if row["app_id"] == app][:2]
+        for app in (None, gone.id, *apps)
+    }
     for version in range(1, 6):
         made = [
             event_row(
@@ -419,8 +427,8 @@ async def _make_events(database: Database) -> None:
                 subject_id=row["id"],
                 version=version,
                 app=app,
-                customer_id=customers[number % 5] if number % 2 else None,
-                other_customer_id=customers[(number + 1) % 5] if number % 4 == 1 else None,
+                customer_id=_nth(customers[app and app.id], number),
+                other_customer_id=_nth(customers[app and app.id], number + 2) if number % 4 == 1 else None,
                 actor=actors[number % len(actors)],
                 caused_by=causes[number * 7 % len(causes)],
                 data=_METADATA[number % len(_METADATA)],
