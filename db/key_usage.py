@@ -1,5 +1,6 @@
 """Fields of a key that show its usage: when it was last used, and the sums of each day."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import (
@@ -57,7 +58,7 @@ def last_used_at(row: Row) -> ScalarSelect[Any]:
     return newest.limit(1).correlate_except(usage).scalar_subquery()
 
 
-def _of_days(row: Row, slots: EntrySlots) -> Select[Any]:
+def _of_days(row: Row, slots: EntrySlots, _names: Collection[str]) -> Select[Any]:
     days = slot_parameter(slots[0], Integer)
     # The text of a time begins with its day. If the minutes of a day were added up to one row, the `minute`
     # of this row is the beginning of the day.

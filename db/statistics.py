@@ -14,6 +14,7 @@ Each fact is in four rows: that of its day and that of its month, for the tier a
 running sum begins with the sums of earlier months, so it reads few rows however old the app is.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -62,6 +63,7 @@ DAY, MONTH = "day", "month"
 
 HAPPENED = ("issued", "renewed", "reinstated", "expired", "revoked", "deleted")
 _OF_CUSTOMERS = ("customers_added", "customers_deleted")
+ABOUT_CUSTOMERS = frozenset({*_OF_CUSTOMERS, "customers"})
 _COUNTED = ("active", *HAPPENED, *_OF_CUSTOMERS)
 
 app_days = Table(
@@ -342,7 +344,7 @@ async def repair(session: WriteSession, app_id: str) -> None:
     await session.execute(_ADD_MONTHS, {"app": app_id})
 
 
-def _rows(row: Row, slots: EntrySlots) -> Select[Any]:
+def _rows(row: Row, slots: EntrySlots, names: Collection[str]) -> Select[Any]:
     """Return the query for intervals, oldest first. `resolvers.statistics.intervals` fills the slots."""
     days, first, size, span, tier = slots[1:]
     assert days is not None
@@ -359,37 +361,38 @@ def _rows(row: Row, slots: EntrySlots) -> Select[Any]:
         found, _is_day(found, row, of_tier, slot_parameter(span), asked.c.day)
     )
     about = found
-    if tier is not None:  # customers have no tier
+    if tier is not None and not ABOUT_CUSTOMERS.isdisjoint(names):  # customers have no tier
         about = app_days.alias()
         source = source.outerjoin(about, _is_day(about, row, of_app, slot_parameter(span), asked.c.day))
 
     def summed(column: ColumnElement[int]) -> ColumnElement[int]:
-        return func.coalesce(column if size is None else func.sum(column), 0).label(column.name)
+        return func.coalesce(column if size is None else func.sum(column), 0)
 
+    counted: dict[str, ColumnElement[Any]] = {
+        "from": asked.c.day if size is None else func.min(asked.c.day),
+        **{name: summed(found.c[name]) for name in ("active", *HAPPENED)},
+        **{name: summed(about.c[name]) for name in _OF_CUSTOMERS},
+        "customers": summed(about.c.customers_added - about.c.customers_deleted),
+    }
     of_interval = select(
-        asked.c.interval,
-        (asked.c.day if size is None else func.min(asked.c.day)).label("from"),
-        *(summed(found.c[name]) for name in ("active", *HAPPENED)),
-        *(summed(about.c[name]) for name in _OF_CUSTOMERS),
+        asked.c.interval, *(value.label(name) for name, value in counted.items() if name in names)
     ).select_from(source)
     if size is not None:
         of_interval = of_interval.group_by(asked.c.interval)
     each = of_interval.correlate_except(asked, found, about).subquery()
 
-    active = _before(row, of_tier, first, app_days.c.active)
-    customers = _before(row, of_app, first, app_days.c.customers_added - app_days.c.customers_deleted)
-    change = each.c.customers_added - each.c.customers_deleted
-    running: dict[str, Any] = {"order_by": each.c.interval, "rows": (None, 0)}
-    return (
-        select(
-            each.c["from"],
-            (active.c.sum + func.sum(each.c.active).over(**running)).label("active"),
-            *(each.c[name] for name in (*HAPPENED, *_OF_CUSTOMERS)),
-            (customers.c.sum + func.sum(change).over(**running)).label("customers"),
-        )
-        .select_from(active.join(customers, literal_column("true")).join(each, literal_column("true")))
-        .order_by(each.c.interval)
-    )
+    columns: dict[str, ColumnElement[Any]] = {name: each.c[name] for name in counted if name in names}
+    tables: FromClause = each
+    for name, tier_id, change in (
+        ("active", of_tier, app_days.c.active),
+        ("customers", of_app, app_days.c.customers_added - app_days.c.customers_deleted),
+    ):
+        if name in names:  # a running sum
+            before = _before(row, tier_id, first, change)
+            since = func.sum(each.c[name]).over(order_by=each.c.interval, rows=(None, 0))
+            columns[name] = (before.c.sum + since).label(name)
+            tables = before.join(tables, literal_column("true"))
+    return select(each.c.interval, *columns.values()).select_from(tables).order_by(each.c.interval)
 
 
 def _is_day(

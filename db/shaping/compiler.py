@@ -468,7 +468,8 @@ def _attribute(scope: _Scope, key: str, attribute: Attribute) -> Member:
 def _entries(parent: _Scope, field: EntryList) -> ColumnElement[Any]:
     """Return the JSON array of the rows of an `EntryList`."""
     entries = parent.noun.entries[field.name]
-    rows = entries.rows(parent.row.c, field.slots).correlate(parent.row).subquery()
+    names = [part.name for part in field.fields if isinstance(part, Scalar)]
+    rows = entries.rows(parent.row.c, field.slots, names).correlate(parent.row).subquery()
     members = [
         constant(part.key, part.name)
         if isinstance(part, Typename)

@@ -1,6 +1,6 @@
 """Nouns: the types of the graph that have a table, and how each of their fields is read in SQL."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -141,15 +141,16 @@ class ListedIn:
 class Entries:
     """A field that lists rows that do not belong to any noun, such as the days on which a key was used.
 
-    `rows` returns the rows of one object in order, given the slots of the field's arguments. The first slot
-    has the maximum number of rows, from 1 to `most`. Each attribute is a column of these rows. `about` maps
-    attributes that count rows of a noun to this noun. A viewer who may not read the noun may not read them.
+    `rows` returns the rows of one object in order, given the slots of the field's arguments, and the
+    attributes that it must have as columns. The first slot has the maximum number of rows, from 1 to `most`.
+    `about` maps attributes that count rows of a noun to this noun. A viewer who may not read the noun may not
+    read them.
 
     If the maximum number is the field's only argument, `argument` is its name.
     """
 
     attributes: Mapping[str, Kind]
-    rows: Callable[[Row, EntrySlots], Select[Any]]
+    rows: Callable[[Row, EntrySlots, Collection[str]], Select[Any]]
     most: int
     argument: str = ""
     about: Mapping[str, str] = field(default_factory=dict)

@@ -155,6 +155,14 @@ async def test_all_invalid_values_are_reported_together(secret: Caller) -> None:
     assert (await secret.rest("GET", "/apps/nowhere/statistics?from=x")).status_code == 404
 
 
+async def test_an_interval_without_numbers(secret: Caller) -> None:
+    data = await secret.data(
+        '{ app(slug: "atlas") { statistics(from: "2026-01-01", to: "2026-01-02") { __typename } } }'
+    )
+
+    assert data["app"]["statistics"] == [{"__typename": "Statistic"}] * 2
+
+
 async def test_400_days_are_returned(secret: Caller) -> None:
     asked = {"from": "2026-01-01", "to": "2027-02-04"}
 

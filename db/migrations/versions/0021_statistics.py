@@ -44,7 +44,7 @@ POSTGRESQL = {
           sign integer := CASE TG_OP WHEN 'INSERT' THEN 1 ELSE -1 END;
         BEGIN
           {INSERT}
-          SELECT {KEY.format(row="changed")}, pg_backend_pid() % 16, sign * count(*), sign * count(*)
+          SELECT {KEY.format(row="changed")}, pg_backend_pid() % 4, sign * count(*), sign * count(*)
           FROM changed WHERE EXISTS (SELECT FROM apps WHERE apps.id = changed.app_id)
           GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
           {ADD};
@@ -58,7 +58,7 @@ POSTGRESQL = {
           SELECT CASE WHEN at IS NULL THEN 1 ELSE 0 END INTO never_seen
           FROM license_seen WHERE license_id = NEW.id FOR SHARE;
           {INSERT}
-          SELECT app_id, day, tier_id, pg_backend_pid() % 16, sum(change), sum(change * never_seen)
+          SELECT app_id, day, tier_id, pg_backend_pid() % 4, sum(change), sum(change * never_seen)
           FROM (VALUES ({KEY.format(row="OLD")}, -1), ({KEY.format(row="NEW")}, 1))
             AS moved (app_id, day, tier_id, change)
           GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
@@ -69,7 +69,7 @@ POSTGRESQL = {
     "count_seen": f"""
         BEGIN
           {INSERT}
-          SELECT {KEY.format(row="licenses")}, pg_backend_pid() % 16, 0,
+          SELECT {KEY.format(row="licenses")}, pg_backend_pid() % 4, 0,
             sum(CASE WHEN later.at IS NULL THEN 1 ELSE -1 END)
           FROM later JOIN earlier ON earlier.license_id = later.license_id
           JOIN licenses ON licenses.id = later.license_id
