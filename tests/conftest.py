@@ -125,8 +125,11 @@ def statements() -> Iterator[Statements]:
 
 
 @pytest.fixture
-def database(request: pytest.FixtureRequest) -> Database:
-    """An open database. It is the application's, if the test has one, because connecting takes long."""
+def database(request: pytest.FixtureRequest, database_url: str) -> Database:
+    """An open database. It is the application's, if the test has one, because connecting takes long.
+
+    `database_url` is an argument, so that pytest runs every test of a database on both databases.
+    """
     if "app" in request.fixturenames:
         found: Database = request.getfixturevalue("app").state.database
         return found
