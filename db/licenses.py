@@ -187,6 +187,11 @@ def _has_tier(row: Row, slug: BindParameter[str]) -> ColumnElement[bool]:
     return row["tier_id"] == named.correlate_except(tiers).scalar_subquery()  # type: ignore[no-any-return]
 
 
+def _true_or_false(value: bool) -> str:
+    """Return a truth value as a text. Both databases compare texts in the same way."""
+    return "true" if value else "false"
+
+
 def _written(slug: str) -> str:
     """Return a slug as it is written in the array of features.
 
@@ -381,7 +386,7 @@ LICENSE = Noun(
             lambda row, value: or_(
                 and_(value == "true", _is_trial(row)), and_(value == "false", not_(_is_trial(row)))
             ),
-            lambda trial: "true" if trial else "false",
+            _true_or_false,
             columns=("tier_id",),
             scan=ROW_SCAN,
         ),
@@ -403,6 +408,14 @@ LICENSE = Noun(
             clock.as_text,
             scan=2 * ROW_SCAN,
             without_null="last_verified_at",
+        ),
+        "verified": Condition(
+            lambda row, value: or_(
+                and_(value == "true", last_verified_at(row).is_not(None)),
+                and_(value == "false", last_verified_at(row).is_(None)),
+            ),
+            _true_or_false,
+            scan=2 * ROW_SCAN,
         ),
         "search": Condition(
             _starts, _start, columns=("installation_id", "app_id"), index=found_by_start, scan=SEARCH_SCAN

@@ -67,6 +67,10 @@ VerifiedBefore = Annotated[
     Field(description="Last verified before this time (exclusive). Excludes licenses never verified."),
 ]
 VerifiedAfter = Annotated[Moment | None, Field(description="Last verified after this time (exclusive).")]
+WasVerified = Annotated[
+    bool | None,
+    Field(description="true for licenses that were verified, false for those that never were."),
+]
 StartsWith = Annotated[
     FilterText,
     Field(
@@ -94,6 +98,7 @@ class LicenseFilters(Input):
     verified_after: VerifiedAfter = None
     search: StartsWith = ""
     trial: IsTrial = None
+    verified: WasVerified = None
 
 
 def faults_of_term(values: Mapping[str, object], names: Sequence[str], *, required: bool) -> Iterable[Fault]:

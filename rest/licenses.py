@@ -24,6 +24,7 @@ from resolvers.licenses import (
     StartsWith,
     VerifiedAfter,
     VerifiedBefore,
+    WasVerified,
     WithFeature,
 )
 from resolvers.paging import FilterText
@@ -120,6 +121,7 @@ class LicensesQuery(PageQuery):
     verified_after: Annotated[VerifiedAfter, WITH_PLUS] = None
     search: StartsWith = ""
     trial: Annotated[IsTrial, TRUE_OR_FALSE] = None
+    verified: Annotated[WasVerified, TRUE_OR_FALSE] = None
 
 
 class InstallationQuery(Input):

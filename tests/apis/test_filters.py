@@ -75,11 +75,16 @@ class Lists:
         )
 
 
+_GRAPH_VALUES = {"true": True, "false": False}
+
+
 def _as_graph(filter: dict[str, str]) -> Values:
     """Return a REST filter in GraphQL's format."""
     names = {"tier": "tierSlug"}
     return {
-        names.get(name, camel_case(name)): value.upper() if name == "status" else value
+        names.get(name, camel_case(name)): _GRAPH_VALUES.get(
+            value, value.upper() if name == "status" else value
+        )
         for name, value in filter.items()
         # REST ignores every empty parameter. GraphQL refuses an empty text as a UUID, time or status.
         if value
@@ -150,6 +155,8 @@ async def licenses(apis: BothApis, database: Database, atlas: App, account: Acco
         ({"verified_after": "2026-01-23T10:00:00Z"}, ["later"]),
         ({"verified_after": "2026-01-23T12:00:00+02:00"}, ["later"]),
         ({"verified_after": "2026-01-23T09:59:59Z", "status": "revoked"}, ["old"]),
+        ({"verified": "true"}, ["later", "old"]),
+        ({"verified": "false"}, ["expired", "forever", "current"]),
         # The start of an installation id, however it is written, but no other part of it.
         ({"search": "8f14e45f"}, ["current", "old"]),
         ({"search": "8F14E45F-CE"}, ["current", "old"]),
@@ -168,7 +175,7 @@ async def licenses(apis: BothApis, database: Database, atlas: App, account: Acco
             dict.fromkeys(
                 (
                     *("status", "installation_id", "tier", "feature", "expires_before", "expires_after"),
-                    *("verified_before", "verified_after", "search"),
+                    *("verified_before", "verified_after", "verified", "search"),
                 ),
                 "",
             ),

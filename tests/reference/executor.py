@@ -604,6 +604,7 @@ class _Graph:
             and (not tier_slug or tier_slug == self._tier_slug(row))
             and (not feature or feature in row["features"])
             and filter.get("trial") in {None, self._is_trial(row)}
+            and filter.get("verified") in {None, seen is not None}
             and (installation is None or UUID(installation) == UUID(row["installation_id"]))
             and (seen_before is None or (seen is not None and seen < datetime.fromisoformat(seen_before)))
             and (seen_after is None or (seen is not None and seen > datetime.fromisoformat(seen_after)))

@@ -246,6 +246,7 @@ class Arguments:
                 "verifiedAfter": ("DateTime", lambda: self._moment(facts.verified)),
                 "search": ("String", self._start),
                 "trial": ("Boolean", lambda: self._choices.chance(50)),
+                "verified": ("Boolean", lambda: self._choices.chance(50)),
             }
         if kind == "ApiKey":
             kinds = ("SECRET", "PUBLIC", "RESTRICTED", "SESSION")

@@ -100,6 +100,16 @@ def _revoke(page: Page) -> None:
     page.get_by_role("button", name="Undo").wait_for()
 
 
+def _select_licenses(page: Page) -> None:
+    for number in range(3):
+        page.get_by_role("checkbox", name="Select license for").nth(number).check()
+
+
+def _revoke_selected(page: Page) -> None:
+    _select_licenses(page)
+    _press("Revoke selected…")(page)
+
+
 def _fail_to_issue(page: Page) -> None:
     _press("Issue license")(page)
     page.keyboard.press("Enter")
@@ -191,6 +201,13 @@ VIEWS = (
     View("license-details", "/apps/demo/customers/{customer}", _choose("Show details")),
     View("license-token", "/apps/demo/customers/{customer}", _choose("Show token")),
     View("license-revoked", "/apps/demo/customers/{busiest}", _revoke),
+    View("change-license", "/apps/demo/customers/{customer}", _choose("Change…")),
+    View("renew-license", "/apps/demo/customers/{customer}", _choose("Renew…")),
+    View("hand-over-license", "/apps/demo/customers/{customer}", _choose("Hand over…")),
+    View("licenses", "/apps/demo/licenses"),
+    View("licenses-expiring", "/apps/demo/licenses?status=expiring&order=expires_at"),
+    View("licenses-selected", "/apps/demo/licenses", _select_licenses),
+    View("revoke-licenses", "/apps/demo/licenses", _revoke_selected),
     View("issue-license", "/apps/demo/customers/{customer}", _issue_with_tier),
     View("issue-license-without-tier", "/apps/demo/customers/{customer}", _fail_to_issue),
     View("discard", "/apps/demo/customers/{customer}", _ask_to_discard),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
 from subprocess import Popen
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -154,6 +155,10 @@ class Site:
         Its token is not signed.
         """
         return self._installation.make(factories.make_license, customer, **fields)
+
+    def note_verified(self, license: License, at: datetime) -> None:
+        """Note that a license was verified."""
+        self._installation.make(factories.note_verified, license, at)
 
     def make_customers(self, app: App, count: int, *, licenses_each: int = 0) -> None:
         """Create realistic customers. This takes less than a second for thousands of them.

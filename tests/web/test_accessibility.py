@@ -1,6 +1,6 @@
 """Accessibility: axe finds nothing serious, the keyboard is enough, and contrasts are high enough."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -50,7 +50,7 @@ def jane(site: Site, app: App) -> Customer:
     )
     site.make_license(jane, created_at=LONG_AGO, revoked_at=LONG_AGO, revoked_reason="Charged back.")
     site.make_license(jane, created_at=LONG_AGO, expires_at=LONG_AGO)
-    site.make_license(jane, tier=tier, metadata={"seats": 5})
+    site.make_license(jane, tier=tier, metadata={"seats": 5}, expires_at=clock.now() + timedelta(days=90))
     return jane
 
 
@@ -73,6 +73,8 @@ def test_axe_finds_nothing_serious_in_any_view(
         ("/apps/atlas", "Now: "),
         ("/apps/atlas/customers", "Jane Doe"),
         (f"/apps/atlas/customers/{jane.id}", "Jane Doe"),
+        ("/apps/atlas/licenses", "jane@example.com"),
+        ("/apps/atlas/licenses?status=expiring", "No matching licenses"),
         ("/apps/atlas/activity", "by the key ending in"),
         (f"/apps/atlas/customers/{jane.id}/activity", "by the key ending in"),
         ("/apps/atlas/activity?type=tier", "No matching events"),
@@ -136,6 +138,17 @@ def test_axe_finds_nothing_serious_in_any_dialog(
     ):
         page.get_by_role("button", name=opener).click()
         look_at(page, dialog)
+    page.goto("/apps/atlas/licenses")
+    page.get_by_role("checkbox", name="Select all").check()
+    for opener, dialog in (
+        ("Renew selected…", "Renew 3 licenses?"),
+        ("Revoke selected…", "Revoke 3 licenses?"),
+    ):
+        page.get_by_role("button", name=opener).click()
+        look_at(page, dialog)
+    page.get_by_role("table").get_by_role("button", name="More actions").first.click()
+    axe(page)
+    page.keyboard.press("Escape")
     page.goto(f"/apps/atlas/customers/{jane.id}")
     page.get_by_role("button", name="Edit metadata").click()
     for opener, dialog in (
@@ -149,6 +162,9 @@ def test_axe_finds_nothing_serious_in_any_dialog(
     for item, dialog in (
         ("Show token", "Token"),
         ("Show details", "License"),
+        ("Change…", "Change license"),
+        ("Renew…", "Renew license"),
+        ("Hand over…", "Hand over license"),
         ("Revoke with a reason…", "Revoke license"),
         ("Delete…", "Delete license"),
     ):

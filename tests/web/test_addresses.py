@@ -29,6 +29,7 @@ def test_every_view_can_be_opened_by_its_address(page: Page, site: Site) -> None
         "/": ("Apps", "Apps · Licensegraph"),
         "/apps/atlas/customers": ("Atlas", "Atlas · Licensegraph"),
         f"/apps/atlas/customers/{jane.id}": ("Jane Roe", "Jane Roe · Licensegraph"),
+        "/apps/atlas/licenses": ("Atlas", "Licenses of Atlas · Licensegraph"),
         "/apps/atlas/settings": ("Atlas", "Settings of Atlas · Licensegraph"),
         "/graphql": ("", "GraphiQL · Licensegraph"),
     }

@@ -97,7 +97,7 @@ def test_a_rotation_keeps_the_old_key_and_says_what_each_key_is_for(
     expect(form).to_have_count(0)
     retired = signing.get_by_role("listitem").filter(has_text="Retired")
     expect(retired).to_contain_text(first["kid"])
-    expect(retired).to_contain_text("Verifies older tokens until Jan 31, 2099, 12:00 AM.")
+    expect(retired).to_contain_text("Verifies older tokens until Mar 2, 2099, 12:00 AM.")
     expect(current).not_to_contain_text(first["kid"])
     pem = site.graph('{ app(slug: "atlas") { publicKeyPem } }')["app"]["publicKeyPem"]
     assert pem != first["publicKeyPem"]

@@ -10,6 +10,7 @@ import { ToastProvider } from "./design/Toasts";
 import { Key } from "./keys/Key";
 import { Keys } from "./keys/Keys";
 import { TokenProvider } from "./keys/Token";
+import { AppLicenses } from "./licenses/AppLicenses";
 import { NotFound } from "./NotFound";
 import { BASE_PATH, cameBack, paths } from "./navigation";
 import { Shell } from "./Shell";
@@ -43,6 +44,9 @@ export function App() {
                 </Route>
                 <Route path="/apps/:slug/customers/:id/activity">
                   {({ slug, id }) => <Customer key={id} slug={slug} id={id} view="activity" />}
+                </Route>
+                <Route path="/apps/:slug/licenses">
+                  {({ slug }) => <AppLicenses key={slug} slug={slug} />}
                 </Route>
                 <Route path="/apps/:slug/activity">
                   {({ slug }) => <AppActivity key={slug} slug={slug} />}

@@ -72,6 +72,7 @@ export const paths = {
     `/apps/${encodeURIComponent(slug)}/customers/${encodeURIComponent(id)}`,
   customerActivity: (slug: string, id: string) =>
     `/apps/${encodeURIComponent(slug)}/customers/${encodeURIComponent(id)}/activity`,
+  licenses: (slug: string) => `/apps/${encodeURIComponent(slug)}/licenses`,
   keys: () => "/keys",
   key: (id: string) => `/keys/${encodeURIComponent(id)}`,
   appActivity: (slug: string) => `/apps/${encodeURIComponent(slug)}/activity`,

@@ -1,9 +1,10 @@
 import { ArrowRight } from "lucide-react";
 import { useState } from "react";
+import { useQuery } from "urql";
 import { Link } from "wouter";
 import { Button } from "../design/Button";
 import { dateAndTime, fromNow } from "../format";
-import type { ActivityEventFragment } from "../graph/graphql";
+import { type ActivityEventFragment, CustomerNameDocument } from "../graph/graphql";
 import { paths } from "../navigation";
 import { useSession } from "../session/Session";
 import styles from "./Activity.module.css";
@@ -69,7 +70,12 @@ export function EventRow({
         {changes.length > 0 && (
           <dl className={styles.changes}>
             {changes.map((change) => (
-              <ChangedField key={change.label} change={change} isErased={isErased(event, change.field)} />
+              <ChangedField
+                key={change.label}
+                change={change}
+                isErased={isErased(event, change.field)}
+                appSlug={appSlug}
+              />
             ))}
           </dl>
         )}
@@ -111,8 +117,15 @@ function Subject({
   );
 }
 
-function ChangedField({ change, isErased }: { change: Change; isErased: boolean }) {
+function ChangedField({ change, isErased, appSlug }: { change: Change; isErased: boolean; appSlug: string }) {
+  const { may } = useSession();
   const { field, label, from, to } = change;
+  const show = (value: string | null) =>
+    field === "customer_id" && value !== null && may("READ_CUSTOMERS") ? (
+      <CustomerName id={value} appSlug={appSlug} />
+    ) : (
+      <Value field={field} value={value} />
+    );
   return (
     <div>
       <dt>
@@ -124,13 +137,25 @@ function ChangedField({ change, isErased }: { change: Change; isErased: boolean 
         ) : (
           <>
             <span className={styles.hidden}>from </span>
-            <Value field={field} value={from} />
+            {show(from)}
             <ArrowRight size={13} aria-hidden />
             <span className={styles.hidden}> to </span>
-            <Value field={field} value={to} />
+            {show(to)}
           </>
         )}
       </dd>
     </div>
+  );
+}
+
+/** The name of a customer who had or got a license, with a link. A customer who was deleted only has an id. */
+function CustomerName({ id, appSlug }: { id: string; appSlug: string }) {
+  const [{ data }] = useQuery({ query: CustomerNameDocument, variables: { id } });
+  const customer = data?.customer;
+  if (!customer) return <Value field="customer_id" value={id} />;
+  return (
+    <Link to={paths.customer(appSlug, id)}>
+      <bdi>{customer.name ?? customer.email}</bdi>
+    </Link>
   );
 }

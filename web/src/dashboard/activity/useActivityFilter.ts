@@ -1,6 +1,6 @@
-import { useCallback, useMemo } from "react";
-import { useSearchParams } from "wouter";
+import { useMemo } from "react";
 import type { EventFilter } from "../graph/graphql";
+import { useParameters } from "../lists/useParameters";
 import { typesOf } from "./words";
 
 /** Names of URL parameters. */
@@ -23,23 +23,7 @@ export interface ActivityFilter {
 
 /** Returns what a list of events is filtered by. It is in the URL, so that a link shows the same list. */
 export function useActivityFilter(): ActivityFilter {
-  const [parameters, setParameters] = useSearchParams();
-  const text = parameters.toString();
-  const set = useCallback(
-    (changes: Partial<Record<Parameter, string | null>>) =>
-      setParameters(
-        (before) => {
-          const after = new URLSearchParams(before);
-          for (const [name, value] of Object.entries(changes)) {
-            if (value) after.set(name, value);
-            else after.delete(name);
-          }
-          return after;
-        },
-        { replace: true, state: history.state },
-      ),
-    [setParameters],
-  );
+  const [text, set] = useParameters<Parameter>();
   return useMemo(() => {
     const given = new URLSearchParams(text);
     const asked = given.get("type") ?? "";

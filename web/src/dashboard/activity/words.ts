@@ -15,7 +15,7 @@ const TYPES: Record<EventType, string> = {
   LICENSE_CREATED: "License issued",
   LICENSE_UPDATED: "License changed",
   LICENSE_RENEWED: "License renewed",
-  LICENSE_TRANSFERRED: "License transferred",
+  LICENSE_TRANSFERRED: "License handed over",
   LICENSE_REGENERATED: "License given a new token",
   LICENSE_REVOKED: "License revoked",
   LICENSE_REINSTATED: "License reinstated",
@@ -128,7 +128,7 @@ function counted(value: unknown, one: string, many: string): string | null {
 /** The names of fields, where they differ from the plain words of the name in REST. */
 const FIELDS: Readonly<Record<string, string>> = {
   id: "ID",
-  customer_id: "Customer ID",
+  customer_id: "Customer",
   tier_id: "Tier ID",
   external_id: "External ID",
   installation_id: "Installation",

@@ -23,6 +23,7 @@ export function AppHeader({ app }: { app: AppSummaryFragment }) {
       <Tabs label="App">
         <Tab to={paths.app(app.slug)}>Overview</Tab>
         {may("READ_CUSTOMERS") && <Tab to={paths.customers(app.slug)}>Customers</Tab>}
+        {may("READ_CUSTOMERS") && <Tab to={paths.licenses(app.slug)}>Licenses</Tab>}
         {may("READ_EVENTS") && <Tab to={paths.appActivity(app.slug)}>Activity</Tab>}
         <Tab to={paths.settings(app.slug)}>Settings</Tab>
       </Tabs>

@@ -17,8 +17,11 @@ import type {
   FaultFragment,
   RegenerateLicenseMutation,
   ReinstateLicenseMutation,
+  RenewLicenseMutation,
   RevokeApiKeyMutation,
   RevokeLicenseMutation,
+  TransferLicenseMutation,
+  UpdateLicenseMutation,
 } from "../graph/graphql";
 import { isForbidden, isRefusedKey } from "./failures";
 
@@ -40,14 +43,7 @@ interface KeyEvents {
 /** Creates a client for one key. */
 export function makeClient(key: string, { onRefused, onForbidden }: KeyEvents = {}): Client {
   return new Client({
-    url: GRAPHQL,
-    preferGetMethod: false,
-    fetchOptions: {
-      headers: {
-        Authorization: bearer(key),
-        Accept: "application/graphql-response+json, application/json;q=0.9",
-      },
-    },
+    ...optionsOf(key),
     exchanges: [
       requestPolicyExchange({ ttl: FRESH_FOR }),
       cacheExchange({
@@ -82,6 +78,22 @@ export function makeClient(key: string, { onRefused, onForbidden }: KeyEvents = 
     ],
   });
 }
+
+/** Creates a client that caches nothing, for many requests in a row. */
+export function makePlainClient(key: string): Client {
+  return new Client({ ...optionsOf(key), requestPolicy: "network-only", exchanges: [fetchExchange] });
+}
+
+const optionsOf = (key: string) => ({
+  url: GRAPHQL,
+  preferGetMethod: false as const,
+  fetchOptions: {
+    headers: {
+      Authorization: bearer(key),
+      Accept: "application/graphql-response+json, application/json;q=0.9",
+    },
+  },
+});
 
 /** The fields of an app that a change of its licenses changes. */
 const OF_LICENSES = ["licenses", "statistics", "standing"];
@@ -119,6 +131,20 @@ const UPDATES = {
   reinstateLicense: (result: ReinstateLicenseMutation, args: OfObject, cache: Cache) => {
     forgetLicensesOf(cache, result.reinstateLicense?.license?.customer.id);
     forgetChanged(cache, "License", args, result.reinstateLicense?.userErrors);
+  },
+  updateLicense: (result: UpdateLicenseMutation, args: OfObject, cache: Cache) => {
+    forgetLicensesOf(cache, result.updateLicense?.license?.customer.id);
+    forgetChanged(cache, "License", args, result.updateLicense?.userErrors);
+  },
+  renewLicense: (result: RenewLicenseMutation, args: OfObject, cache: Cache) => {
+    forgetLicensesOf(cache, result.renewLicense?.license?.customer.id);
+    forgetChanged(cache, "License", args, result.renewLicense?.userErrors);
+  },
+  // The payload does not say who had the license before.
+  transferLicense: (result: TransferLicenseMutation, args: OfObject, cache: Cache) => {
+    if (result.transferLicense?.license) forget(cache, "Query", ["customer"]);
+    forgetInApps(cache, ["customers", ...OF_LICENSES]);
+    forgetChanged(cache, "License", args, result.transferLicense?.userErrors);
   },
   regenerateLicense: (result: RegenerateLicenseMutation, args: OfObject, cache: Cache) =>
     forgetChanged(cache, "License", args, result.regenerateLicense?.userErrors),

@@ -1,6 +1,6 @@
 /** Sends mutations for forms and buttons. */
 
-import type { TypedDocumentNode } from "@urql/core";
+import type { OperationResult, TypedDocumentNode } from "@urql/core";
 import { useCallback, useContext, useState } from "react";
 import type { FaultFragment } from "../graph/graphql";
 import { CurrentClient } from "./current";
@@ -37,18 +37,25 @@ export function useChange<
       setFailure(null);
       const result = await client.current?.mutation(document, { input }).toPromise();
       setPending(false);
-      const { data, error } = result ?? {};
-      const payload = data?.[field];
-      if (error || !payload) {
-        const failed: Failure = error ? failureOf(error) : { kind: "unavailable" };
-        setFailure(failed);
-        return { done: false, faults: [], failure: failed };
-      }
-      return payload.userErrors.length > 0
-        ? { done: false, faults: payload.userErrors, failure: null }
-        : { done: true, payload };
+      const outcome = outcomeOf(result, field);
+      if (!outcome.done) setFailure(outcome.failure);
+      return outcome;
     },
     [client, document, field],
   );
   return { run, pending, failure };
+}
+
+/** Returns the outcome of a mutation. */
+export function outcomeOf<Field extends string, Payload extends { userErrors: readonly FaultFragment[] }>(
+  result: Pick<OperationResult<{ [field in Field]: Payload | null }>, "data" | "error"> | undefined,
+  field: Field,
+): Outcome<Payload> {
+  const { data, error } = result ?? {};
+  const payload = data?.[field];
+  if (error || !payload)
+    return { done: false, faults: [], failure: error ? failureOf(error) : { kind: "unavailable" } };
+  return payload.userErrors.length > 0
+    ? { done: false, faults: payload.userErrors, failure: null }
+    : { done: true, payload };
 }

@@ -1,9 +1,10 @@
-import { ListFilter, LoaderCircle, Search, X } from "lucide-react";
-import { type ReactNode, useEffect, useId, useRef, useState } from "react";
+import { ListFilter } from "lucide-react";
+import { type ReactNode, useId, useState } from "react";
 import { Button } from "../design/Button";
 import { Field } from "../design/Field";
 import { useThrottled } from "../design/useThrottled";
-import styles from "./Customers.module.css";
+import { BETWEEN_SEARCHES, SearchBox } from "../lists/SearchBox";
+import styles from "../lists/Toolbar.module.css";
 import type { CustomerQuestion, Parameter } from "./question";
 
 const ORDERS = [
@@ -14,10 +15,6 @@ const ORDERS = [
   { order: "name", label: "Name, A to Z" },
   { order: "-name", label: "Name, Z to A" },
 ];
-
-/** The minimum time between two searches while the user types, in milliseconds: 200, plus a margin because clocks are
- *  coarse. */
-const BETWEEN_SEARCHES = 220;
 
 /** The search box, the filters and the order. */
 export function CustomerToolbar({
@@ -36,7 +33,12 @@ export function CustomerToolbar({
   return (
     <section className={styles.toolbar} aria-label="Search and filters">
       <div className={styles.tools}>
-        <SearchBox value={values.search} isWaiting={isWaiting} onSearch={(search) => set({ search })} />
+        <SearchBox
+          label="Search by email or name"
+          value={values.search}
+          isWaiting={isWaiting}
+          onSearch={(search) => set({ search })}
+        />
         <Button aria-expanded={isOpen} aria-controls={panel} onClick={() => setIsOpen(!isOpen)}>
           <ListFilter size={16} aria-hidden /> Filters{filters > 0 && ` (${filters})`}
         </Button>
@@ -68,71 +70,6 @@ export function CustomerToolbar({
         </Button>
       </div>
     </section>
-  );
-}
-
-function SearchBox({
-  value,
-  isWaiting,
-  onSearch,
-}: {
-  value: string;
-  isWaiting: boolean;
-  onSearch: (text: string) => void;
-}) {
-  const [text, setText] = useThrottled(value, onSearch, BETWEEN_SEARCHES);
-  const input = useRef<HTMLInputElement>(null);
-  useEffect(() => {
-    const focus = (event: KeyboardEvent) => {
-      const isTyping = (event.target as HTMLElement).closest("input, textarea, select, dialog");
-      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
-      event.preventDefault();
-      input.current?.select();
-    };
-    window.addEventListener("keydown", focus);
-    return () => window.removeEventListener("keydown", focus);
-  }, []);
-  return (
-    <search className={styles.search}>
-      {isWaiting ? (
-        <LoaderCircle className={styles.turning} size={16} aria-hidden />
-      ) : (
-        <Search size={16} aria-hidden />
-      )}
-      <input
-        ref={input}
-        type="text"
-        inputMode="search"
-        enterKeyHint="search"
-        aria-label="Search by email or name"
-        aria-keyshortcuts="/"
-        placeholder="Search by email or name"
-        value={text}
-        onChange={(event) => setText(event.target.value)}
-        onKeyDown={(event) => {
-          if (event.key === "Escape") setText("");
-          if (event.key !== "ArrowDown") return;
-          event.preventDefault();
-          document.querySelector<HTMLElement>("[data-row] a")?.focus();
-        }}
-        autoComplete="off"
-        spellCheck={false}
-      />
-      {text ? (
-        <button
-          type="button"
-          aria-label="Clear search"
-          onClick={() => {
-            setText("");
-            input.current?.focus();
-          }}
-        >
-          <X size={16} aria-hidden />
-        </button>
-      ) : (
-        <kbd aria-hidden>/</kbd>
-      )}
-    </search>
   );
 }
 

@@ -1,9 +1,9 @@
 /** The search, filters and order of the customer list. All of them are in the URL, so that the list can be shared. */
 
-import { useCallback, useMemo } from "react";
-import { useSearchParams } from "wouter";
+import { useMemo } from "react";
 import { asMoment } from "../format";
 import type { CustomerFilter, CustomerOrder, CustomerOrderField } from "../graph/graphql";
+import { useParameters } from "../lists/useParameters";
 import { paths } from "../navigation";
 
 /** Names of URL parameters. */
@@ -28,23 +28,7 @@ export interface CustomerQuestion {
 
 /** Returns the search, filters and order from the URL, and functions to change them. */
 export function useCustomerQuestion(): CustomerQuestion {
-  const [parameters, setParameters] = useSearchParams();
-  const text = parameters.toString();
-  const set = useCallback(
-    (changes: Partial<Record<Parameter, string>>) =>
-      setParameters(
-        (before) => {
-          const after = new URLSearchParams(before);
-          for (const [name, value] of Object.entries(changes)) {
-            if (value) after.set(name, value);
-            else after.delete(name);
-          }
-          return after;
-        },
-        { replace: true },
-      ),
-    [setParameters],
-  );
+  const [text, set] = useParameters<Parameter>();
   return useMemo(() => {
     const given = new URLSearchParams(text);
     const value = (name: Parameter) => given.get(name) ?? "";

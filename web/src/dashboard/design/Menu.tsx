@@ -1,4 +1,12 @@
-import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef, useState } from "react";
+import {
+  type KeyboardEvent,
+  type ReactNode,
+  useEffect,
+  useId,
+  useLayoutEffect,
+  useRef,
+  useState,
+} from "react";
 import styles from "./Menu.module.css";
 
 interface MenuItem {
@@ -8,24 +16,39 @@ interface MenuItem {
   onChoose: () => void;
 }
 
-/** A button that opens a menu. Follows WAI-ARIA's menu button pattern. */
+/** The distance between the button and its menu, in pixels. */
+const GAP = 4;
+
+/** A button that opens a menu. Follows WAI-ARIA's menu button pattern. The menu is in the browser's top layer, so that no
+ *  table cuts it off. */
 export function Menu({ label, icon, items }: { label: string; icon: ReactNode; items: readonly MenuItem[] }) {
   const [isOpen, setIsOpen] = useState(false);
   const id = useId();
   const root = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
+  const menu = useRef<HTMLDivElement>(null);
+
+  useLayoutEffect(() => {
+    if (isOpen && menu.current && button.current) place(menu.current, button.current);
+  }, [isOpen]);
 
   useEffect(() => {
     if (!isOpen) return;
-    root.current?.querySelector<HTMLElement>("[role=menuitem]")?.focus();
+    root.current?.querySelector<HTMLElement>("[role=menuitem]")?.focus({ preventScroll: true });
     const closeOutside = (event: Event) => {
       if (!root.current?.contains(event.target as Node)) setIsOpen(false);
     };
+    const closeNow = () => setIsOpen(false);
     document.addEventListener("pointerdown", closeOutside);
     document.addEventListener("focusin", closeOutside);
+    // The menu would stay where it is while its button moves.
+    window.addEventListener("scroll", closeNow);
+    window.addEventListener("resize", closeNow);
     return () => {
       document.removeEventListener("pointerdown", closeOutside);
       document.removeEventListener("focusin", closeOutside);
+      window.removeEventListener("scroll", closeNow);
+      window.removeEventListener("resize", closeNow);
     };
   }, [isOpen]);
 
@@ -65,7 +88,16 @@ export function Menu({ label, icon, items }: { label: string; icon: ReactNode; i
         {icon}
       </button>
       {isOpen && (
-        <div id={id} role="menu" tabIndex={-1} aria-label={label} className={styles.items} onKeyDown={move}>
+        <div
+          ref={menu}
+          id={id}
+          role="menu"
+          popover="manual"
+          tabIndex={-1}
+          aria-label={label}
+          className={styles.items}
+          onKeyDown={move}
+        >
           {items.map((item) => (
             <button
               key={item.label}
@@ -86,4 +118,15 @@ export function Menu({ label, icon, items }: { label: string; icon: ReactNode; i
       )}
     </div>
   );
+}
+
+/** Shows a menu below its button or, if there is no room, above it. */
+function place(menu: HTMLElement, button: HTMLElement): void {
+  menu.showPopover?.();
+  const { top, bottom, right } = button.getBoundingClientRect();
+  const { clientWidth, clientHeight } = document.documentElement;
+  const isBelow = bottom + GAP + menu.offsetHeight <= clientHeight || top < clientHeight / 2;
+  menu.style.top = isBelow ? `${bottom + GAP}px` : "auto";
+  menu.style.bottom = isBelow ? "auto" : `${clientHeight - top + GAP}px`;
+  menu.style.right = `${Math.max(clientWidth - right, 0)}px`;
 }

@@ -13,6 +13,7 @@ import {
 } from "react";
 import { sentencesOf } from "../client/faults";
 import type { Outcome } from "../client/useChange";
+import type { FaultFragment } from "../graph/graphql";
 import { described } from "./States";
 import styles from "./Toasts.module.css";
 
@@ -67,7 +68,10 @@ export function ToastProvider({ children }: { children: ReactNode }) {
       const outcome = await undo?.();
       if (!outcome) return;
       if (outcome.done) show({ text: undone }, "");
-      else show({ text: `That could not be undone. ${reasonOf(outcome)}`, undo, undone }, "Try again");
+      else {
+        const text = `That could not be undone. ${reasonOf(outcome)}`;
+        show(isOutdated(outcome.faults) ? { text } : { text, undo, undone }, "Try again");
+      }
     },
     [close, show],
   );
@@ -96,9 +100,15 @@ export function ToastProvider({ children }: { children: ReactNode }) {
   );
 }
 
-function reasonOf({ faults, failure }: Extract<Outcome<unknown>, { done: false }>): string {
+/** Returns why a change was not made, in one or more sentences. */
+export function reasonOf({ faults, failure }: Extract<Outcome<unknown>, { done: false }>): string {
+  // An undo requires the version that its change led to.
+  if (isOutdated(faults)) return "It has been changed again since then.";
   return sentencesOf(faults, { id: "it" }) ?? (failure ? `${described(failure).title}.` : "");
 }
+
+const isOutdated = (faults: readonly FaultFragment[]): boolean =>
+  faults.some(({ field }) => field?.[0] === "ifVersion");
 
 function Shown({ toast, takeBack, close }: { toast: ShownToast; takeBack: () => void; close: () => void }) {
   const [isHeld, setIsHeld] = useState(false);

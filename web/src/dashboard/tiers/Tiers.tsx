@@ -10,7 +10,7 @@ import { Field } from "../design/Field";
 import { FormActions, FormErrors } from "../design/Form";
 import forms from "../design/Form.module.css";
 import { useToast } from "../design/Toasts";
-import { only, useForm } from "../design/useForm";
+import { only, orNull, useForm } from "../design/useForm";
 import { FeatureChoices } from "../features/FeatureChoices";
 import { featuresOf } from "../features/features";
 import {
@@ -41,7 +41,7 @@ export function Tiers({ app }: { app: AppView }) {
   );
 }
 
-const LABELS = { name: "Name", slug: "Slug", features: "Features" };
+const LABELS = { name: "Name", slug: "Slug", features: "Features", durationDays: "Term in days" };
 const SUBJECTS = { ...LABELS, id: "the tier" };
 
 function TierForm({
@@ -55,8 +55,15 @@ function TierForm({
 }) {
   const say = useToast();
   const slugsBefore: readonly string[] = tier?.features.map((feature) => feature.slug) ?? [];
-  const { form, values, errors, bind, set, blame, changes } = useForm(
-    { name: tier?.name ?? "", slug: tier?.slug ?? "", features: slugsBefore },
+  const daysBefore = tier?.durationDays ?? null;
+  const { form, values, errors, bind, set, blame, setErrors, changes } = useForm(
+    {
+      name: tier?.name ?? "",
+      slug: tier?.slug ?? "",
+      features: slugsBefore,
+      durationDays: daysBefore === null ? "" : `${daysBefore}`,
+      trial: "",
+    },
     SUBJECTS,
   );
   const create = useChange(CreateTierDocument, "createTier");
@@ -71,9 +78,15 @@ function TierForm({
       return;
     }
     const { name, slug, features } = values;
+    const days = orNull(values.durationDays);
+    if (days !== null && !/^\d{1,9}$/.test(days)) {
+      setErrors({ durationDays: "Enter a whole number of days." });
+      return;
+    }
+    const fields = { name, features: [...features], durationDays: days === null ? null : Number(days) };
     const outcome = tier
-      ? await update.run({ id: tier.id, ...only({ name, features: [...features] }, changes) })
-      : await create.run({ appSlug: app.slug, slug, name, features: [...features] });
+      ? await update.run({ id: tier.id, ...only(fields, changes) })
+      : await create.run({ appSlug: app.slug, slug, trial: values.trial !== "", ...fields });
     const saved = outcome.done && outcome.payload.tier;
     if (!saved) {
       if (!outcome.done) blame(outcome.faults);
@@ -84,7 +97,10 @@ function TierForm({
       text: tier ? "Tier changed. New tokens include the change." : "Tier added.",
       undo: () =>
         tier
-          ? update.run({ id: tier.id, ...only({ name: tier.name, features: [...slugsBefore] }, changes) })
+          ? update.run({
+              id: tier.id,
+              ...only({ name: tier.name, features: [...slugsBefore], durationDays: daysBefore }, changes),
+            })
           : remove.run({ id: saved.id }),
       undone: tier ? "The change to the tier was undone." : "The tier was removed.",
     });
@@ -103,6 +119,28 @@ function TierForm({
             hint="Identifies the tier in tokens. It cannot be changed later."
             control={bind("slug")}
           />
+        )}
+        <Field
+          label={LABELS.durationDays}
+          error={errors.durationDays}
+          hint="The term of licenses that are issued or renewed without another one. Leave empty for none."
+        >
+          {(props) => <input {...props} {...bind("durationDays")} inputMode="numeric" autoComplete="off" />}
+        </Field>
+        {!tier && (
+          <label className={forms.choice}>
+            <input
+              type="checkbox"
+              checked={values.trial !== ""}
+              onChange={({ target }) => set("trial", target.checked ? "trial" : "")}
+            />
+            <span>
+              Trial
+              <span className={forms.about}>
+                Each customer and each installation can have one. This cannot be changed later.
+              </span>
+            </span>
+          </label>
         )}
         <FeatureChoices
           label={LABELS.features}
@@ -126,7 +164,7 @@ function TierForm({
 function DeleteTier({ app, tier }: { app: AppView; tier: TierDetailsFragment }) {
   const { run, pending } = useChange(DeleteTierDocument, "deleteTier");
   const create = useChange(CreateTierDocument, "createTier");
-  const { id, slug, name, position } = tier;
+  const { id, slug, name, position, trial, durationDays } = tier;
   const features = tier.features.map((feature) => feature.slug);
   return (
     <DeleteEntry
@@ -135,7 +173,7 @@ function DeleteTier({ app, tier }: { app: AppView; tier: TierDetailsFragment }) 
       subjects={SUBJECTS}
       pending={pending}
       run={() => run({ id })}
-      again={() => create.run({ appSlug: app.slug, slug, name, position, features })}
+      again={() => create.run({ appSlug: app.slug, slug, name, position, features, trial, durationDays })}
     />
   );
 }
