@@ -102,12 +102,14 @@ class Trader:
         self._installations = [str(uuid4()) for _ in range(LICENSES)]
         self.model = Model({tier: ["export"] for tier in self._tiers})
         self.seen: Counter[str] = Counter()
-        for installation in self._installations:
-            self._issue(seller, installation)
+        for number, installation in enumerate(self._installations):
+            self._issue(seller, installation, **({} if number % 2 else {"expires_at": in_seconds(2)}))
+        # Begin when every other license has expired, so that calls meet expired licenses from the start.
+        time.sleep(2)
 
-    def _issue(self, seller: Seller, installation: str) -> None:
+    def _issue(self, seller: Seller, installation: str, **term: Any) -> None:
         customer, tier = self._random.choice(self._customers), self._random.choice(self._tiers)
-        made = seller.license(customer_id=customer, tier_id=tier, installation_id=installation)
+        made = seller.license(customer_id=customer, tier_id=tier, installation_id=installation, **term)
         self.model.licenses[made["id"]] = License(
             customer, tier, (), ("export",), installation, _seconds(made["expires_at"]), metadata={}
         )
