@@ -38,6 +38,12 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
+def database(_database: Database) -> Database:
+    """An open database. In these tests, `app` is a row and not the application."""
+    return _database
+
+
+@pytest.fixture
 async def account(database: Database) -> Account:
     return await make_account(database, name="Acme")
 
