@@ -55,6 +55,14 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["folder"] = str(node.config.stash[_FOLDER])
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m "not long"` selects tests
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        on = getattr(item, "callspec", None)
+        if item.get_closest_marker("surface") and on and on.params.get("template") == "postgresql":
+            item.add_marker(pytest.mark.long)
+
+
 def pytest_collection_finish() -> None:
     # Nearly all objects that exist at this point are kept until the end of the run. Freeze them, so that the
     # garbage collector does not scan them each time.

@@ -139,6 +139,7 @@ async def test_a_session_lasts_five_minutes_to_a_day(
     assert timedelta(seconds=seconds - 2) <= lasts <= timedelta(seconds=seconds)
 
 
+@pytest.mark.surface
 @both_surfaces
 @pytest.mark.parametrize(
     ("terms", "field"),
@@ -385,6 +386,7 @@ async def test_everything_else_does_not_exist_for_a_session(
         assert data == {"customer": None, "license": None, "app": None, "node": None}
 
 
+@pytest.mark.surface
 @pytest.mark.parametrize(
     "query",
     [

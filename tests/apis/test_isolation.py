@@ -437,6 +437,7 @@ async def restricted(database: Database, market: Market, scopes: Iterable[Scope]
     return await make_key(database, market.account, kind="restricted", scopes=names)
 
 
+@pytest.mark.surface
 @each_row
 async def test_a_restricted_key_needs_exactly_these_scopes(
     database: Database, market: Market, by: As, name: str
@@ -464,6 +465,7 @@ async def test_a_restricted_key_needs_exactly_these_scopes(
         assert (await call(key, row, market.atlas.values())).outcome == WORKS
 
 
+@pytest.mark.surface
 @each_row
 async def test_a_public_key_reads_and_a_request_without_a_key_only_verifies(
     database: Database, market: Market, by: As, name: str

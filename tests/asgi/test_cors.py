@@ -31,6 +31,8 @@ from tests.keyrings import SETTINGS
 from tests.rest.test_service import refusing_writes
 from tests.statements import Statements
 
+pytestmark = pytest.mark.surface
+
 PORTAL, PREVIEW, FOREIGN = "https://portal.example", "https://*.preview.example", "https://foreign.example"
 METHODS = "GET, POST, PUT, PATCH, DELETE"
 ACCEPTED = "Authorization, Content-Type, Idempotency-Key, If-Match, Read-After, X-Request-Id"

@@ -23,6 +23,8 @@ from tests.asgi.test_http_protocol import JAVA
 from tests.factories import Account, make_account, make_app, make_key
 from tests.rest.expecting import stored
 
+pytestmark = pytest.mark.surface
+
 JSON = "Content-Type: application/json"
 GRAPH, REST = "/graphql", "/api/v1/apps/atlas/customers"
 PATHS = [GRAPH, REST]

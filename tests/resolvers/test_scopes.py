@@ -29,6 +29,8 @@ from tests.factories import App, make_customer, make_feature, make_license, make
 from tests.resolvers.calling import everything, read, shape, write
 from tests.statements import Statements
 
+pytestmark = pytest.mark.surface
+
 Write: TypeAlias = Callable[..., Awaitable[Any]]
 VERBS = (
     *("create_", "update_", "delete_", "get_or_create_", "revoke_", "reinstate_", "regenerate_"),

@@ -288,6 +288,7 @@ BROKEN: dict[str, tuple[Callable[[Issued], str], Reason]] = {
 }
 
 
+@pytest.mark.surface
 @pytest.mark.parametrize("fault", BROKEN)
 async def test_an_invalid_token(
     database: Database, viewer: Viewer, ask: Any, issued: Issued, fault: str

@@ -11,6 +11,8 @@ from db.engine import Database
 from tests.rest.conftest import CUSTOMERS, SLUG
 from tests.rest.expecting import BAD_REQUEST, NOT_FOUND, error, invalid, stored
 
+pytestmark = pytest.mark.surface
+
 UNSTORABLE = "must not contain NUL or lone surrogates"
 
 

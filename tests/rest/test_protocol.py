@@ -24,6 +24,8 @@ from tests.rest.expecting import (
     stored,
 )
 
+pytestmark = pytest.mark.surface
+
 MIB = 1024 * 1024
 
 

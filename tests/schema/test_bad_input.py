@@ -9,6 +9,8 @@ from db.shaping import cursors
 from tests.factories import Account, make_app, make_customer
 from tests.schema.conftest import Graph
 
+pytestmark = pytest.mark.surface
+
 ID = "cus_01h455vb4pex5vsknk084sn02q"
 
 

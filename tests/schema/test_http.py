@@ -9,6 +9,8 @@ from db.engine import Database
 from tests.factories import Account, make_app, make_key
 from tests.schema.conftest import Graph
 
+pytestmark = pytest.mark.surface
+
 RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
 TYPENAME = {"query": "{ __typename }"}

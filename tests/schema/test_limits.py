@@ -9,6 +9,8 @@ from schema.pipeline.limits import Limits
 from tests.factories import Account, make_app, make_customer, make_feature, make_license, make_tier
 from tests.schema.conftest import Graph, limited
 
+pytestmark = pytest.mark.surface
+
 
 async def refused(graph: Graph, query: str, expected: str) -> str:
     code, message = await graph.refusal(query)

@@ -152,6 +152,7 @@ async def test_nothing_is_stored_because_a_client_sent_it(registered: Graph, gra
     assert refusal(await post(graph, documentId=sha(text)))[1] == "DOCUMENT_NOT_FOUND"
 
 
+@pytest.mark.surface
 @pytest.mark.parametrize("accept", [JSON, RESPONSE])
 @pytest.mark.parametrize(
     "text",
@@ -197,6 +198,7 @@ async def test_a_mutation_by_get_is_405(graph: Graph, database: Database, accoun
     assert await graph.data("{ apps { totalCount } }") == {"apps": {"totalCount": 0}}
 
 
+@pytest.mark.surface
 @pytest.mark.parametrize(
     "body",
     [

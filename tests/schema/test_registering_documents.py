@@ -142,6 +142,7 @@ async def test_other_ids_are_kept_as_given(graph: Graph, id: str) -> None:
     assert payload["documents"][0]["documentId"] == id
 
 
+@pytest.mark.surface
 @pytest.mark.parametrize(
     "id",
     ["", " ", "a b", "a:b", "md5:0cc175b9", "sha256:", f"sha256:{sha(TEXT)[1:]}", "x-:b", "x-a:", "x-a: b",
@@ -279,6 +280,7 @@ for _ in range(4):
 DEEP = f"query($n: Int) {{ {DEEP % 'id'} }}"
 
 
+@pytest.mark.surface
 @pytest.mark.parametrize(
     ("text", "cost"),
     [

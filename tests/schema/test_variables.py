@@ -340,6 +340,7 @@ MUTATIONS = {
 }
 
 
+@pytest.mark.surface
 @pytest.mark.parametrize("mutation", MUTATIONS)
 @pytest.mark.parametrize(
     ("type", "literal", "variables", "stored"),

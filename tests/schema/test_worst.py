@@ -7,6 +7,8 @@ import pytest
 from bench.worst import ALLOWED_S, FILE
 from tests.schema.conftest import Graph
 
+pytestmark = pytest.mark.surface
+
 WORST = [
     pytest.param(each["document"], each["cost"], id=f"{name}-{number}")
     for name, found in json.loads(FILE.read_text()).items()
