@@ -166,7 +166,7 @@ async def test_a_missing_app_comes_before_a_bad_query(client: httpx.AsyncClient,
     client.headers["Authorization"] = f"Bearer {vendor.secret}"
     in_app = [each for each in OPERATIONS if each.query is not None and "{slug}" in each.path]
     in_app = [each for each in in_app if "{id}" not in each.path]
-    bad = "page=0&installation_id=x&email=&external_id=&retire=x&as_of=x&limit=0&erase=x"
+    bad = "page=0&installation_id=x&email=&external_id=&retire=x&as_of=x&limit=0&erase=x&from=x&to=x"
     codes = {
         slug: [
             error(await client.request(each.methods[0], f"{each.path.format(slug=slug)}?{bad}"))[1]
@@ -175,8 +175,8 @@ async def test_a_missing_app_comes_before_a_bad_query(client: httpx.AsyncClient,
         for slug in (SLUG, "nothing")
     }
 
-    assert len(in_app) == 11
-    assert codes == {SLUG: ["validation_error"] * 11, "nothing": ["not_found"] * 11}
+    assert len(in_app) == 12
+    assert codes == {SLUG: ["validation_error"] * 12, "nothing": ["not_found"] * 12}
 
 
 def _answer(cause: Exception) -> tuple[int, str, object]:
@@ -206,7 +206,10 @@ def test_several_faults_become_one_error() -> None:
         ([(state, "id")], conflict("id")),
         ([(invalid, "a"), (taken, "b")], wrong("a", "b")),
         *(
-            ([(code, "a")], conflict("a") if code in {taken, used, state} else wrong("a"))
+            (
+                [(code, "a")],
+                conflict("a") if code in {taken, used, state, FaultCode.TRIAL_USED} else wrong("a"),
+            )
             for code in FaultCode
         ),
         ([(missing, "slug")], (404, "not_found", None)),

@@ -20,7 +20,7 @@ from rest.tiers import Tier
         (App, set(), set()),
         (Customer, set(), set()),
         (License, {"token"}, {"revoked_reason"}),
-        (Tier, set(), set()),
+        (Tier, set(), {"duration_days", "trial"}),  # the tiers of REST keep their keys
         (Feature, set(), set()),
         # When a key was last used is no change.
         (ApiKey, {"last_used_at"}, {"document_sets"}),

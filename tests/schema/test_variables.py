@@ -63,6 +63,7 @@ def written(type: Any) -> str:
     return {
         "Int": "1",
         "Boolean": "true",
+        "Date": '"2099-01-01"',
         "DateTime": '"2099-01-01T00:00:00Z"',
         "UUID": '"8f14e45f-ceea-467f-a3b5-2d1b6f0c9e11"',
         "JSONObject": "{}",
