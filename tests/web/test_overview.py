@@ -97,16 +97,25 @@ def test_one_request_shows_how_an_app_develops(page: Page, site: Site, atlas: Ap
     following = page.get_by_role("region", name="Expires next").get_by_role("listitem")
     expect(following).to_have_text(
         [
-            re.compile(r"^Jane Doe.*Team.*in [45] days"),
-            re.compile(r"^joe@example.com.*No tier.*in (19|20) days"),
-            re.compile(r"^Jane Doe.*Team.*in 13 months"),
+            re.compile("^Jane DoeTeam, expires in [45] days"),
+            re.compile("^joe@example.comNo tier, expires in (19|20) days"),
+            re.compile("^Jane DoeTeam, expires in 13 months"),
         ]
     )
     tiers = page.get_by_role("region", name="Tiers").get_by_role("listitem")
     expect(tiers).to_have_text(["Team2", "No tier1"])
 
+    following.first.get_by_role("button", name="Renew license of Jane Doe").click()
+    dialog = page.get_by_role("dialog", name="Renew license")
+    dialog.get_by_role("button", name="Renew license").click()
+    expect(dialog).to_have_count(0)
+    expect(following.get_by_text("expires in")).to_have_text(
+        [re.compile("^No tier.*days"), re.compile("^Team.* 12 months"), re.compile("^Team.* 13 months")]
+    )
+    expect(totals.get_by_role("definition")).to_have_text(["3", "0", "1", "0", "0", "3"])
+
     following.first.get_by_role("link").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Jane Doe")
+    expect(page.get_by_role("heading", level=1)).to_have_text("joe@example.com")
 
 
 @one_database

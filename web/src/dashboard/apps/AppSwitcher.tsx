@@ -12,6 +12,7 @@ import styles from "./AppSwitcher.module.css";
 /** The views that every app has. Anything below them, such as a customer, belongs to one app. */
 const VIEWS: Readonly<Record<string, (slug: string) => string>> = {
   customers: paths.customers,
+  licenses: paths.licenses,
   activity: paths.appActivity,
   settings: paths.settings,
 };

@@ -8,6 +8,7 @@ import {
   useState,
 } from "react";
 import styles from "./Menu.module.css";
+import { useCloseOutside } from "./useCloseOutside";
 
 interface MenuItem {
   label: string;
@@ -28,6 +29,7 @@ export function Menu({ label, icon, items }: { label: string; icon: ReactNode; i
   const button = useRef<HTMLButtonElement>(null);
   const menu = useRef<HTMLDivElement>(null);
 
+  useCloseOutside(root, isOpen, () => setIsOpen(false));
   useLayoutEffect(() => {
     if (isOpen && menu.current && button.current) place(menu.current, button.current);
   }, [isOpen]);
@@ -35,18 +37,11 @@ export function Menu({ label, icon, items }: { label: string; icon: ReactNode; i
   useEffect(() => {
     if (!isOpen) return;
     root.current?.querySelector<HTMLElement>("[role=menuitem]")?.focus({ preventScroll: true });
-    const closeOutside = (event: Event) => {
-      if (!root.current?.contains(event.target as Node)) setIsOpen(false);
-    };
     const closeNow = () => setIsOpen(false);
-    document.addEventListener("pointerdown", closeOutside);
-    document.addEventListener("focusin", closeOutside);
     // The menu would stay where it is while its button moves.
     window.addEventListener("scroll", closeNow);
     window.addEventListener("resize", closeNow);
     return () => {
-      document.removeEventListener("pointerdown", closeOutside);
-      document.removeEventListener("focusin", closeOutside);
       window.removeEventListener("scroll", closeNow);
       window.removeEventListener("resize", closeNow);
     };

@@ -4,12 +4,14 @@ import { useQuery } from "urql";
 import { Link } from "wouter";
 import { AppHeader } from "../apps/AppHeader";
 import { useFailure } from "../client/useFailure";
+import { Button } from "../design/Button";
 import { Segment } from "../design/Choice";
 import forms from "../design/Form.module.css";
 import { Empty, Failed, FailureNote, Loading } from "../design/States";
 import { useTitle } from "../design/useTitle";
 import { counted, date, dateAndTime, fromNow, month, number, period } from "../format";
-import { OverviewDocument, type OverviewQuery } from "../graph/graphql";
+import { type ListedLicenseFragment, OverviewDocument, type OverviewQuery } from "../graph/graphql";
+import { RenewLicense } from "../licenses/RenewLicense";
 import { NotFound } from "../NotFound";
 import { paths } from "../navigation";
 import { useSession } from "../session/Session";
@@ -18,7 +20,6 @@ import styles from "./Overview.module.css";
 import { questionOf, RANGES, type RangeName, useRange } from "./range";
 
 type AppView = NonNullable<OverviewQuery["app"]>;
-type LicenseView = NonNullable<AppView["next"]>["nodes"][number];
 
 /** Loaded separately, so that the library for charts is not part of the first load. */
 const CurveChart = lazy(() => import("./CurveChart").catch(() => ({ default: NoChart })));
@@ -255,30 +256,47 @@ function Months({ app }: { app: AppView }) {
 }
 
 /** The active licenses that expire next. */
-function Next({ app, licenses }: { app: AppView; licenses: readonly LicenseView[] }) {
+function Next({ app, licenses }: { app: AppView; licenses: readonly ListedLicenseFragment[] }) {
+  const { may } = useSession();
+  const [renewing, setRenewing] = useState<ListedLicenseFragment | null>(null);
   return (
     <Panel title="Expires next" id="next">
       {licenses.length === 0 ? (
         <p className={styles.quiet}>No active license expires.</p>
       ) : (
         <ul className={styles.rows}>
-          {licenses.map(({ id, customer, tier, expiresAt }) => (
-            <li key={id}>
+          {licenses.map((license) => (
+            <li key={license.id}>
               <div className={styles.what}>
-                <Link to={paths.customer(app.slug, customer.id)}>
-                  <bdi>{customer.name ?? customer.email}</bdi>
+                <Link to={paths.customer(app.slug, license.customer.id)}>
+                  <bdi>{license.customer.name ?? license.customer.email}</bdi>
                 </Link>
-                <span className={styles.note}>{tier ? <bdi>{tier.name}</bdi> : "No tier"}</span>
+                <span className={styles.note}>
+                  {license.tier ? <bdi>{license.tier.name}</bdi> : "No tier"}
+                  {license.expiresAt && (
+                    <>
+                      {", expires "}
+                      <time dateTime={license.expiresAt} title={dateAndTime(license.expiresAt)}>
+                        {fromNow(license.expiresAt)}
+                      </time>
+                    </>
+                  )}
+                </span>
               </div>
-              {expiresAt && (
-                <time dateTime={expiresAt} title={dateAndTime(expiresAt)}>
-                  {fromNow(expiresAt)}
-                </time>
+              {may("WRITE_LICENSES") && (
+                <Button
+                  size="small"
+                  aria-label={`Renew license of ${license.customer.name ?? license.customer.email}`}
+                  onClick={() => setRenewing(license)}
+                >
+                  Renew
+                </Button>
               )}
             </li>
           ))}
         </ul>
       )}
+      {renewing && <RenewLicense license={renewing} onClose={() => setRenewing(null)} />}
     </Panel>
   );
 }
