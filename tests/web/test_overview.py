@@ -197,7 +197,7 @@ def test_the_numbers_are_reached_by_keyboard_and_fit_the_screen(
     page.keyboard.press("Tab")
     expect(page.get_by_role("region", name="Numbers of the curve")).to_be_focused()
     expect(numbers(page).first.get_by_role("columnheader").first).to_have_text("Days (UTC)")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("document.documentElement.scrollWidth <= screen.width")
 
     box = chart(page).bounding_box()
     assert box is not None

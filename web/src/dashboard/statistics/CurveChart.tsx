@@ -44,6 +44,9 @@ export default function CurveChart({ curve, label }: { curve: Curve; label: stri
     .y0(y(0))
     .y1((each) => y(each.active))
     .curve(curveMonotoneX);
+  const ticks = x.ticks(Math.max(Math.floor((width - left) / (1.6 * LABEL)), 3));
+  // There can be more ticks than asked for, because months and years only have some useful steps.
+  const step = Math.ceil((ticks.length * 1.15 * LABEL) / Math.max(width - left, 1));
   const wording = end - begin < 100 * DAY_MS ? DAYS : end - begin < 3000 * DAY_MS ? MONTHS : YEARS;
 
   function point(event: PointerEvent<SVGSVGElement>) {
@@ -76,9 +79,8 @@ export default function CurveChart({ curve, label }: { curve: Curve; label: stri
                 </text>
               </g>
             ))}
-          {x
-            .ticks(Math.max(Math.floor((width - left) / (1.6 * LABEL)), 3))
-            .filter((tick) => x(tick) <= width - LABEL / 2)
+          {ticks
+            .filter((tick, index) => index % step === 0 && x(tick) <= width - LABEL / 2)
             .map((tick) => (
               <text key={tick.getTime()} x={x(tick)} y={HEIGHT - 6} textAnchor="middle">
                 {wording.format(tick)}
