@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, InstanceOf
 
 from db import clock, customers, erasure, events, ids, licenses, signing_keys
 from db.customers import CUSTOMER, Duplicate, StoredCustomer
@@ -91,7 +91,7 @@ class SavedCustomer:
 
     id: str
     created: bool
-    shown: Annotated[Shown | None, Field(exclude=True)] = None
+    shown: Annotated[InstanceOf[Shown] | None, Field(exclude=True)] = None
 
 
 @dataclass(frozen=True, slots=True)
