@@ -228,6 +228,8 @@ def test_the_keyboard_is_enough(open_page: OpenPage, site: Site, app: App) -> No
     expect(page.get_by_role("heading", name="Apps")).to_be_visible()
     tab_to(page, "Atlas")
     page.keyboard.press("Enter")
+    tab_to(page, "Customers")
+    page.keyboard.press("Enter")
     expect(page.get_by_role("link", name="John Doe")).to_be_visible()
     page.keyboard.press("/")
     expect(page.get_by_label("Search by email or name")).to_be_focused()

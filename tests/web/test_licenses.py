@@ -272,7 +272,10 @@ def test_a_public_key_sees_licenses_but_no_token_and_no_way_to_change(
         button.get_attribute("aria-label") or button.inner_text()
         for button in page.get_by_role("main").get_by_role("button").all()
     ]
-    assert names == ["Copy Email", "Copy ID", "Copy license ID", "Copy installation", "More actions"]
+    assert names == [
+        *("Switch app", "Copy Email", "Copy ID"),
+        *("Copy license ID", "Copy installation", "More actions"),
+    ]
 
 
 def test_licenses_are_filtered_by_status(page: Page, site: Site, jane: Customer) -> None:
@@ -431,6 +434,7 @@ def test_everything_about_a_license_is_in_its_details(
         "Features": "Export",
         "Issued": "Mar 1, 2025, 9:30 AM",
         "Expires": "Mar 31, 2025, 9:30 AM",
+        "Last verified": "Never",
         "Revoked": "Mar 2, 2025, 9:30 AM",
         "Reason": "Charged back.",
         "Token ID": jti,
