@@ -31,19 +31,22 @@ export function Menu({ label, icon, items }: { label: string; icon: ReactNode; i
 
   useCloseOutside(root, isOpen, () => setIsOpen(false));
   useLayoutEffect(() => {
-    if (isOpen && menu.current && button.current) place(menu.current, button.current);
+    if (!isOpen || !menu.current || !button.current) return;
+    menu.current.showPopover?.();
+    place(menu.current, button.current);
   }, [isOpen]);
 
   useEffect(() => {
     if (!isOpen) return;
     root.current?.querySelector<HTMLElement>("[role=menuitem]")?.focus({ preventScroll: true });
-    const closeNow = () => setIsOpen(false);
-    // The menu would stay where it is while its button moves.
-    window.addEventListener("scroll", closeNow);
-    window.addEventListener("resize", closeNow);
+    const follow = () => {
+      if (menu.current && button.current) place(menu.current, button.current);
+    };
+    window.addEventListener("scroll", follow);
+    window.addEventListener("resize", follow);
     return () => {
-      window.removeEventListener("scroll", closeNow);
-      window.removeEventListener("resize", closeNow);
+      window.removeEventListener("scroll", follow);
+      window.removeEventListener("resize", follow);
     };
   }, [isOpen]);
 
@@ -115,9 +118,8 @@ export function Menu({ label, icon, items }: { label: string; icon: ReactNode; i
   );
 }
 
-/** Shows a menu below its button or, if there is no room, above it. */
+/** Places a menu below its button or, if there is no room, above it. */
 function place(menu: HTMLElement, button: HTMLElement): void {
-  menu.showPopover?.();
   const { top, bottom, right } = button.getBoundingClientRect();
   const { clientWidth, clientHeight } = document.documentElement;
   const isBelow = bottom + GAP + menu.offsetHeight <= clientHeight || top < clientHeight / 2;
