@@ -21,7 +21,7 @@ import { useSelection } from "./selection";
 import { useLicenseChanges } from "./useLicenseChanges";
 import { STATUS } from "./words";
 
-const HEIGHTS = { wide: 60, narrow: 104 };
+const HEIGHTS = { wide: 60, narrow: 124 };
 
 interface Variables {
   slug: string;
