@@ -32,6 +32,7 @@ def test_apps_are_ordered_by_name_and_show_their_counts(page: Page, site: Site) 
     ]
     page.get_by_role("link", name="Zephyr").click()
     expect(page.get_by_role("heading", name="Zephyr")).to_be_visible()
+    page.get_by_role("link", name="Customers").click()
     expect(page.get_by_role("status").filter(has_text="1,201 customers")).to_be_visible()
 
 
@@ -49,8 +50,8 @@ def test_a_new_app_has_a_slug_made_from_its_name(page: Page, site: Site) -> None
     form.get_by_label("EdDSA").check()
     page.get_by_label("Name").press("Enter")
 
-    expect(page.get_by_role("heading", name="No customers yet")).to_be_visible()
-    expect(page).to_have_url(f"{site.url}/apps/atlas-maps-more/customers")
+    expect(page.get_by_role("heading", name="No active licenses in this time")).to_be_visible()
+    expect(page).to_have_url(f"{site.url}/apps/atlas-maps-more")
     expect(form).to_have_count(0)
     assert site.graph("{ apps { nodes { name slug description webhookUrl signingAlgorithm } } }") == {
         "apps": {

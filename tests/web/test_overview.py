@@ -15,6 +15,7 @@ from tests.web.chromium import PATIENCE, PHONE
 from tests.web.conftest import one_database
 from tests.web.site import Site
 from tests.web.traffic import GRAPH, requests
+from tests.web.watch import Watch
 
 ISSUE = """mutation($customer: ID!, $tier: ID, $days: Int!) {
   createLicense(input: {customerId: $customer, tierId: $tier, features: [], durationDays: $days}) {
@@ -181,6 +182,21 @@ def test_no_data_and_a_single_day_of_data_are_shown(page: Page, site: Site, jane
         page.goto(f"/apps/atlas?range={name}")
         expect(chart(page)).to_have_accessible_name(re.compile("1 now, 0 on"))
         assert "NaN" not in chart(page).inner_html()
+
+
+@one_database
+def test_the_numbers_are_shown_if_the_chart_cannot_be_loaded(
+    page: Page, site: Site, jane: Customer, watch: Watch
+) -> None:
+    watch.expect("net::ERR_FAILED")
+    sell(site, jane, (30, None))
+    page.route("**/assets/CurveChart-*", lambda route: route.abort())
+
+    page.goto("/apps/atlas?range=30d")
+
+    expect(page.get_by_text("The chart could not be loaded. The table has its numbers.")).to_be_visible()
+    page.get_by_text("Show numbers").click()
+    expect(numbers(page)).to_have_count(61)
 
 
 @one_database

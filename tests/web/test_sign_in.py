@@ -10,7 +10,7 @@ from tests.web.watch import Watch
 
 KEPT = "() => ({local: Object.keys(localStorage), session: Object.values(sessionStorage)})"
 
-SHOWS = re.compile("^(Filters|Clear filters|Name|Email|Added|Copy .*|More actions)$")
+SHOWS = re.compile("^(.*[Ss]witch app|Filters|Clear filters|Name|Email|Added|Copy .*|More actions)$")
 """Names of buttons that change only what is shown. They change no stored data."""
 
 
