@@ -15,7 +15,9 @@ from cyclopts import App
 
 from commands.command_line import command_line
 from commands.first_start import begin
+from db import statistics
 from db.engine import Database
+from db.log import log
 from db.metadata import metadata
 from resolvers import customers
 from resolvers.viewer import Policy
@@ -143,6 +145,8 @@ SUBJECT: dict[str, Callable[[Mapping[str, Any]], str]] = {
 OTHER_TABLES = {
     "accounts": "only commands change accounts",
     "app_counters": "triggers count what is recorded",
+    "app_days": "the projector counts what is recorded",
+    "app_expiries": "triggers count what is recorded",
     "document_ids": "the ids of documents that are recorded",
     "events": "the record itself",
     "idempotency": "outcomes of requests that are recorded",
@@ -225,6 +229,10 @@ def test_every_command_is_recorded(command: Command, database_url: str, tmp_path
 async def make_values(database: Database) -> dict[str, str]:
     """Make a market in which one customer has been deleted, and return the values of arguments."""
     market = await make_market(database)
+    async with database.write() as session:
+        for stock in (market.atlas, market.borealis, market.cirrus):
+            await statistics.add_rows(session, stock.app.id)
+        await session.execute(log.update().values(counted=log.c.head))
     await begin_log(database)
     await write(database, customers.delete_customer, viewer_of(market.account, Policy()), market.atlas.bob.id)
     return market.atlas.values() | {"deleted": market.atlas.bob.id}

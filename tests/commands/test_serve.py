@@ -173,17 +173,19 @@ def test_calls_of_the_readme_work(server: Server) -> None:
     answers = [send(words) for words in curls(text)]
 
     statuses = [answer.status_code for answer in answers]
-    assert statuses == [200, 200, 200, 200, 201, 200, 201, 200, 200, 200, 201, 200, 201]
+    assert statuses == [200, 200, 200, 200, 200, 201, 200, 201, 200, 200, 200, 200, 201, 200, 201]
     assert "errors" not in answers[0].json()
     assert answers[1].json()["data"]["createCustomer"]["userErrors"] == []
     assert answers[3].json()["data"][0]["type"] == "key.created"
-    assert answers[5].json()["meta"]["total"] == 1
-    assert answers[6].json()["data"]["token"].count(".") == 2
-    assert answers[7].json()["data"]["valid"] is True
-    assert answers[8].headers["ETag"] == '"2"'
-    assert answers[2].text == answers[11].text
-    assert answers[11].text.startswith("-----BEGIN PUBLIC KEY-----")
-    assert answers[12].json()["data"]["key"].startswith("rk_live_")
+    assert len(answers[4].json()["data"]) == 12
+    assert answers[6].json()["meta"]["total"] == 1
+    assert answers[7].json()["data"]["token"].count(".") == 2
+    assert answers[8].json()["data"]["valid"] is True
+    assert answers[9].json()["data"]["status"] == "active"
+    assert answers[10].headers["ETag"] == '"2"'
+    assert answers[2].text == answers[13].text
+    assert answers[13].text.startswith("-----BEGIN PUBLIC KEY-----")
+    assert answers[14].json()["data"]["key"].startswith("rk_live_")
 
 
 async def test_one_of_several_starting_servers_creates_the_key(tmp_path: Path, unmigrated_url: str) -> None:
