@@ -87,6 +87,8 @@ def tier(id: str, *, position: int = 1, app: str = "app_1") -> Row:
         "slug": id.removeprefix("tier_"),
         "name": "Team",
         "position": position,
+        "duration_days": None,
+        "trial": False,
         "created_at": NOW,
     }
 
