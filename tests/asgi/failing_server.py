@@ -47,7 +47,7 @@ FUNCTIONS: dict[str, tuple[tuple[Any, str], ...]] = {
     "validation": ((schema.pipeline.documents, "validate"),),
     "plan": ((schema.pipeline.pipeline, "_planned_and_bound"),),
     "input": ((apps, "check"), (customers, "check"), (licenses, "check")),
-    "token": ((verification, "_claims"),),
+    "token": ((verification, "claims_of"),),
     "reading": ((ReadSession, "rows"),),
     "writing": ((WriteSession, "execute"), (Database, "execute")),
     "connections": ((Connections, "fetch"), (Connections, "take")),

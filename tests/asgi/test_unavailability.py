@@ -87,20 +87,22 @@ async def test_both_apis_log_the_cause(path: str, url: str, error: str, code: st
     await database.close()
 
 
-async def test_a_lock_timeout_is_logged(app: Starlette, database: Database) -> None:
+async def test_a_lock_timeout_is_logged(app: Starlette, database: Database, database_url: str) -> None:
     """This tests the whole application, with the database's real error."""
     account = await make_account(database)
     await make_app(database, account, slug="atlas")
     headers = {"Authorization": f"Bearer {await make_key(database, account)}"}
     app.state.database.timeouts = Timeouts(statement=5, lock=0.3)
+    other = Database(database_url)  # the connections of the application would wait for each other instead
     transport = httpx.ASGITransport(app)
     async with (
         httpx.AsyncClient(transport=transport, base_url="http://x", headers=headers) as client,
-        database.write() as session,
+        other.write() as session,
     ):
         await session.execute(apps.update().values(name="Held"))
         with capture_logs() as logged:
             answer = await client.put("/api/v1/apps/atlas", json={"name": "secret"})
+    await other.close()
 
     assert answer.status_code == 503
     (line,) = [line for line in logged if line["event"] == "store.unavailable"]

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from structlog.typing import EventDict
 
 from db import purge as stored
+from db import statistics
 from db.apps import app_counters, apps
 from db.customers import customers
 from db.engine import Database, ReadSession, StoreUnavailable
@@ -89,6 +90,8 @@ async def test_rows_of_other_apps_are_kept(
     other = await make_app(database, account)
     for each in (app, other):
         await fill(database, each)
+    async with database.write() as session:
+        await statistics.add_rows(session, other.id)
     before = [await rows(database, table) for table in (apps, customers, licenses)]
     await write(database, delete_app, viewer, app.slug)
 
