@@ -63,6 +63,12 @@ BATCH = f"{APP}/licenses/verify/batch"
 
 
 @pytest.fixture
+def database(_database: Database) -> Database:
+    """A database with connections of its own, because keys are created before the application starts."""
+    return _database
+
+
+@pytest.fixture
 async def account(database: Database) -> Account:
     account = await make_account(database)
     await make_app(database, account, slug="atlas")
