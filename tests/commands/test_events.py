@@ -322,6 +322,8 @@ def test_tail_prints_the_whole_log_and_goes_on_until_it_is_interrupted(
             "position": created["data"]["position"],
             "features": ["export"],
             "created_at": created["data"]["created_at"],
+            "duration_days": None,
+            "trial": False,
         },
         "changes": {},
     }
