@@ -26,7 +26,7 @@ OFFERED: dict[str, dict[str, set[str]]] = {
     },
     "write_licenses": {
         "customer": {"Issue license", "Revoke"},
-        "menu": {"New token", "Revoke with a reason…", "Delete…"},
+        "menu": {"Change…", "Hand over…", "New token", "Revoke with a reason…", "Delete…"},
     },
     "write_catalog": {
         "/": {"New app"},
@@ -109,7 +109,14 @@ def test_support_changes_customers_and_licenses_and_sees_no_token(
     assert found == {
         CUSTOMERS: {"New customer"},
         "customer": {"Edit", "Delete", "Edit metadata", "Issue license", "Revoke"},
-        "menu": {"Show activity", "New token", "Revoke with a reason…", "Delete…"},
+        "menu": {
+            "Show activity",
+            "Change…",
+            "Hand over…",
+            "New token",
+            "Revoke with a reason…",
+            "Delete…",
+        },
     }
     # What is offered works.
     page.goto(f"{CUSTOMERS}/{jane.id}")

@@ -250,7 +250,10 @@ def test_closing_the_tab_with_changes_asks(page: Page, jane: Customer, what: str
         field.fill('{"seats": 3}')
 
     page.close(run_before_unload=True)
-    page.wait_for_timeout(500)
+    for _ in range(100):
+        page.wait_for_timeout(100)
+        if asked:
+            break
 
     assert asked == ["beforeunload"]
     expect(field).to_be_visible()
