@@ -1,5 +1,5 @@
 import { LoaderCircle, Search } from "lucide-react";
-import { useCallback, useEffect, useId, useRef, useState } from "react";
+import { useCallback, useEffect, useId, useLayoutEffect, useRef, useState } from "react";
 import { useQuery } from "urql";
 import { useLocation } from "wouter";
 import { useFailure } from "../client/useFailure";
@@ -36,7 +36,8 @@ const IS_MAC = /mac|iphone|ipad/i.test(navigator.platform);
 /** The button in the top bar that opens the search across apps. Ctrl+K, or Command+K on a Mac, opens it too. */
 export function FindAnything() {
   const [isOpen, setIsOpen] = useState(false);
-  useEffect(() => {
+  // As soon as anyone sees the button, the shortcut works.
+  useLayoutEffect(() => {
     const open = (event: KeyboardEvent) => {
       const isShortcut = event.key.toLowerCase() === "k" && (IS_MAC ? event.metaKey : event.ctrlKey);
       if (!isShortcut || event.altKey || event.shiftKey) return;
