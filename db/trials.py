@@ -1,9 +1,9 @@
-"""Trials: who has had a trial of an app. A license of a trial tier (`tiers.trial`) is a trial.
+"""Trials: which customers and installations have used their trial of an app.
 
-A customer has at most one trial of an app, and so has an installation. A row says that a customer or an
-installation has had its trial, and with which license. Rows stay if the trial is deleted, transferred or
-moved, so nobody gets a second trial. Ids of customers and of installations have different forms, so one
-primary key is enough for both. It decides who is first.
+A license of a tier with `tiers.trial` is a trial. Each customer and each installation can have one trial of
+an app. A row records that one of them has used its trial, and with which license. The row stays when the
+license is deleted, transferred or moved, so nobody gets a second trial. If two requests use a trial at the
+same time, the primary key lets one of them succeed.
 """
 
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""A model of licenses: what each call must do to a license, and who has each installation's seat.
+"""A model of licenses: what each call does to a license, and which license an installation uses.
 
 Times are whole seconds since 1970. Calls have REST's names.
 """

@@ -156,7 +156,7 @@ OTHER_TABLES = {
     "retired_slugs": "slugs of apps whose deletion is recorded",
     "signing_keys": "the next key is made ahead of time; a rotation is recorded",
     "tokens": "a token is issued with its license, or by a rotation",
-    "trials": "who has had a trial is noted with the trial's license",
+    "trials": "a trial is noted when its license is issued or changed",
     "usage": "counts of requests",
     "watermarks": "how far the expiry of licenses is recorded",
 }

@@ -40,7 +40,7 @@ def settings() -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Shop:
-    """The app `atlas` with the customer Lena, who has one license."""
+    """The app `atlas`, and its customer Lena, who has one license."""
 
     account: Account
     atlas: App

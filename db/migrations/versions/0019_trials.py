@@ -1,4 +1,4 @@
-"""Default terms and trials: columns of tiers, who has had a trial, and an index of transfers.
+"""Adds terms and trials to tiers, a table of the trials that were used, and an index for transfers.
 
 Revision: 0019, after 0018
 """
