@@ -136,8 +136,9 @@ async def remove_account(database: Database, name: str, *, delete_apps: bool) ->
         found = await accounts.find_by_name(session, name) if is_storable(name) else None
         if found is None:
             raise await _unknown(session, "name")
-        # Lock apps before accounts, in the same order as `delete_app`. A different order could cause
-        # deadlocks.
+        # Locks are taken in the same order as elsewhere, because a different order could cause deadlocks:
+        # first that of the projector, then apps as in `delete_app`, then accounts.
+        await log.allow_gaps(session)
         await apps.of_account_for_update(session, found)
         there = await accounts.lock_all(session)
         if found not in {each.id for each in there}:
@@ -155,7 +156,6 @@ async def remove_account(database: Database, name: str, *, delete_apps: bool) ->
             totals = await apps.totals(session, app.id)
             customers, licenses = customers + totals.customers, licenses + totals.licenses
             await apps.disown(session, found, app.slug, app.id)
-        await log.allow_gaps(session)
         await accounts.delete(session, found)
     begin_soon(database)
     return RemovedAccount(name, [app.slug for app in owned], customers, licenses)

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ import structlog
 from db import apps
 from db import purge as stored
 from db.engine import Database, WriteSession
+from db.log import pause_numbering
 from resolvers.background import Background
 
 T = TypeVar("T")
@@ -72,21 +73,23 @@ class _Elsewhere(Exception):
     """Another process is deleting the app, or has deleted it."""
 
 
-@asynccontextmanager
-async def _claimed(database: Database, id: str) -> AsyncIterator[WriteSession]:
-    async with database.write() as session:
-        if not await stored.lock(session, id):
-            raise _Elsewhere
-        yield session
+async def _claim(session: WriteSession, id: str) -> None:
+    """Lock an app until the transaction ends. Raises _Elsewhere."""
+    if not await stored.lock(session, id):
+        raise _Elsewhere
 
 
 async def _delete_batch(database: Database, table: str, app_id: str, after: str) -> str | None:
-    async with _claimed(database, app_id) as session:
+    async with database.write() as session:
+        await _claim(session, app_id)
         return await stored.delete_batch(session, table, app_id, after, ROWS_PER_TRANSACTION)
 
 
 async def _delete_app(database: Database, id: str) -> None:
-    async with _claimed(database, id) as session:
+    async with database.write() as session:
+        # The days of the app are deleted with it. The projector adds to them, and then locks the app.
+        await pause_numbering(session)
+        await _claim(session, id)
         await apps.delete(session, id)
 
 

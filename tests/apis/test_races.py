@@ -18,6 +18,7 @@ from db.apps import apps
 from db.customers import customers
 from db.engine import Database
 from db.licenses import licenses
+from db.log import pause_numbering
 from tests.apis.calling import count, mutate
 from tests.apis.conftest import two_serving
 from tests.databases import PostgresTemplate, SqliteTemplate
@@ -59,6 +60,7 @@ async def account(database: Database) -> AsyncIterator[Account]:
     account = await make_account(database)
     yield account
     async with database.write() as session:
+        await pause_numbering(session)
         await session.execute(delete(accounts).where(accounts.c.id == account.id))
 
 

@@ -13,13 +13,15 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import select
 
-from db import projector
-from db.engine import Database
+from db import apps, erasure, projector
+from db.engine import Database, WriteSession
 from db.events import events
 from db.log import log as log_table
+from resolvers.apps import delete_app
 from resolvers.customers import create_customer, update_customer
 from resolvers.features import create_feature
 from resolvers.projector import Projector
+from resolvers.purge import purge
 from resolvers.viewer import Viewer
 from tests.db.pgbouncer import pgbouncer
 from tests.factories import Account, App, make_event
@@ -153,6 +155,36 @@ async def test_only_one_process_numbers_at_a_time(database: Database, account: A
 
     assert await number(database) == 1
     assert [position for _, _, position in await numbered(database)] == [1, 2]
+
+
+@on_postgresql
+async def test_events_are_not_numbered_while_they_are_erased(
+    database: Database, account: Account, viewer: Viewer, app: App
+) -> None:
+    customer = await write(database, create_customer, viewer, app.slug, {"email": "lena@orbit.example"})
+    async with database.write() as session:
+        assert await erasure.erase(session, customer.id) == 1
+        assert await number(database) == 0
+
+    assert await number(database) == 1
+
+
+@on_postgresql
+async def test_events_are_not_numbered_while_an_app_and_its_statistics_are_purged(
+    database: Database, viewer: Viewer, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write(database, delete_app, viewer, app.slug)
+    delete, seen = apps.delete, []
+
+    async def look_and_delete(session: WriteSession, id: str) -> None:
+        seen.append(await number(database))
+        await delete(session, id)
+
+    monkeypatch.setattr(apps, "delete", look_and_delete)
+
+    assert await purge(database) == 1
+    assert seen == [0]
+    assert await number(database) == 1
 
 
 @on_postgresql
